@@ -1,8 +1,7 @@
-//! Puts the commit that the tree was checked out at into the version that `passthru --version`
-//! prints.
+//! Puts the checked-out commit into the version that `passthru --version` prints.
 //!
-//! Uncommitted changes are not marked: cargo would have to run this script, and to link, at each
-//! build.
+//! The version does not mark uncommitted changes: cargo would have to run this script, and link, at
+//! each build.
 #![allow(
     clippy::print_stdout,
     reason = "this is how a build script tells cargo what it made"
@@ -26,7 +25,7 @@ fn main() {
     );
 }
 
-/// Returns `0.1.0 (8b8dc9b 2026-11-29)`, or the number alone for a folder that is not a git
+/// Returns `0.1.0 (8b8dc9b 2026-11-29)`. Returns only the number if the folder is not a git
 /// checkout.
 pub(crate) fn version(folder: &Path, number: &str) -> String {
     match commit(folder) {
@@ -52,7 +51,7 @@ fn commit(folder: &Path) -> Option<String> {
 }
 
 /// Returns the files that change when another commit is checked out or made. Each of them exists:
-/// cargo runs a build script at each build while a file that it names is missing.
+/// while a named file is missing, cargo runs a build script at each build.
 pub(crate) fn watched(folder: &Path) -> Vec<PathBuf> {
     let path =
         |name: &str| git(folder, &["rev-parse", "--git-path", name]).map(|path| folder.join(path));
@@ -72,7 +71,7 @@ pub(crate) fn watched(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns what git prints, without the end of the line; nothing if git fails or is missing.
+/// Returns the output of git, without the end of the line; `None` if git fails or is missing.
 fn git(folder: &Path, args: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     // A hook that builds has these set for its own repository.

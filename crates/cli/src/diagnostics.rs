@@ -1,4 +1,4 @@
-//! What is said of a domain, with the lines of the document that it is about.
+//! Errors and notes about a domain, with the lines of the document that they are about.
 
 use std::ops::Range;
 
@@ -10,20 +10,22 @@ use crate::document::Document;
 use crate::message::say;
 use crate::terminal;
 
-/// Messages that are shown to people.
-const MOST_SHOWN: usize = 100;
-/// Messages that machines get.
-const MOST_LISTED: usize = 1000;
+/// Limit on the messages that are printed.
+const MAX_PRINTED: usize = 100;
+/// Limit on the messages in JSON.
+const MAX_IN_JSON: usize = 1000;
 
-/// Prints what is wrong to standard error: 100 errors, and the number of the others. `more` is how
-/// many there are beyond the list.
+/// Prints 100 errors to standard error, and the number of the others. `more` is the number of
+/// errors that are not in the list.
 pub(crate) fn errors<'a>(
     document: &Document,
     errors: impl ExactSizeIterator<Item = &'a Error>,
     more: usize,
 ) {
-    let more = more + errors.len().saturating_sub(MOST_SHOWN);
-    errors.take(MOST_SHOWN).for_each(|e| error(document, e));
+    let more = more + errors.len().saturating_sub(MAX_PRINTED);
+    for error in errors.take(MAX_PRINTED) {
+        print_error(document, error);
+    }
     if more > 0 {
         print(Group::with_title(
             Level::ERROR.primary_title(format!("{more} more errors")),
@@ -31,14 +33,13 @@ pub(crate) fn errors<'a>(
     }
 }
 
-/// Prints notes to standard error: 100 of them, and the number of the others. `more` is how many
-/// there are beyond the list.
+/// Prints 100 notes to standard error, and the number of the others. `more` is the number of notes
+/// that are not in the list.
 pub(crate) fn notes(document: &Document, notes: &[Note], more: usize) {
-    notes
-        .iter()
-        .take(MOST_SHOWN)
-        .for_each(|n| note(document, n));
-    let more = more + notes.len().saturating_sub(MOST_SHOWN);
+    for note in notes.iter().take(MAX_PRINTED) {
+        print_note(document, note);
+    }
+    let more = more + notes.len().saturating_sub(MAX_PRINTED);
     if more > 0 {
         print(Group::with_title(
             Level::NOTE.primary_title(format!("{more} more notes")),
@@ -46,27 +47,27 @@ pub(crate) fn notes(document: &Document, notes: &[Note], more: usize) {
     }
 }
 
-/// Returns errors for machines, up to 1,000 of them.
+/// Returns up to 1,000 errors as JSON.
 pub(crate) fn errors_json(document: &Document, errors: &[Error]) -> Vec<Value> {
     errors
         .iter()
-        .take(MOST_LISTED)
+        .take(MAX_IN_JSON)
         .map(|e| error_json(document, e))
         .collect()
 }
 
-/// Returns notes for machines, up to 1,000 of them.
+/// Returns up to 1,000 notes as JSON.
 pub(crate) fn notes_json(document: &Document, notes: &[Note]) -> Vec<Value> {
     notes
         .iter()
-        .take(MOST_LISTED)
+        .take(MAX_IN_JSON)
         .map(|n| note_json(document, n))
         .collect()
 }
 
-/// Prints what is wrong to standard error, at its place.
-fn error(document: &Document, error: &Error) {
-    at(
+/// Prints an error with its place in the document.
+fn print_error(document: &Document, error: &Error) {
+    print_at(
         document,
         Level::ERROR,
         &error.message,
@@ -75,9 +76,9 @@ fn error(document: &Document, error: &Error) {
     );
 }
 
-/// Prints a note to standard error, at its place.
-fn note(document: &Document, note: &Note) {
-    at(
+/// Prints a note with its place in the document.
+fn print_note(document: &Document, note: &Note) {
+    print_at(
         document,
         Level::NOTE,
         &note.message,
@@ -96,8 +97,9 @@ pub(crate) fn print(group: Group<'_>) {
     say!("{}", renderer.render(&[group]));
 }
 
-/// Long lines are cut around the place; of lines that are very long only the place is told.
-fn at(
+/// Prints a message with the lines of its place. Cuts long lines around the place; for very long
+/// lines, prints only the line and column.
+fn print_at(
     document: &Document,
     level: Level<'_>,
     message: &str,
@@ -105,8 +107,8 @@ fn at(
     hint: Option<&str>,
 ) {
     let title = level.primary_title(message);
-    let mut group = match span.map(|span| Excerpt::of(document.text(), span)) {
-        Some(excerpt) if excerpt.text.len() <= MOST_EXCERPT => title.element(
+    let mut group = match span.map(|span| Excerpt::new(document.text(), span)) {
+        Some(excerpt) if excerpt.text.len() <= MAX_EXCERPT => title.element(
             Snippet::source(excerpt.text)
                 .line_start(excerpt.line)
                 .path(document.name())
@@ -131,32 +133,33 @@ fn at(
     print(group);
 }
 
-/// Bytes of lines that are shown.
-const MOST_EXCERPT: usize = 16 << 10;
+/// Longest excerpt that is printed, in bytes.
+const MAX_EXCERPT: usize = 16 << 10;
 
-/// The lines of a text that a place is in. The whole text would be gone through for each message.
+/// The lines of a text that contain a place. (With the whole text, the renderer would read all of
+/// it for each message.)
 struct Excerpt<'a> {
     text: &'a str,
-    /// The number of the first line, from 1.
+    /// Number of the first line, from 1.
     line: usize,
-    /// The place within the lines.
+    /// Place within the lines.
     span: Range<usize>,
 }
 
 impl<'a> Excerpt<'a> {
-    fn of(text: &'a str, span: &Range<usize>) -> Self {
+    fn new(text: &'a str, span: &Range<usize>) -> Self {
         let bytes = text.as_bytes();
-        let is_break = |byte: &u8| *byte == b'\n';
-        let (from, to) = (span.start.min(bytes.len()), span.end.min(bytes.len()));
+        let from = span.start.min(bytes.len());
+        let to = span.end.min(bytes.len());
         let start = bytes[..from]
             .iter()
-            .rposition(is_break)
+            .rposition(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
         let end = bytes[to..]
             .iter()
-            .position(is_break)
+            .position(|byte| *byte == b'\n')
             .map_or(bytes.len(), |at| to + at);
-        let line = bytes[..start].iter().filter(|byte| is_break(byte)).count() + 1;
+        let line = bytes[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
         Self {
             text: text.get(start..end).unwrap_or_default(),
             line,
@@ -165,7 +168,7 @@ impl<'a> Excerpt<'a> {
     }
 }
 
-/// Returns an error for machines.
+/// Returns an error as JSON.
 fn error_json(document: &Document, error: &Error) -> Value {
     let mut value = json!({ "message": error.message });
     if let Some(hint) = &error.hint {
@@ -179,7 +182,7 @@ fn error_json(document: &Document, error: &Error) -> Value {
     )
 }
 
-/// Returns a note for machines.
+/// Returns a note as JSON.
 fn note_json(document: &Document, note: &Note) -> Value {
     let value = json!({ "message": note.message });
     with_place(
@@ -190,7 +193,7 @@ fn note_json(document: &Document, note: &Note) -> Value {
     )
 }
 
-/// Adds `line` and `column`, both from 1, and `length`; columns and lengths are in characters.
+/// Adds `line` and `column`, both from 1, and `length`. Columns and lengths are in characters.
 fn with_place(
     mut value: Value,
     document: &Document,
@@ -211,15 +214,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_holds_whole_lines() {
+    fn excerpt_has_whole_lines() {
         let text = "one\ntwo three\nfour\nfive";
-        let excerpt = Excerpt::of(text, &(8..18));
+        let excerpt = Excerpt::new(text, &(8..18));
         assert_eq!(
             (excerpt.text, excerpt.line, excerpt.span),
             ("two three\nfour", 2, 4..14)
         );
-        let end = Excerpt::of(text, &(text.len()..text.len() + 1));
+        let end = Excerpt::new(text, &(text.len()..text.len() + 1));
         assert_eq!((end.text, end.line, end.span), ("five", 4, 4..4));
-        assert_eq!(Excerpt::of("", &(0..1)).text, "");
+        assert_eq!(Excerpt::new("", &(0..1)).text, "");
     }
 }

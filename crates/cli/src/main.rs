@@ -1,5 +1,5 @@
-//! The command `passthru`: arguments, output, exit codes, and nothing else. What it does is in the
-//! crates that it calls.
+//! The command `passthru`: arguments, output, hints and exit codes. The crates that it calls do the
+//! work.
 #![forbid(unsafe_code)]
 
 mod commands;
@@ -29,7 +29,12 @@ use message::say;
 
 /// Hands a host's PCI devices to virtual machines, through Linux iommufd.
 #[derive(Parser)]
-#[command(name = "passthru", version = env!("PASSTHRU_VERSION"), propagate_version = true, after_help = exit::HELP)]
+#[command(
+    name = "passthru",
+    version = env!("PASSTHRU_VERSION"),
+    propagate_version = true,
+    after_help = exit::HELP
+)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -37,7 +42,7 @@ struct Arguments {
     command: commands::Command,
 }
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Args)]
 struct Global {
     /// Log more; give it twice to log every step
@@ -54,11 +59,11 @@ fn main() -> ExitCode {
     code
 }
 
-/// Prints what clap has to say: help and versions are not errors.
+/// Prints clap's answer: an error, help or the version. Help and version are not errors.
 fn show(answer: &clap::Error) -> ExitCode {
     let is_error = answer.use_stderr();
     match answer.print() {
-        // A message that cannot be written is lost; help that cannot be written has failed.
+        // A failure to print an error is ignored. A failure to print help is a failure.
         Err(e) if !is_error && e.kind() != ErrorKind::BrokenPipe => Code::Failure.into(),
         _ if is_error => Code::Usage.into(),
         _ => ExitCode::SUCCESS,
@@ -70,7 +75,7 @@ fn run(arguments: &Arguments) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         say!("passthru: a fault of this program: {info}");
     }));
-    // A guest that runs is ended in order while the panic unwinds.
+    // If a guest runs, the unwinding ends it in order.
     match panic::catch_unwind(|| commands::run(&arguments.command, Arguments::command)) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {

@@ -1,5 +1,5 @@
-//! The one way to standard error: a writer that cannot fail, and that nobody waits for while a
-//! guest runs.
+//! The only way to standard error. Writing a message cannot fail. While a guest runs, a thread
+//! writes the messages, so that a reader which does not read stops nothing.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,37 +12,38 @@ use rustix::io::Errno;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes that wait for a reader while a guest runs. Words of the VMM and log lines beyond are lost.
-const MOST_WAITING: usize = 256 << 10;
-/// Bytes beyond, for messages and errors of this program alone.
+/// Limit on the bytes that wait for a reader while a guest runs. Further messages of the VMM and
+/// log lines are lost.
+const MAX_WAITING: usize = 256 << 10;
+/// Bytes beyond that limit, for messages and errors of this program.
 const RESERVE: usize = 64 << 10;
-/// How long the last messages wait for a reader that reads nothing.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long the last messages wait for a reader that reads slowly.
-const MOST_PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for the last messages, if the reader reads nothing.
+const IDLE_TIME: Duration = Duration::from_millis(500);
+/// Time limit for the last messages, if the reader is slow.
+const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// Messages on their way to standard error.
 struct Queue {
-    /// Whether a thread writes them.
+    /// Whether a thread writes the messages.
     has_writer: bool,
     waiting: VecDeque<Vec<u8>>,
-    /// Bytes of those that wait and of the one that is being written.
+    /// Bytes of the waiting messages and of the one that is being written.
     bytes: usize,
-    /// Messages lost since the last one that said so.
+    /// Number of messages lost since the last report of losses.
     lost: usize,
 }
 
 /// Importance of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// It is lost before others: a word of the VMM, or a log line.
+    /// A message of the VMM or a log line, which is lost first.
     Log,
-    /// It is a message or an error of this program.
+    /// A message or an error of this program.
     Own,
 }
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
-/// Notified when a message was added, and when one was written.
+/// Condition that changes when a message is added or written.
 static CHANGED: Condvar = Condvar::new();
 
 impl Queue {
@@ -58,20 +59,20 @@ impl Queue {
     /// Adds a message, or counts it as lost if there is no room.
     fn push(&mut self, bytes: &[u8], weight: Weight) {
         let most = if weight == Weight::Own {
-            MOST_WAITING + RESERVE
+            MAX_WAITING + RESERVE
         } else {
-            MOST_WAITING
+            MAX_WAITING
         };
         if self.bytes + bytes.len() > most {
             self.lost += 1;
             return;
         }
-        self.tell_lost();
+        self.report_lost();
         self.add(bytes.to_vec());
     }
 
-    /// Adds a message on those that were lost, if there are any.
-    fn tell_lost(&mut self) {
+    /// Adds a report of lost messages, if there are any.
+    fn report_lost(&mut self) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
             self.add(
@@ -87,8 +88,7 @@ impl Queue {
     }
 }
 
-/// Writes a message to standard error, as `eprintln!` does. Where that fails, the message is lost
-/// and nothing else happens.
+/// Writes a message to standard error, as `eprintln!` does. If writing fails, the message is lost.
 macro_rules! say {
     ($($argument:tt)*) => {
         $crate::message::write(
@@ -99,7 +99,7 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Writes bytes to standard error. What it does not take is lost.
+/// Writes bytes to standard error. Bytes that cannot be written are lost.
 pub(crate) fn write(bytes: &[u8], weight: Weight) {
     let mut queue = lock();
     if queue.has_writer {
@@ -110,7 +110,7 @@ pub(crate) fn write(bytes: &[u8], weight: Weight) {
     }
 }
 
-/// From now on a thread writes the messages: a reader that does not read stops nobody else.
+/// Starts a thread that writes the messages from now on.
 pub(crate) fn stop_waiting() {
     let mut queue = lock();
     if !queue.has_writer {
@@ -121,18 +121,17 @@ pub(crate) fn stop_waiting() {
     }
 }
 
-/// Waits until all messages are written, but not for a reader that does not read.
+/// Waits until all messages are written, within the time limits for the last messages.
 pub(crate) fn flush() {
-    let end = Instant::now() + MOST_PATIENCE;
+    let end = Instant::now() + MAX_TIME;
     let mut queue = lock();
     if queue.has_writer {
-        queue.tell_lost();
+        queue.report_lost();
         CHANGED.notify_all();
     }
     while queue.bytes > 0 && Instant::now() < end {
         let before = queue.bytes;
-        let is_unread = |queue: &mut Queue| queue.bytes == before;
-        let wait = CHANGED.wait_timeout_while(queue, PATIENCE, is_unread);
+        let wait = CHANGED.wait_timeout_while(queue, IDLE_TIME, |queue| queue.bytes == before);
         queue = wait.unwrap_or_else(PoisonError::into_inner).0;
         if queue.bytes == before {
             return;
@@ -144,7 +143,7 @@ fn lock() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes the messages as they come, without an end.
+/// Writes the messages as they come. Does not return.
 fn write_all() {
     loop {
         let mut queue = lock();
@@ -161,21 +160,21 @@ fn write_all() {
     }
 }
 
-/// Writes all that a file takes, and waits for that.
+/// Writes bytes to a file, and waits until the file takes them. Stops at an error.
 fn write_to(file: &impl AsFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
             Ok(count @ 1..) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // Somebody else has set it so: a process that it is shared with.
+            // Another process that shares the file has made it nonblocking.
             Err(Errno::AGAIN) if poll(&mut [PollFd::new(file, PollFlags::OUT)], None).is_ok() => {}
-            // The reader has gone, or the disk is full.
+            // The reader has closed the pipe, or the disk is full.
             Ok(0) | Err(_) => return,
         }
     }
 }
 
-/// Standard error for `tracing`, which hands over a line at a time.
+/// Standard error for `tracing`, which writes a line at a time.
 pub(crate) struct Log;
 
 /// A line of `tracing`.
@@ -241,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_vmm_leave_room_for_errors() {
+    fn vmm_messages_leave_room_for_errors() {
         let mut queue = Queue::new();
         let word = [b'x'; 1000];
         for _ in 0..1000 {
             queue.push(&word, Weight::Log);
         }
-        assert!(queue.bytes <= MOST_WAITING, "{}", queue.bytes);
+        assert!(queue.bytes <= MAX_WAITING, "{}", queue.bytes);
         let lost = queue.lost;
         assert_eq!(queue.waiting.len() + lost, 1000);
         let error = format!("error: {}\n", "y".repeat(1000));

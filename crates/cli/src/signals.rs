@@ -1,5 +1,5 @@
-//! Signals that ask for the end: until the host changes they end the process, then they are waited
-//! for as bytes on a pipe, so that no step is torn in the middle.
+//! Signals that ask for the end. Before the host changes, they end the process. From then on, they
+//! arrive as bytes on a pipe, so that they interrupt no step.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,28 +14,28 @@ use signal_hook::low_level::pipe;
 use crate::error::Error;
 use crate::exit::Code;
 
-/// Ctrl-C, `kill`, and a terminal that was closed.
+/// SIGINT, SIGTERM, SIGHUP and SIGQUIT: Ctrl-C, `kill`, and a terminal that is closed.
 pub(crate) struct Signals {
     pipe: UnixStream,
-    /// Whether a signal ends the process at once.
+    /// Whether a signal ends the process.
     ends: Arc<AtomicBool>,
 }
 
-/// The signals that end a guest in order cannot be caught.
+/// Failure to catch the signals.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot catch signals")]
 struct SignalError(#[source] io::Error);
 
 impl Signals {
-    /// From now on these signals do not end the process.
+    /// Catches the signals: from now on they do not end the process.
     pub(crate) fn catch() -> Result<Self, Error> {
         let signals = Self::ending()?;
-        signals.keep();
+        signals.hold();
         Ok(signals)
     }
 
-    /// From now on these signals end the process with [`Code::Interrupted`], until
-    /// [`Signals::keep`].
+    /// Makes the signals end the process with [`Code::Interrupted`], until a call of
+    /// [`Signals::hold`].
     pub(crate) fn ending() -> Result<Self, Error> {
         Self::registered().map_err(|source| Error::new(Code::Failure, SignalError(source)))
     }
@@ -46,8 +46,8 @@ impl Signals {
         let ends = Arc::new(AtomicBool::new(true));
         let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            // What the caller had ignored stays so: `nohup`, and jobs in the background of a
-            // script.
+            // A signal that the caller ignores stays ignored: for `nohup` and background jobs of
+            // scripts.
             if ignored & (1 << (signal - 1)) == 0 {
                 flag::register_conditional_shutdown(
                     signal,
@@ -60,25 +60,26 @@ impl Signals {
         Ok(Self { pipe, ends })
     }
 
-    /// From now on these signals do not end the process.
-    pub(crate) fn keep(&self) {
+    /// Makes the signals wait on the pipe: from now on they do not end the process.
+    pub(crate) fn hold(&self) {
         self.ends.store(false, Ordering::SeqCst);
     }
 
-    /// From now on these signals end the process again. Returns whether one has come before.
+    /// Makes the signals end the process again. Returns whether one came since the last
+    /// [`Signals::taken`].
     pub(crate) fn end_again(&self) -> bool {
         self.ends.store(true, Ordering::SeqCst);
         self.taken() > 0
     }
 
-    /// How many came since the last time.
+    /// Returns the number of signals since the last call, 16 at most.
     pub(crate) fn taken(&self) -> usize {
         let mut buffer = [0; 16];
         (&self.pipe).read(&mut buffer).unwrap_or(0)
     }
 }
 
-/// The signals that are ignored, as a set of bits: signal 1 is the lowest.
+/// Returns the set of ignored signals. The lowest bit is signal 1.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Longest time from a signal to the end.
-const PROMPT: Duration = Duration::from_secs(2);
+/// Time limit from a signal to the end.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// Writes an emulator that says that it was started, and hangs; and a domain that names it.
-fn hanging(folder: &Path) -> (PathBuf, PathBuf) {
+/// Writes an emulator that writes its process number and hangs, and a domain that names it. Returns
+/// the paths of the domain and of the number.
+fn write_hanging_emulator(folder: &Path) -> (PathBuf, PathBuf) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     let emulator = folder.join("emulator");
     let started = folder.join("started");
@@ -29,8 +30,8 @@ fn hanging(folder: &Path) -> (PathBuf, PathBuf) {
     fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755)).unwrap();
     let xml = folder.join("vm.xml");
     let text = format!(
-        "<domain type='kvm'><name>interrupted-{}</name><memory>1024</memory><os><type arch='x86_64' \
-         machine='q35'>hvm</type></os><devices><emulator>{}</emulator></devices></domain>",
+        "<domain type='kvm'><name>interrupted-{}</name><memory>1024</memory><os>\
+         <type arch='x86_64' machine='q35'>hvm</type></os><devices><emulator>{}</emulator></devices></domain>",
         std::process::id(),
         emulator.display()
     );
@@ -49,7 +50,7 @@ fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits for the end within the limit; a process that does not end is killed.
+/// Waits for the end of a process. Kills it if it does not end within the limit.
 fn ends(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let end = Instant::now() + limit;
     while Instant::now() < end {
@@ -67,9 +68,8 @@ fn ends(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 fn signal_while_qemu_is_asked_ends_the_run_at_once() {
     for signal in ["TERM", "INT"] {
         let folder = TempDir::new().unwrap();
-        let (xml, pid) = hanging(folder.path());
-        // Whoever runs the test may ignore the signal, as a shell does for what it runs in the
-        // background.
+        let (xml, pid) = write_hanging_emulator(folder.path());
+        // The parent of the test may ignore the signal, as a shell does for background jobs.
         let mut command = Command::new("env");
         command.args([
             "--default-signal=INT,TERM",
@@ -90,7 +90,7 @@ fn signal_while_qemu_is_asked_ends_the_run_at_once() {
                 .unwrap()
                 .success()
         );
-        let status = ends(&mut child, PROMPT);
+        let status = ends(&mut child, TIME_LIMIT);
         assert_eq!(
             status.and_then(|status| status.code()),
             Some(130),
@@ -103,7 +103,7 @@ fn signal_while_qemu_is_asked_ends_the_run_at_once() {
     }
 }
 
-/// Returns whether a process has not ended; one that was not waited for has.
+/// Returns whether a process runs. A zombie has ended.
 fn is_running(process: &Path) -> bool {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
     let state = stat

@@ -1,4 +1,4 @@
-//! docs/troubleshooting.md quotes messages as they are printed.
+//! Messages that docs/troubleshooting.md quotes as headings.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use passthru_qemu::{Capabilities, ProbeError};
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 
-/// Returns the messages that are headings: all between one or two backticks.
+/// Returns the messages in the page's headings, between one or two backticks.
 fn quoted() -> BTreeSet<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/troubleshooting.md");
     let text = fs::read_to_string(file).unwrap();
@@ -21,7 +21,7 @@ fn quoted() -> BTreeSet<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
     let messages = headings.map(|heading| heading.trim_matches('`').to_owned());
-    // The message about an old QEMU is checked in the crate that asks QEMUs.
+    // The qemu crate checks the message about an old QEMU.
     messages
         .filter(|message| !message.starts_with("QEMU "))
         .collect()
@@ -164,7 +164,7 @@ fn domain_error() -> String {
     errors.iter().next().unwrap().message.clone()
 }
 
-/// Returns the first line of each message, as it is printed.
+/// Returns the first line of each message.
 fn printed() -> BTreeSet<String> {
     let start = ProbeError::Start {
         binary: QEMU.into(),

@@ -1,4 +1,4 @@
-//! `passthru --version`, and the build script that makes it.
+//! `passthru --version`, and the build script that makes the version.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -44,7 +44,7 @@ fn commit(folder: &Path) {
     git(folder, &["commit", "-q", "--allow-empty", "-m", "a commit"]);
 }
 
-/// Returns the contents of all that is watched, by path.
+/// Returns the contents of all watched files, by path.
 fn contents(folder: &Path) -> Vec<(PathBuf, String)> {
     let files = build::watched(folder).into_iter().flat_map(|path| {
         if path.is_dir() {
@@ -61,7 +61,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// Asserts that the version names the commit, and that what is watched changes with a new commit.
+/// Asserts that the version names the commit, and that a new commit changes a watched file.
 #[track_caller]
 fn assert_follows_commits(folder: &Path) {
     let version = build::version(folder, "0.1.0");

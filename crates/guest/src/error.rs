@@ -169,7 +169,7 @@ pub enum Error {
     #[error("cannot use the VMM's monitor")]
     Monitor(#[source] passthru_qemu::monitor::Error),
     /// A start failed, and after that devices could not be given back.
-    #[error("{after}; then restoring the host failed: {}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{after}; then restoring the host failed: {}", joined(errors))]
     NotRestored {
         /// Error of the start.
         after: Box<Error>,
@@ -181,8 +181,8 @@ pub enum Error {
     Interrupted,
 }
 
-/// Returns the text about a VMM's end: the part of the domain, then the messages, or the exit status
-/// if there are none.
+/// Returns the text about a VMM's end: the part of the domain, then the messages, or the exit
+/// status if there are none.
 fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> String {
     let about = about
         .map(|about| format!(", because of {about}"))
@@ -192,6 +192,12 @@ fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> Str
         ("", None) => format!("{about}, without a message"),
         (words, _) => format!("{about}:\n{words}"),
     }
+}
+
+/// Returns the messages of errors in one line.
+fn joined(errors: &[passthru_host::Error]) -> String {
+    let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    messages.join("; ")
 }
 
 impl From<record::Error> for Error {

@@ -1,5 +1,5 @@
-//! The life of a guest: what its VMM needs is opened, the devices change hands, the VMM is spawned
-//! without privileges and watched, and everything goes back.
+//! The life of a guest. A start opens the files that the VMM needs, takes the devices, and spawns
+//! the VMM without privileges. The end of the guest gives the devices back.
 //!
 //! [`StartPlan`] decides what a start will do and changes nothing. [`start`] does it and returns a
 //! [`Guest`], paused. [`Guest::finish`] waits for its end and gives the devices back. Nothing here

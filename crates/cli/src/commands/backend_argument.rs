@@ -23,8 +23,9 @@ pub(super) fn backend() -> impl TypedValueParser<Value = Backend> {
 
 /// Parses the name of a backend, or `auto`.
 pub(super) fn policy() -> impl TypedValueParser<Value = BackendPolicy> {
-    let auto = "iommufd if the kernel and QEMU have it; else type1, which `run` refuses so far";
-    let type1 = "VFIO's groups and containers; `run` refuses it so far";
+    let auto =
+        "iommufd if the kernel and QEMU have it; else type1, which `run` does not support yet";
+    let type1 = "VFIO's groups and containers; `run` does not support it yet";
     let values = PossibleValuesParser::new([
         PossibleValue::new("auto").help(auto),
         iommufd(),

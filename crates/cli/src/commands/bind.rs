@@ -1,4 +1,4 @@
-//! `passthru bind`: devices leave the host for VFIO, until `passthru unbind`.
+//! `passthru bind`: binds devices to VFIO drivers, until `passthru unbind`.
 
 use passthru_host::{Device, DriverChange, Error as HostError, Host, Request};
 use passthru_pci::Address;
@@ -15,10 +15,10 @@ pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Driver to bind to [default: vfio-pci, or the variant of it for the device]
+    /// Driver to bind to [default: vfio-pci, or its variant for the device]
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Bind devices that are in use, that may be, or whose group is not free; warns of what breaks
+    /// Bind also devices that are or may be in use, or whose group is not free; prints warnings
     #[arg(long)]
     force: bool,
     /// Show the changes without making them
@@ -55,13 +55,15 @@ fn request(address: Address, args: &Args) -> Request {
     }
 }
 
+/// Returns the text of a dry run.
 fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostError> {
     if !force && let Some(error) = HostError::several(host.check(requests)?) {
         return Err(error);
     }
-    let step = |request: &Request| {
+    let mut text = String::new();
+    for request in requests {
         let address = request.address;
-        Ok(match host.change(request)? {
+        text += &match host.change(request)? {
             Some(DriverChange {
                 from: Some(from),
                 to,
@@ -74,11 +76,12 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
             }) => format!("{address}: from {from} to {to}\n"),
             Some(DriverChange { to, .. }) => format!("{address}: to {to}\n"),
             None => String::new(),
-        })
-    };
-    requests.iter().map(step).collect()
+        };
+    }
+    Ok(text)
 }
 
+/// Returns the line about a device that was bound.
 fn done(device: &Device) -> String {
     let driver = device.driver.as_deref().unwrap_or("no driver");
     match &device.cdev {

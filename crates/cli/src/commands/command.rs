@@ -19,9 +19,9 @@ pub(crate) enum Command {
     Convert(convert::Args),
     /// Print a domain's XML with its defaults filled in: controllers, addresses, aliases
     Format(format::Args),
-    /// Report all errors in a domain's XML, and notes on what may surprise
+    /// Report all errors in a domain's XML, and notes
     Validate(validate::Args),
-    /// List this host's PCI devices, what uses them, and whether a guest can have them
+    /// List this host's PCI devices, their usages, and whether a guest can have them
     List(list::Args),
     /// Bind devices to a VFIO driver
     ///
@@ -31,12 +31,12 @@ pub(crate) enum Command {
     Bind(bind::Args),
     /// Give devices back to the drivers they had
     ///
-    /// A device that had none goes to the driver that the kernel finds for it. Also gives back the
-    /// devices that `passthru run` left behind when it was killed.
+    /// A device that had no driver goes to the driver that the kernel finds for it. Gives back also
+    /// devices that a killed `passthru run` left.
     Unbind(unbind::Args),
-    /// Drop what is kept of a guest: its user id, the identity of its devices, its firmware
+    /// Remove the record of a guest: its user id, the identities of its devices, its firmware
     ///
-    /// Refused while the guest, or its VMM, lives. Its images and firmware variables stay.
+    /// Refused while the guest or its VMM lives. Its images and firmware variables stay.
     Forget(forget::Args),
     /// Print completions for a shell
     Completions(completions::Args),
@@ -46,17 +46,16 @@ pub(crate) enum Command {
 
 /// Runs a command. `program` describes the whole command line, for help in other forms.
 pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<ExitCode, Error> {
-    let done = |()| ExitCode::SUCCESS;
     match command {
         Command::Run(args) => run_guest::run(args),
-        Command::Convert(args) => convert::run(args).map(done),
-        Command::Format(args) => format::run(args).map(done),
+        Command::Convert(args) => convert::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Format(args) => format::run(args).map(|()| ExitCode::SUCCESS),
         Command::Validate(args) => validate::run(args),
-        Command::List(args) => list::run(args).map(done),
-        Command::Bind(args) => bind::run(args).map(done),
-        Command::Unbind(args) => unbind::run(args).map(done),
-        Command::Forget(args) => forget::run(args).map(done),
-        Command::Completions(args) => completions::run(args, program()).map(done),
-        Command::Man(args) => man::run(args, program()).map(done),
+        Command::List(args) => list::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Bind(args) => bind::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Unbind(args) => unbind::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Forget(args) => forget::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Completions(args) => completions::run(args, program()).map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man::run(args, program()).map(|()| ExitCode::SUCCESS),
     }
 }

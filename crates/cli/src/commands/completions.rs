@@ -1,4 +1,4 @@
-//! `passthru completions`.
+//! `passthru completions`: prints completions for a shell.
 
 use clap_complete::Shell;
 

@@ -1,4 +1,4 @@
-//! `passthru convert`: a domain's QEMU command line, on any machine and with nothing but the XML.
+//! `passthru convert`: prints a domain's QEMU command line. It needs only the XML, on any machine.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `passthru forget`: the record of a guest is dropped.
+//! `passthru forget`: removes the records of guests.
 
 use std::path::Path;
 
@@ -13,13 +13,14 @@ pub(crate) struct Args {
     /// Names of guests, as in their XML
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    /// Print what was forgotten, as JSON
+    /// Print the removed records as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let (records, host) = (Records::new(RECORD_DIR), Host::new());
+    let records = Records::new(RECORD_DIR);
+    let host = Host::new();
     let mut forgotten = Vec::new();
     let mut failure = None;
     for name in &args.names {
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     failure.map_or(Ok(()), Err)
 }
 
+/// Returns the line about a guest whose record was removed.
 fn text(guest: &Forgotten) -> String {
     let mut text = format!("{} is forgotten", guest.name);
     if let Some(uid) = guest.uid {
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_says_what_is_free_and_what_is_kept() {
+    fn text_names_the_free_id_and_the_kept_file() {
         let mut guest = Forgotten {
             name: "vm".into(),
             uid: Some(2_100_000_007),

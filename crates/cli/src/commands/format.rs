@@ -1,4 +1,4 @@
-//! `passthru format`: a domain's XML with all that it leaves out filled in.
+//! `passthru format`: prints a domain's XML with its defaults filled in.
 
 use std::path::PathBuf;
 

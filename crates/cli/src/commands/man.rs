@@ -1,4 +1,4 @@
-//! `passthru man`: the manual pages, made from the definitions of the commands.
+//! `passthru man`: writes the manual pages, from the definitions of the commands.
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -12,6 +12,7 @@ pub(crate) struct Args {
     folder: PathBuf,
 }
 
+/// Failure to write the pages.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write manual pages into {}", folder.display())]
 struct Unwritable {

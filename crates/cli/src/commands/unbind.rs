@@ -1,4 +1,4 @@
-//! `passthru unbind`: devices go back to the drivers they had.
+//! `passthru unbind`: gives devices back to their former drivers.
 
 use passthru_host::{Error as HostError, Host};
 use passthru_pci::Address;
@@ -16,8 +16,10 @@ pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Give back devices that processes have open, or may have: the kernel asks these to close
-    /// them, and waits. Also devices with virtual functions, which vanish then
+    /// Give back also devices that processes have or may have open, and devices with virtual functions
+    ///
+    /// The kernel asks the processes to close a device, and waits for them. The virtual functions
+    /// vanish with the driver.
     #[arg(long)]
     force: bool,
 }
@@ -25,13 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = Host::new();
     let signals = Signals::catch()?;
-    let drivers = || {
-        args.devices
-            .iter()
-            .map(|address| host.device(*address).ok()?.driver)
-            .collect()
-    };
-    let before: Vec<Option<String>> = drivers();
+    let before = drivers(&host, &args.devices);
     let mut devices = Vec::new();
     for address in &args.devices {
         if !devices.contains(address) {
@@ -51,8 +47,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             if !untouched.is_empty() {
                 say!("passthru: {interrupted}");
             }
-            let is_as_it_was = drivers() == before;
-            // A write that is stuck may still be done.
+            let is_as_it_was = drivers(&host, &args.devices) == before;
+            // The kernel may still finish a write that is stuck.
             let code = if is_as_it_was {
                 Code::for_host_error(&error)
             } else {
@@ -66,6 +62,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
 }
 
+/// Returns the drivers that devices are on now.
+fn drivers(host: &Host, devices: &[Address]) -> Vec<Option<String>> {
+    devices
+        .iter()
+        .map(|address| host.device(*address).ok()?.driver)
+        .collect()
+}
+
+/// Returns the line about a device that was given back.
 fn line((address, driver): &(Address, Option<String>)) -> String {
     format!(
         "{address} is on {}\n",

@@ -1,4 +1,4 @@
-//! `passthru validate`: all that is wrong with a domain, and what may surprise.
+//! `passthru validate`: prints the errors in a domain's XML, and notes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// Print JSON: `valid`, `errors` and `notes`, with line, column and length
     #[arg(long)]
     json: bool,
-    /// Also check that QEMU has the machine, devices and properties; PATH names another QEMU than
-    /// the domain's
+    /// Check also that QEMU has the machine, devices and properties; PATH names a QEMU other than the
+    /// domain's
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     qemu: Option<Option<PathBuf>>,
     /// With --qemu: user that QEMU runs as [default: as in `run`]
@@ -75,7 +75,7 @@ fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
     let capabilities = capabilities(args, &parsed.domain)?;
     let mut found = parsed.examine(&capabilities);
     if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
-        // What there is no command line for, or what the QEMU that was asked has not.
+        // Parts without a command line, and parts that the probed QEMU does not have.
         found.errors.extend(
             capabilities
                 .check(domain)

@@ -133,27 +133,25 @@ fn folder_hint(error: &FolderError) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
     fn hint_to_kill_names_only_a_process_that_is_the_vmm() {
-        let name = || "vm".to_owned();
-        let note = || PathBuf::from("/run/passthru/domain-vm/vmm.json");
+        let name = "vm";
+        let note = "/run/passthru/domain-vm/vmm.json";
         let lives = FolderError::VmmLives {
-            name: name(),
+            name: name.into(),
             pid: 4242,
         };
         let unseen = FolderError::VmmUnseen {
-            name: name(),
+            name: name.into(),
             pid: 4242,
-            note: note(),
+            note: note.into(),
         };
         let user_lives = FolderError::UserLives {
-            name: name(),
+            name: name.into(),
             uid: 7,
-            note: note(),
+            note: note.into(),
         };
         for (error, kills) in [(lives, true), (unseen, false), (user_lives, false)] {
             let hint = guest_hint(&GuestError::Folder(error)).unwrap();

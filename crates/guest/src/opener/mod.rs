@@ -1,9 +1,10 @@
 //! The only way to open a path for a guest.
 //!
 //! This program runs as root, and paths lead through folders that others can write to. The opener
-//! follows a symbolic link, of a file or of a folder, only if root alone can have made the link:
-//! not below a folder that another user owns or can write to. It walks a path component by
-//! component (`openat2`) and opens the very object that it found, whatever is renamed meanwhile.
+//! follows a symbolic link, of a file or of a folder, only if root alone can have made the link.
+//! Below a folder that another user owns or can write to, it follows none. It walks a path
+//! component by component (`openat2`) and opens the very object that it found, whatever is renamed
+//! meanwhile.
 
 mod folder;
 mod mode;

@@ -1,5 +1,5 @@
-//! The limit on the memory that a VMM may pin. It is computed from the domain: so that a start does
-//! not fail at the limit, and a broken VMM cannot pin all memory of the host.
+//! The limit on the memory that a VMM may pin, computed from the domain. A guest can then start,
+//! and a broken VMM cannot pin all memory of the host.
 
 use passthru_domain::device::disk::DiskType;
 use passthru_domain::device::interface::InterfaceType;
@@ -100,8 +100,8 @@ impl Memlock {
         &self.items
     }
 
-    /// Returns the limit to set, in bytes. `hard` is the hard limit of this process. A VMM that pins
-    /// nothing gets no more than `hard`: a higher limit would need a capability.
+    /// Returns the limit to set, in bytes. `hard` is the hard limit of this process. A VMM that
+    /// pins nothing gets no more than `hard`: a higher limit would need a capability.
     pub(crate) fn under(&self, hard: Option<u64>) -> u64 {
         match hard {
             Some(hard) if !self.pins => self.bytes().min(hard),
@@ -109,15 +109,15 @@ impl Memlock {
         }
     }
 
-    /// Returns an explanation of the messages of a VMM that could not pin memory. Names the limit to
-    /// raise.
+    /// Returns an explanation of the messages of a VMM that could not pin memory. Names the limit
+    /// to raise.
     pub(crate) fn explain(&self, messages: &str) -> Option<String> {
         let failed = messages.lines().rfind(|line| is_failed_pin(line))?;
         let missing = size_of_mapping(failed).unwrap_or(DEVICE).div_ceil(MIB);
         let items: Vec<String> = self.items.iter().map(ToString::to_string).collect();
         Some(format!(
-            "the VMM may pin {} MiB (RLIMIT_MEMLOCK): {}. If the host has the memory, raise the limit: \
-             <memtune><hard_limit unit='MiB'>{}</hard_limit></memtune>",
+            "the VMM may pin {} MiB (RLIMIT_MEMLOCK): {}. If the host has the memory, raise the \
+             limit: <memtune><hard_limit unit='MiB'>{}</hard_limit></memtune>",
             self.mib(),
             items.join(", "),
             self.mib().saturating_add(missing)
@@ -310,8 +310,8 @@ fn pci_devices(domain: &Domain) -> u64 {
     all as u64
 }
 
-/// Returns the memory of a graphics card, in bytes, with QEMU's defaults for sizes that the XML leaves
-/// out. A ramfb has none: it shows guest memory.
+/// Returns the memory of a graphics card, in bytes, with QEMU's defaults for sizes that the XML
+/// leaves out. A ramfb has none: it shows guest memory.
 fn video_memory(video: &Video) -> u64 {
     let model = &video.model;
     match model.kind {

@@ -1,5 +1,5 @@
-//! Decisions about a start, made before anything changes: what is opened under which number, what
-//! the VMM may pin, and the steps of a dry run.
+//! Decisions about a start, made before anything changes: the numbers of descriptors, the limit on
+//! pinned memory, and the steps of a dry run.
 
 pub(crate) mod handover;
 pub(crate) mod memlock;

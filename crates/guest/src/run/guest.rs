@@ -21,12 +21,12 @@ use crate::run::machine::Machine;
 /// Number of events to handle in one call, so that the caller gets its turn.
 const MAX_EVENTS: usize = 64;
 
-/// A guest with its VMM. A drop tells the VMM to quit and waits for its end, kills the VMM if it
-/// does not end within a minute, and gives the devices back.
+/// A guest with its VMM. A drop tells the VMM to quit and waits for its end. If the VMM does not
+/// end within a minute, the drop kills it. Then the drop gives the devices back.
 #[derive(Debug)]
 pub struct Guest {
-    // Rust drops the fields in this order, which is the order of the end: the VMM, which has the
-    // devices open, then the devices, then the folder with the lock.
+    // Rust drops the fields in this order. The VMM, which has the devices open, comes before the
+    // devices, and they come before the folder with the lock.
     pub(crate) name: String,
     pub(crate) machine: Machine,
     pub(crate) assignment: Assignment,
@@ -113,9 +113,9 @@ impl Guest {
         self.machine.resume(interrupted)
     }
 
-    /// Asks the guest to power off, as its power button does (`system_powerdown`). Does not wait: the
-    /// guest may take long, or ignore this. From now on a power-off or reboot ends the VMM, whatever
-    /// `<on_poweroff>` and `<on_reboot>` say.
+    /// Asks the guest to power off, as its power button does (`system_powerdown`). Does not wait:
+    /// the guest may take long, or ignore this. From now on a power-off or reboot ends the VMM,
+    /// whatever `<on_poweroff>` and `<on_reboot>` say.
     ///
     /// # Errors
     /// If the monitor cannot be used, then [`Error::Monitor`].
@@ -125,8 +125,8 @@ impl Guest {
         self.machine.ask(&Command::SystemPowerdown)
     }
 
-    /// Tells the VMM to end now (`quit`), and does not wait. For the guest this is a power cut. Data
-    /// that the guest wrote to its disks gets into the images.
+    /// Tells the VMM to end now (`quit`), and does not wait. For the guest this is a power cut.
+    /// Data that the guest wrote to its disks gets into the images.
     ///
     /// # Errors
     /// If the monitor cannot be used, then [`Error::Monitor`].
@@ -144,15 +144,15 @@ impl Guest {
         self.machine.vmm().kill();
     }
 
-    /// Returns whether to call [`Guest::handle_events`] now: events are buffered, and so do not make
-    /// the monitor's descriptor readable.
+    /// Returns whether to call [`Guest::handle_events`] now: events are buffered, and so do not
+    /// make the monitor's descriptor readable.
     pub fn has_events(&self) -> bool {
         self.machine.monitor().has_buffered()
     }
 
-    /// Sends and reads without waiting, and handles up to 64 events. At a power-off or reboot of the
-    /// guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns whether it told the VMM to
-    /// end.
+    /// Sends and reads without waiting, and handles up to 64 events. At a power-off or reboot of
+    /// the guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns whether it told the VMM
+    /// to end.
     ///
     /// # Errors
     /// If the monitor is closed or cannot be used, then [`Error::Monitor`].
@@ -312,7 +312,8 @@ mod tests {
             .join("run/passthru/devices")
             .join(format!("{NIC}.lock"));
         std::os::unix::fs::symlink(lock, folder.path().join("lock")).unwrap();
-        let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory><os><type>hvm</type></os></domain>";
+        let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory>\
+             <os><type>hvm</type></os></domain>";
         let domain = Domain::parse(domain).unwrap();
         let guest = Guest {
             name: "vm".into(),

@@ -38,7 +38,7 @@ pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>,
 }
 
 /// Lists notes on a start that is not refused. A note names a device that may not be the one of the
-/// last start, if the host has others of the same kind and no serial number tells them apart.
+/// last start: the host has others of the same kind, and no serial number tells them apart.
 ///
 /// # Errors
 /// If the guest's record or a device cannot be read.

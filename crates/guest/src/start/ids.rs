@@ -92,8 +92,8 @@ impl UidRange {
     }
 }
 
-/// Chooses the ids of a guest: those of its record, else free ones of the range. Writes nothing: the
-/// start of the guest writes the record.
+/// Chooses the ids of a guest: those of its record, else free ones of the range. Writes nothing:
+/// the start of the guest writes the record.
 ///
 /// # Errors
 /// - If the system has given the recorded id to another user, then [`Error::UidInUse`].
@@ -129,12 +129,14 @@ pub(crate) fn choose_ids(
 }
 
 fn has_processes(uid: u32, host: &Host) -> Result<bool, Error> {
-    let failed = |source| Error::File {
-        what: "read",
-        path: "/proc".into(),
-        source,
-    };
-    Ok(!host.processes_of(uid).map_err(failed)?.is_empty())
+    match host.processes_of(uid) {
+        Ok(processes) => Ok(!processes.is_empty()),
+        Err(source) => Err(Error::File {
+            what: "read",
+            path: "/proc".into(),
+            source,
+        }),
+    }
 }
 
 /// Returns the owner of an id in the system, in words: a user, a group, or a range of containers.
@@ -156,8 +158,11 @@ fn owner(id: u32, etc: &Path) -> Option<String> {
         .ok()
         .flatten()
         .map(|user| format!("user {}", user.name));
-    let group = || Group::from_gid(Gid::from_raw(id)).ok().flatten();
-    user.or_else(|| group().map(|group| format!("group {}", group.name)))
+    if user.is_some() {
+        return user;
+    }
+    let group = Group::from_gid(Gid::from_raw(id)).ok().flatten()?;
+    Some(format!("group {}", group.name))
 }
 
 /// Finds the name with an id in a file of lines `name:password:id:…`.
@@ -183,10 +188,13 @@ fn range_in(path: &Path, id: u32) -> Option<String> {
     })
 }
 
-/// Hashes a name. The result stays the same from one version of this program to the next.
+/// Hashes a name by FNV-1a. The hash must stay the same in all versions of this program.
 fn fnv1a(text: &str) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
 }
 
 #[cfg(test)]

@@ -35,7 +35,10 @@ pub enum Error {
         source: qcow2::Error,
     },
     /// The header of an image does not give the format of its backing image.
-    #[error("the header of {} does not give the format of its backing image {below}", path.display())]
+    #[error(
+        "the header of {} does not give the format of its backing image {below}",
+        path.display()
+    )]
     Unsaid {
         /// Path of the image.
         path: PathBuf,

@@ -85,7 +85,8 @@ mod tests {
 
     fn domain(nvram: &str) -> Domain {
         let xml = format!(
-            "<domain type='kvm'><name>vm</name><memory>1024</memory><os><type>hvm</type>{nvram}</os></domain>"
+            "<domain type='kvm'><name>vm</name><memory>1024</memory>\
+             <os><type>hvm</type>{nvram}</os></domain>"
         );
         Domain::parse(&xml).unwrap()
     }

@@ -157,8 +157,8 @@ impl User {
         self.uid.as_raw()
     }
 
-    /// Returns whether the user may read a file and, if `write` is set, write it. Asks the kernel on
-    /// a thread that has become the user. Returns false if no thread can become the user.
+    /// Returns whether the user may read a file and, if `write` is set, write it. Asks the kernel
+    /// on a thread that has become the user. Returns false if no thread can become the user.
     pub(crate) fn may_open(&self, path: &Path, write: bool) -> bool {
         let access = if write {
             Access::READ_OK | Access::WRITE_OK

@@ -79,7 +79,8 @@ pub(super) fn collect(host: &Host, args: &Args) -> Result<Listing, HostError> {
     devices.sort_by_key(|device| device.address);
     devices.dedup_by_key(|device| device.address);
     devices.retain(|device| args.all || !args.devices.is_empty() || !device.is_bridge());
-    let (names, survey) = (host.names(), host.survey());
+    let names = host.names();
+    let survey = host.survey();
     let (mut left, records_unreadable) = match host.leftovers() {
         Ok(left) => (left, None),
         Err(error) => (Vec::new(), Some(error.to_string())),

@@ -15,17 +15,17 @@ pub(crate) struct Args {
     /// With --dry-run: print the steps as JSON
     #[arg(long, requires = "dry_run")]
     pub(super) json: bool,
-    /// User that the VMM runs as [default: the configuration file's, else one of the guest's own]
+    /// User that the VMM runs as [default: the configuration file's, else the guest's own]
     ///
-    /// Never root or nobody. Each guest's own user has a number of the configured range, and no
-    /// name. It belongs to the guest until `passthru forget`. Without root, a guest without devices
-    /// runs as the caller.
+    /// The user must not be root or nobody. A guest's own user has a number of the configured range
+    /// and no name. The number belongs to the guest until `passthru forget`. Without root, a guest
+    /// without devices runs as the caller.
     #[arg(long, value_name = "NAME|UID")]
     pub(super) user: Option<String>,
-    /// Run the guest as a user that another guest has; the two can then reach each other's memory
+    /// Allow a user that another guest has; the two guests can then reach each other's memory
     #[arg(long)]
     pub(super) share_user: bool,
-    /// Give the guest a device that is not the one that it had at this address
+    /// Accept another device than the one that the guest had at this address
     #[arg(long)]
     pub(super) accept_new_device: bool,
     /// Backend of the devices whose XML names none
@@ -35,7 +35,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
     pub(super) fd: Vec<(String, RawFd)>,
     /// Seconds that the guest has to power off after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86400))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(..=86400)
+    )]
     pub(super) stop_timeout: u64,
     /// Keep the guest's console off the terminal
     #[arg(long)]

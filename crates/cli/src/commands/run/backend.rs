@@ -41,7 +41,8 @@ pub(super) fn choose_backend(
     };
     if has_unsaid && backend == Backend::Type1 {
         let error = format!(
-            "devices that name no backend would get type1 ({reason}), which `run` does not support yet"
+            "devices that name no backend would get type1 ({reason}), which `run` does not support \
+             yet"
         );
         return Err(Error::new(Code::Host, error).hint(lack.as_ref().and_then(host_hint)));
     }

@@ -1,4 +1,4 @@
-//! The guest's console, between its pseudo terminal and the user's standard streams.
+//! The guest's console: moves bytes between its pseudo terminal and the user's standard streams.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,32 +11,32 @@ use rustix::io::Errno;
 use super::console_mode::ConsoleMode;
 use super::screen::Screen;
 
-/// Ctrl-]: ends the guest, wherever the other keys go.
+/// Ctrl-], which ends the guest also in raw mode.
 const ESCAPE: u8 = 0x1d;
-/// Bytes that are moved at a time.
+/// Number of bytes to move at a time.
 const CHUNK: usize = 4096;
 
-/// A console that is connected.
+/// The console of a guest, connected to the standard streams.
 pub(super) struct Console {
     pty: Option<OwnedFd>,
     stdin_open: bool,
-    /// What the user typed and the guest has not read yet.
+    /// Input of the user that the guest has not read yet.
     pending: Vec<u8>,
     mode: Option<ConsoleMode>,
 }
 
-/// What the user did on the console.
+/// Input of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Typed {
-    /// Something for the guest, or nothing.
-    Input,
+pub(super) enum ConsoleInput {
+    /// Bytes for the guest, or none.
+    Bytes,
     /// The escape key.
     Escape,
 }
 
 impl Console {
-    /// Connects the guest's pseudo terminal, which its VMM's user owns, to standard input and
-    /// output.
+    /// Connects the guest's pseudo terminal to standard input and output. `owner` is the VMM's
+    /// user, who must own the terminal.
     pub(super) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
         let flags =
             OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -52,12 +52,12 @@ impl Console {
         })
     }
 
-    /// Whether the user's terminal has been given over to the console.
+    /// Returns whether the console has the user's terminal.
     pub(super) fn on_terminal(&self) -> bool {
         self.mode.is_some()
     }
 
-    /// The pseudo terminal, and what to wait for on it.
+    /// Returns the pseudo terminal and the events to wait for, if there are any.
     pub(super) fn pty(&self, screen: &Screen) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let output = if screen.has_room() {
             PollFlags::IN
@@ -73,15 +73,15 @@ impl Console {
         Some((pty.as_fd(), input | output))
     }
 
-    /// Whether there is room for more of what the user types.
+    /// Returns whether there is room for more input.
     pub(super) fn wants_input(&self) -> bool {
         self.stdin_open && self.pty.is_some() && self.pending.len() < CHUNK
     }
 
-    /// Takes what the user typed.
-    pub(super) fn read_input(&mut self) -> Typed {
+    /// Reads input of the user.
+    pub(super) fn read_input(&mut self) -> ConsoleInput {
         let mut buffer = [0; CHUNK];
-        // Not through std's buffer, which would keep what poll cannot see.
+        // Not through std's buffer, whose bytes poll does not see.
         match rustix::io::read(io::stdin(), &mut buffer) {
             Err(Errno::INTR | Errno::AGAIN) => {}
             Ok(0) | Err(_) => self.stdin_open = false,
@@ -91,11 +91,14 @@ impl Console {
         if escape {
             self.pending.retain(|byte| *byte != ESCAPE);
         }
-        if escape { Typed::Escape } else { Typed::Input }
+        if escape {
+            ConsoleInput::Escape
+        } else {
+            ConsoleInput::Bytes
+        }
     }
 
-    /// Moves a piece in either direction, without waiting. Returns whether the guest had something
-    /// to say.
+    /// Moves bytes in both directions, without waiting. Returns whether the guest had output.
     pub(super) fn transfer(&mut self, screen: &mut Screen) -> bool {
         let Some(pty) = &self.pty else { return false };
         match rustix::io::write(pty, &self.pending) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use passthru_guest::{Ending, EndingNotice, Guest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::console::{Console, Typed};
+use super::console::{Console, ConsoleInput};
 use super::screen::Screen;
 use crate::message::say;
 use crate::signals::Signals;
@@ -98,7 +98,7 @@ impl Foreground<'_> {
         }
         let mut is_asked = ready.signal && self.signals.taken() > 0;
         if let Some(console) = &mut self.console {
-            is_asked |= ready.stdin && console.read_input() == Typed::Escape;
+            is_asked |= ready.stdin && console.read_input() == ConsoleInput::Escape;
             if self.screen.has_room() {
                 console.transfer(&mut self.screen);
             }

@@ -30,7 +30,6 @@ pub(super) fn named_fds(args: &Args) -> Result<NamedFds, Error> {
 
 /// Returns the descriptors that a service manager passed to this process under a name.
 fn listen_fds() -> Vec<(String, RawFd)> {
-    let variable = |name| std::env::var(name).unwrap_or_default();
     if variable("LISTEN_PID").parse() != Ok(std::process::id()) {
         return Vec::new();
     }
@@ -43,4 +42,8 @@ fn listen_fds() -> Vec<(String, RawFd)> {
     named
         .filter(|(name, _)| !matches!(name.as_str(), "" | "unknown" | "stored"))
         .collect()
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
 }

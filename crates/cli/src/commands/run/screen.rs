@@ -1,18 +1,18 @@
-//! Standard output, never waited for: what it does not take now is kept until it does.
+//! Standard output while a guest runs. Nothing waits for it: output that it does not take is kept.
 
 use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// A pipe that is writable takes this much without waiting (`PIPE_BUF`).
+/// Number of bytes that a writable pipe takes without waiting (`PIPE_BUF`).
 const CHUNK: usize = 4096;
-/// How long the last output waits for a reader that does not read.
-const PATIENCE: Timespec = Timespec {
+/// Time limit for the last output, if the reader does not read.
+const IDLE_TIME: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
 };
 
-/// Output that is on its way to standard output.
+/// Output on its way to standard output.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     pending: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Whether more output may come: as long as what came before is out.
+    /// Returns whether to read more output: all earlier output is written.
     pub(super) fn has_room(&self) -> bool {
         self.pending.is_empty()
     }
@@ -31,7 +31,7 @@ impl Screen {
         }
     }
 
-    /// Writes a piece. To be called when standard output is writable.
+    /// Writes some of the output. Call this when standard output is writable.
     pub(super) fn write_some(&mut self) {
         let piece = self
             .pending
@@ -41,19 +41,19 @@ impl Screen {
             Ok(n) => drop(self.pending.drain(..n)),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             Err(_) => {
-                // A standard output that is gone does not end the guest.
+                // A closed standard output does not end the guest.
                 self.gone = true;
                 self.pending.clear();
             }
         }
     }
 
-    /// Writes what is left, as long as somebody reads.
+    /// Writes the rest of the output, unless the reader stops reading.
     pub(super) fn finish(&mut self) {
         while !self.pending.is_empty() {
             let stdout = io::stdout();
             let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-            if !matches!(poll(&mut fds, Some(&PATIENCE)), Ok(1..)) {
+            if !matches!(poll(&mut fds, Some(&IDLE_TIME)), Ok(1..)) {
                 return;
             }
             self.write_some();

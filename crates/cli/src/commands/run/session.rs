@@ -40,10 +40,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     let mut tries = 1;
     loop {
-        // Until the start, a signal ends the process: a QEMU may take long to say what it has.
+        // Until the start, a signal ends the process: a QEMU may take long to answer.
         let plan = plan(args, &document, &config, &host, &mut notices)?;
         notices.say_notes(&plan, &host)?;
-        signals.keep();
+        signals.hold();
         message::stop_waiting();
         match start(plan, &host, &|| signals.taken() > 0) {
             Ok(guest) => return attend(args, guest, &signals),

@@ -160,7 +160,8 @@ fn guest_without_devices_needs_no_higher_limit() {
 #[test]
 fn failed_mapping_names_the_limit_and_what_to_raise() {
     let limit = limit("", "<shmem name='a'><size unit='M'>64</size></shmem>");
-    let said = "qemu: vfio_container_dma_map(0x55d, 0xe0000000, 0x10000000, 0x7f) = -12 (Cannot allocate memory)\n\
+    let said = "qemu: vfio_container_dma_map(0x55d, 0xe0000000, 0x10000000, 0x7f) = -12 \
+                (Cannot allocate memory)\n\
                 qemu: hardware error: vfio: DMA mapping failed, unable to continue\n";
     let hint = limit.explain(said).unwrap();
     let raised = limit.mib() + 256;

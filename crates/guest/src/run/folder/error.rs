@@ -50,7 +50,10 @@ pub enum FolderError {
         note: PathBuf,
     },
     /// The note on the VMM's process cannot be used, so that the VMM may live.
-    #[error("cannot determine from {} whether the VMM of guest '{name}' still runs", path.display())]
+    #[error(
+        "cannot determine from {} whether the VMM of guest '{name}' still runs",
+        path.display()
+    )]
     BadNote {
         /// Name of the guest.
         name: String,

@@ -9,8 +9,10 @@ fn write(image: &Path, below: &str, format: Option<&str>) {
 
 fn domain(image: &Path) -> Domain {
     Domain::parse(&format!(
-        "<domain type='kvm'><name>a</name><memory>1024</memory><os><type>hvm</type></os><devices><disk type='file'>\
-         <driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda'/></disk></devices></domain>",
+        "<domain type='kvm'><name>a</name><memory>1024</memory><os><type>hvm</type></os>\
+         <devices><disk type='file'>\
+         <driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda'/>\
+         </disk></devices></domain>",
         image.display()
     ))
     .unwrap()
