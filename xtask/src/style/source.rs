@@ -71,8 +71,9 @@ impl Visitor<'_> {
                 self.note(Rule::RiddleTestName, &signature.ident, &name);
             }
         }
-        let lines = block.brace_token.span.join();
-        let lines = lines.end().line - lines.start().line + 1;
+        let first = signature.span().start().line;
+        let last = block.brace_token.span.close().end().line;
+        let lines = last - first + 1;
         if lines >= 3 {
             let mut tokens = 0;
             count(signature.to_token_stream(), &mut tokens);
