@@ -1,16 +1,17 @@
-//! `cargo xtask bench dma`: how long mapping for DMA takes on the virtual host, beside the same
-//! ioctls called directly and beside vfio-ioctls with iommufd-ioctls. What it prints becomes
+//! `cargo xtask bench dma`: time of mapping for DMA on the virtual host, printed for
 //! docs/benchmarks.md.
 //!
-//! Everything that is compared is measured in turns (A B C, B C A, …), so that what slows the
-//! machine down slows all of it down; the figures are medians.
+//! The contenders are this project's container, the same ioctls called directly, and vfio-ioctls
+//! with iommufd-ioctls. They are measured in turns (A B C, B C A, …), so that a slow phase of the
+//! machine affects all of them. The figures are medians.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a program that prints its results, and how far it is"
+    reason = "a program that prints its results and its progress"
 )]
 
 mod calls;
+mod contenders;
 mod machine;
 mod memory;
 mod orders;
@@ -18,7 +19,6 @@ mod phases;
 mod sharing;
 mod stats;
 mod team;
-mod ways;
 
 use std::env;
 use std::process::Command;
@@ -27,21 +27,21 @@ use anyhow::{Context, Result, anyhow, ensure};
 use passthru_host::{Host, Request};
 use passthru_lab::devices::{CMB_NVME, IGB, NVME};
 
-use ways::Ways;
+use contenders::Contenders;
 
-/// Who maps.
+/// User that maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum User {
-    /// With all privileges: nothing is charged.
+    /// Root, with all privileges: no memory is charged.
     Root,
-    /// Without any, charged by process (`RLIMIT_MODE` 1).
+    /// An unprivileged user, charged by process (`RLIMIT_MODE` 1).
     Nobody,
 }
 
 const USERS: [User; 2] = [User::Root, User::Nobody];
 
-/// A table, by its name.
-type Table = (&'static str, fn(&Ways, User) -> Result<()>);
+/// A table: its name, and its measurement.
+type Table = (&'static str, fn(&Contenders, User) -> Result<()>);
 
 const TABLES: [Table; 4] = [
     ("calls", calls::measure),
@@ -50,7 +50,7 @@ const TABLES: [Table; 4] = [
     ("sharing", sharing::measure),
 ];
 
-/// Says to the process itself, started again, who it is.
+/// Option by which the restarted process learns its user.
 const AS: &str = "--as";
 
 fn main() -> Result<()> {
@@ -58,13 +58,14 @@ fn main() -> Result<()> {
     let words: Vec<_> = env::args().skip(1).collect();
     match words.split_first() {
         Some((option, words)) if option == AS => measure(words),
-        _ => as_each(&words),
+        _ => measure_as_each(&words),
     }
 }
 
-/// Takes the devices, and measures as each user, in a process of its own. With words only what they
-/// name: users and tables.
-fn as_each(words: &[String]) -> Result<()> {
+/// Takes the devices, and measures as each user, in a process each.
+///
+/// `words` name the users and tables to measure; without any, all are measured.
+fn measure_as_each(words: &[String]) -> Result<()> {
     let (users, tables): (Vec<_>, Vec<_>) = words
         .iter()
         .cloned()
@@ -82,11 +83,10 @@ fn as_each(words: &[String]) -> Result<()> {
     let assignment = Host::new().assign(&requests, Some("bench"), false)?;
     machine::reserve_huge_pages()?;
     machine::print();
-    for user in USERS
-        .map(User::name)
-        .into_iter()
-        .filter(|user| is_wanted(user, &users))
-    {
+    for user in USERS.map(User::name) {
+        if !is_wanted(user, &users) {
+            continue;
+        }
         let status = Command::new(env::current_exe()?)
             .args([AS, user])
             .args(&tables)
@@ -99,14 +99,19 @@ fn as_each(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Measures as the user that is named first, what is named then, or all.
+/// Measures as the user in the first word. The others name the tables; without any, all are
+/// measured.
 fn measure(words: &[String]) -> Result<()> {
     let (user, tables) = words.split_first().context("no user")?;
     let user = User::named(user).context("no such user")?;
-    let ways = Ways::open(user)?;
+    let contenders = Contenders::open(user)?;
     println!("\n### As {}\n", user.title());
-    let mut wanted = TABLES.iter().filter(|(name, _)| is_wanted(name, tables));
-    wanted.try_for_each(|(_, measure)| measure(&ways, user))
+    for (name, measure) in TABLES {
+        if is_wanted(name, tables) {
+            measure(&contenders, user)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_wanted(name: &str, words: &[String]) -> bool {
@@ -132,7 +137,7 @@ impl User {
         }
     }
 
-    /// Says on standard error what is being measured.
+    /// Prints the current measurement to standard error.
     fn progress(self, what: &str) {
         eprintln!("{}: {what} …", self.name());
     }

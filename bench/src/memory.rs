@@ -1,4 +1,4 @@
-//! The memory that is mapped: the kinds of it, and how it is populated.
+//! Kinds of memory to map, and their population.
 #![allow(unsafe_code)]
 
 use std::num::NonZeroUsize;
@@ -15,19 +15,19 @@ use crate::team::{Queue, together};
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
 
-/// Where it is mapped.
+/// First IOVA of the mappings.
 pub(crate) const IOVA: u64 = 4 * GIB;
 
-/// So much is populated by one call, as the address space's mapper does.
+/// Bytes that one call populates, as in the address space's mapper.
 const POPULATED_AT_ONCE: u64 = 8 * MIB;
 const HUGE: Pages = Pages::Huge(2 * MIB);
 
 /// A kind of memory.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Makes so many bytes that nobody has touched.
+    /// Allocates this number of untouched bytes.
     pub(crate) make: fn(u64) -> Result<Memory, Error>,
-    /// Whether it is mapped by its file.
+    /// Whether the memory is mapped by its file.
     pub(crate) by_file: bool,
 }
 
@@ -73,7 +73,7 @@ pub(crate) const KINDS: [Kind; 7] = [
     }),
 ];
 
-/// How many threads there are at most: one for each processor.
+/// Returns the largest number of threads: one for each processor.
 pub(crate) fn processors() -> NonZeroUsize {
     available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
@@ -85,7 +85,7 @@ pub(crate) fn address(memory: &Memory, at: u64) -> Result<*mut u8> {
         .wrapping_add(at as usize))
 }
 
-/// Has the pages made of `length` bytes from `at` on.
+/// Populates the pages of `length` bytes from `at`.
 pub(crate) fn populate(memory: &Memory, at: u64, length: u64) -> Result<()> {
     for at in (at..at + length).step_by(POPULATED_AT_ONCE as usize) {
         let start = address(memory, at)?;
@@ -102,7 +102,7 @@ pub(crate) fn populate(memory: &Memory, at: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// Has all pages made, by so many threads.
+/// Populates all pages, by this number of threads.
 pub(crate) fn populate_all(memory: &Memory, threads: usize) -> Result<Duration> {
     let queue = Queue::new(memory.len(), POPULATED_AT_ONCE);
     together(threads, |_| {
@@ -110,10 +110,12 @@ pub(crate) fn populate_all(memory: &Memory, threads: usize) -> Result<Duration> 
     })
 }
 
-/// The same memory, of which nobody knows that it is a file's.
+/// Returns the same memory without its file.
 fn without_file(memory: Memory) -> Memory {
-    let (start, length, pages) = (memory.address(), memory.len(), memory.pages());
-    let start = start.and_then(NonNull::new).unwrap_or(NonNull::dangling());
+    let start = memory.address().and_then(NonNull::new);
+    let start = start.unwrap_or(NonNull::dangling());
+    let length = memory.len();
+    let pages = memory.pages();
     // SAFETY: the memory stays mapped until its owner is dropped, and no references are made to it.
     unsafe { Memory::from_raw(start, length, Box::new(memory)) }.with_pages(pages)
 }

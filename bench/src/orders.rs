@@ -1,5 +1,5 @@
-//! In which order several threads best have memory made and map it: an address space's [`Mapper`],
-//! beside the orders that there are to choose from.
+//! Orders in which several threads populate and map memory: that of an address space's [`Mapper`],
+//! and others.
 #![allow(unsafe_code)]
 
 use std::num::NonZeroUsize;
@@ -14,24 +14,24 @@ use passthru_vfio::container::Backend::{Iommufd, Type1};
 use passthru_vfio::container::{Access, Backend, Dma};
 
 use crate::User;
+use crate::contenders::Contenders;
 use crate::memory::{GIB, IOVA, KINDS, Kind, MIB, address, populate, processors};
 use crate::stats::{in_turns, median, ratio};
 use crate::team::{Queue, together};
-use crate::ways::Ways;
 
 const ROUNDS: usize = 5;
 const PIECE: u64 = 64 * MIB;
 
-/// In which order it is done.
+/// An order of populating and mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// One thread maps it.
+    /// One thread maps.
     One,
-    /// All threads map, and nothing is populated before.
+    /// All threads map memory that is not populated.
     Map,
-    /// All threads populate all of it, and only then map all.
+    /// All threads populate everything, and only then map.
     PopulateThenMap,
-    /// Each thread populates a piece and maps it, and takes the next one.
+    /// Each thread populates a piece, maps it, and takes the next one.
     InTurn,
 }
 
@@ -42,33 +42,36 @@ const ORDERS: [Order; 4] = [
     Order::InTurn,
 ];
 
-/// Prints a table.
-pub(crate) fn measure(ways: &Ways, user: User) -> Result<()> {
+/// Prints the table.
+pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
     println!("#### 1 GiB of untouched memory, in which order\n");
     println!(
-        "Seconds, and in brackets what that is of the first column. One thread maps all; or {threads} threads take pieces: they map
-them; they populate them all, and only then map (with type1, which pins under one lock, one of them maps); each populates a piece and maps it before it takes the next one. The order of
-an address space's `Mapper` is bold: there, and with one thread, the address space is measured; else its container, with pieces
-of 64 MiB. The last column is what the bold one takes of the best of the others.\n",
+        "Seconds, and in brackets what that is of the first column. One thread maps all; or
+{threads} threads take pieces: they map them; they populate them all, and only then map (with
+type1, which pins under one lock, one of them maps); each populates a piece and maps it before it
+takes the next one. The order of an address space's `Mapper` is bold: there, and with one thread,
+the address space is measured; else its container, with pieces of 64 MiB. The last column is what
+the bold one takes of the best of the others.\n",
         threads = processors()
     );
     println!(
-        "| memory | backend | one maps | all map | all populate, all map | each populates, maps | of the next best |"
+        "| memory | backend | one maps | all map | all populate, all map | each populates, maps | \
+         of the next best |"
     );
     println!("|---|---|---|---|---|---|---|");
     for kind in &KINDS {
-        row(ways, kind, Iommufd, user)?;
+        row(contenders, kind, Iommufd, user)?;
         if !kind.by_file && user == User::Nobody {
-            row(ways, kind, Type1, user)?;
+            row(contenders, kind, Type1, user)?;
         }
     }
     println!();
     Ok(())
 }
 
-fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
+fn row(contenders: &Contenders, kind: &Kind, backend: Backend, user: User) -> Result<()> {
     user.progress(&format!("orders: {}, {backend}", kind.name));
-    let dma = ways.container(backend);
+    let dma = contenders.container(backend);
     let populates = by_address_space(&dma, (kind.make)(2 * MIB)?, processors())?.1;
     let own = if populates {
         Order::PopulateThenMap
@@ -83,9 +86,8 @@ fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
             order => by_threads(&*dma, &memory, order),
         }
     })?;
-    let orders = || ORDERS.iter().zip(&times);
     print!("| {} | {backend}", kind.name);
-    for (order, taken) in orders() {
+    for (order, taken) in ORDERS.iter().zip(&times) {
         let bold = if *order == own { "**" } else { "" };
         print!(
             " | {bold}{:.3} ({:.2}){bold}",
@@ -93,19 +95,27 @@ fn row(ways: &Ways, kind: &Kind, backend: Backend, user: User) -> Result<()> {
             ratio(taken, &times[0])
         );
     }
-    let of_own = orders()
-        .filter(|(order, _)| **order == own)
-        .map(|(_, taken)| taken);
-    let others = orders()
-        .filter(|(order, _)| **order != own)
-        .map(|(_, taken)| taken);
-    let best = others.min_by(|a, b| median(a).total_cmp(&median(b)));
-    let ratio = of_own.zip(best).map(|(own, best)| ratio(own, best)).next();
-    println!(" | {:.2} |", ratio.unwrap_or(f64::NAN));
+    println!(" | {:.2} |", ratio_to_best(own, &times));
     Ok(())
 }
 
-/// Says how long it took, and whether the memory was populated before.
+/// Returns the ratio of the times of one order to those of the best other order.
+fn ratio_to_best(own: Order, times: &[Vec<f64>]) -> f64 {
+    let mut own_times = None;
+    let mut best: Option<&Vec<f64>> = None;
+    for (order, times) in ORDERS.iter().zip(times) {
+        if *order == own {
+            own_times = Some(times);
+        } else if best.is_none_or(|best| median(times) < median(best)) {
+            best = Some(times);
+        }
+    }
+    own_times
+        .zip(best)
+        .map_or(f64::NAN, |(own, best)| ratio(own, best))
+}
+
+/// Maps through an address space. Returns the time, and whether the memory was populated first.
 fn by_address_space(
     dma: &Arc<dyn Dma>,
     memory: Memory,
@@ -125,10 +135,11 @@ fn by_address_space(
     Ok((begin.elapsed(), populated.into_inner()))
 }
 
-/// Says how long it took, the start of the threads included.
+/// Maps in this order. Returns the time, which includes the start of the threads.
 fn by_threads(dma: &dyn Dma, memory: &Memory, order: Order) -> Result<Duration> {
     let threads = processors().get();
-    let (to_populate, to_map) = (Queue::new(GIB, PIECE), Queue::new(GIB, PIECE));
+    let to_populate = Queue::new(GIB, PIECE);
+    let to_map = Queue::new(GIB, PIECE);
     let barrier = Barrier::new(threads);
     let begin = Instant::now();
     let result = together(threads, |_| {
@@ -149,7 +160,7 @@ fn by_threads(dma: &dyn Dma, memory: &Memory, order: Order) -> Result<Duration> 
     result.map(|_| time)
 }
 
-/// Maps a piece as an address space would: by its file, where the container can.
+/// Maps a piece as an address space would: by its file if the container can, else by its address.
 pub(crate) fn map(dma: &dyn Dma, memory: &Memory, at: u64, length: u64) -> Result<()> {
     match memory.file().filter(|_| dma.capabilities().map_file) {
         Some((file, start)) => {

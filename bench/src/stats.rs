@@ -1,14 +1,14 @@
-//! Medians, and measuring in turns.
+//! Medians, and measurement in turns.
 
 use std::time::Duration;
 
-/// In which order `count` things are measured, for ever: in turns that begin with another one each
+/// Returns the endless order of `count` contestants, in rounds that begin with another one each
 /// time.
 pub(crate) fn order(count: usize) -> impl Iterator<Item = usize> {
     (0..).flat_map(move |round| (0..count).map(move |turn| (round + turn) % count))
 }
 
-/// Measures each of `count` things `rounds` times, in turns; returns the times of each.
+/// Measures each of `count` contestants `rounds` times, in turns. Returns the seconds of each.
 pub(crate) fn in_turns<E>(
     count: usize,
     rounds: usize,
@@ -32,7 +32,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The median of what one is of the other in the same turn.
+/// Returns the median of the ratios of two contestants in the same turn.
 pub(crate) fn ratio(of: &[f64], to: &[f64]) -> f64 {
     let ratios: Vec<_> = of.iter().zip(to).map(|(of, to)| of / to).collect();
     median(&ratios)

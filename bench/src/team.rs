@@ -1,4 +1,4 @@
-//! Several threads that do the same at the same time.
+//! Threads that do the same work at the same time.
 
 use std::panic::resume_unwind;
 use std::sync::Barrier;
@@ -8,33 +8,42 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// Has so many threads work, each told which one it is. Returns the time from when the first began
-/// until the last one ended.
+/// Runs `work` on this number of threads, with the index of each. Returns the time from the first
+/// begin to the last end.
 pub(crate) fn together(
     threads: usize,
     work: impl Fn(usize) -> Result<()> + Sync,
 ) -> Result<Duration> {
     let barrier = Barrier::new(threads);
-    let timed = |which| {
-        barrier.wait();
-        let begin = Instant::now();
-        work(which).map(|()| (begin, Instant::now()))
-    };
     thread::scope(|scope| {
-        let timed = &timed;
+        let barrier = &barrier;
+        let work = &work;
         let others: Vec<_> = (1..threads)
-            .map(|which| scope.spawn(move || timed(which)))
+            .map(|which| scope.spawn(move || time_after(barrier, which, work)))
             .collect();
-        let (mut begin, mut end) = timed(0)?;
+        let (mut begin, mut end) = time_after(barrier, 0, work)?;
         for other in others {
             let times = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            (begin, end) = (begin.min(times.0), end.max(times.1));
+            begin = begin.min(times.0);
+            end = end.max(times.1);
         }
         Ok(end - begin)
     })
 }
 
-/// Pieces that several threads take, one after the other.
+/// Waits for the other threads, and returns begin and end of the work.
+fn time_after(
+    barrier: &Barrier,
+    which: usize,
+    work: impl Fn(usize) -> Result<()>,
+) -> Result<(Instant, Instant)> {
+    barrier.wait();
+    let begin = Instant::now();
+    work(which)?;
+    Ok((begin, Instant::now()))
+}
+
+/// A range cut into pieces, which threads take one by one.
 pub(crate) struct Queue {
     length: u64,
     piece: u64,
@@ -50,7 +59,7 @@ impl Queue {
         }
     }
 
-    /// Does something with where each piece starts that is left, and that no other thread takes.
+    /// Calls `work` with the start of each piece that no other thread has taken.
     pub(crate) fn each(&self, mut work: impl FnMut(u64) -> Result<()>) -> Result<()> {
         loop {
             let at = self.next.fetch_add(self.piece, Ordering::Relaxed);
@@ -71,12 +80,15 @@ mod tests {
     #[test]
     fn each_chunk_is_taken_by_one_thread() {
         for threads in [1, 3] {
-            let (queue, seen) = (Queue::new(1000, 10), Mutex::new(Vec::new()));
-            let take = |at| {
-                seen.lock().unwrap().push(at);
-                Ok(())
-            };
-            together(threads, |_| queue.each(take)).unwrap();
+            let queue = Queue::new(1000, 10);
+            let seen = Mutex::new(Vec::new());
+            together(threads, |_| {
+                queue.each(|at| {
+                    seen.lock().unwrap().push(at);
+                    Ok(())
+                })
+            })
+            .unwrap();
             let mut seen = seen.into_inner().unwrap();
             seen.sort();
             assert_eq!(seen, Vec::from_iter((0..1000).step_by(10)), "{threads}");

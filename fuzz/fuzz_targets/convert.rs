@@ -1,5 +1,5 @@
-//! Any text: read, completed, validated and made a command line, as `passthru convert` does. It may
-//! be refused; it may not panic, hang or grow.
+//! Any text: parsed, completed, validated and turned into a command line, as by `passthru convert`.
+//! The text may be refused, but nothing may panic, hang or grow without bounds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,16 +7,23 @@ use passthru_domain::{Arch, Backend, ParsedDomain};
 use passthru_qemu::{Capabilities, Paths, Placeholders, Style, command_line};
 
 fuzz_target!(|text: &str| {
-    let Ok(parsed) = ParsedDomain::parse(text) else { return };
+    let Ok(parsed) = ParsedDomain::parse(text) else {
+        return;
+    };
     let capabilities = Capabilities::builtin(parsed.domain.os.kind.arch.unwrap_or(Arch::X86_64));
     let found = parsed.examine(&capabilities);
     for error in &found.errors {
         assert!(!error.message.is_empty());
         if let Some(span) = &error.span {
-            assert!(text.get(span.clone()).is_some(), "{span:?} is no place of the text: {error}");
+            assert!(
+                text.get(span.clone()).is_some(),
+                "{span:?} is not within the text: {error}"
+            );
         }
     }
-    let Some(mut domain) = found.domain.filter(|_| found.errors.is_empty()) else { return };
+    let Some(mut domain) = found.domain.filter(|_| found.errors.is_empty()) else {
+        return;
+    };
     domain.settle_backend(Backend::Type1);
     if let Ok(line) = command_line(&domain, &capabilities, Style::Managed) {
         assert!(!line.pretty(&Placeholders).is_empty());

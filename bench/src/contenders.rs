@@ -1,4 +1,4 @@
-//! The ways to map that are compared, each with a device that reaches what it maps.
+//! [`Contenders`]: implementations of map and unmap, each with a device that reaches the mappings.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -27,8 +27,8 @@ use vfio_ioctls::{VfioDevice, VfioIommufd};
 
 use crate::User;
 
-/// The devices and address spaces.
-pub(crate) struct Ways {
+/// The contenders with their devices and address spaces.
+pub(crate) struct Contenders {
     context: Arc<Iommufd>,
     container: Arc<IommufdContainer>,
     type1: Arc<Type1Container>,
@@ -38,24 +38,25 @@ pub(crate) struct Ways {
     second: Arc<IommufdContainer>,
 }
 
-/// One of the ways.
+/// An implementation of map and unmap.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
+pub(crate) enum Contender {
     Ours,
     Direct,
     Peers,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Ours, Way::Direct, Way::Peers];
+pub(crate) const CONTENDERS: [Contender; 3] =
+    [Contender::Ours, Contender::Direct, Contender::Peers];
 
 const MAP: Opcode = opcode::none(IOMMUFD_TYPE, IOMMUFD_CMD_IOAS_MAP as u8);
 const UNMAP: Opcode = opcode::none(IOMMUFD_TYPE, IOMMUFD_CMD_IOAS_UNMAP as u8);
 
-/// So much an unprivileged process may pin.
+/// Limit on pinned memory of the unprivileged process, in bytes.
 const MEMLOCK: u64 = 8 << 30;
 
-impl Ways {
-    /// Opens the devices as root, and becomes the user that measures.
+impl Contenders {
+    /// Opens the devices as root, and then becomes the measuring user.
     pub(crate) fn open(user: User) -> Result<Self> {
         let context = Iommufd::open()?;
         if user == User::Nobody {
@@ -94,7 +95,7 @@ impl Ways {
         })
     }
 
-    /// The container of a backend.
+    /// Returns the container of a backend.
     pub(crate) fn container(&self, backend: Backend) -> Arc<dyn Dma> {
         match backend {
             Backend::Iommufd => Arc::clone(&self.container) as _,
@@ -102,7 +103,7 @@ impl Ways {
         }
     }
 
-    /// Another container on the same iommufd, which gets the peers' device from now on.
+    /// Returns another container on the same iommufd. The peers' device is attached to it.
     pub(crate) fn second(&self) -> Result<Arc<IommufdContainer>> {
         let ioas = self.second.ioas().context("no I/O address space")?.id();
         self.theirs
@@ -111,27 +112,27 @@ impl Ways {
         Ok(Arc::clone(&self.second))
     }
 
-    /// Maps by a way.
+    /// Maps memory by a contender.
     ///
     /// # Safety
-    /// As [`Dma::map`].
+    /// The contract is that of [`Dma::map`].
     #[inline]
     pub(crate) unsafe fn map(
         &self,
-        way: Way,
+        contender: Contender,
         memory: *mut u8,
         length: u64,
         iova: u64,
     ) -> Result<()> {
-        // SAFETY: the caller's contract is the same for all.
+        // SAFETY: this function has the same contract as each of these.
         unsafe {
-            match way {
-                Way::Ours => {
+            match contender {
+                Contender::Ours => {
                     let dma: &dyn Dma = &*self.container;
                     dma.map(memory, length, iova, Access::ReadWrite)?;
                 }
-                Way::Direct => self.direct_map(memory, length, iova)?,
-                Way::Peers => {
+                Contender::Direct => self.direct_map(memory, length, iova)?,
+                Contender::Peers => {
                     let answer = self.peers.vfio_dma_map(iova, length as usize, memory);
                     answer.map_err(|e| anyhow!("{e:?}"))?;
                 }
@@ -140,16 +141,16 @@ impl Ways {
         Ok(())
     }
 
-    /// Unmaps by a way.
+    /// Unmaps memory by a contender.
     #[inline]
-    pub(crate) fn unmap(&self, way: Way, iova: u64, length: u64) -> Result<()> {
-        match way {
-            Way::Ours => {
+    pub(crate) fn unmap(&self, contender: Contender, iova: u64, length: u64) -> Result<()> {
+        match contender {
+            Contender::Ours => {
                 let dma: &dyn Dma = &*self.container;
                 dma.unmap(iova, length)?;
             }
-            Way::Direct => self.direct_unmap(iova, length)?,
-            Way::Peers => {
+            Contender::Direct => self.direct_unmap(iova, length)?,
+            Contender::Peers => {
                 self.peers
                     .vfio_dma_unmap(iova, length as usize)
                     .map_err(|e| anyhow!("{e:?}"))?;
@@ -172,7 +173,7 @@ impl Ways {
             iova,
             ..Default::default()
         };
-        // SAFETY: the request's struct; the memory may be used by the caller's contract.
+        // SAFETY: the request's struct; the caller's contract allows the use of the memory.
         unsafe { ioctl(self.context.as_fd(), Updater::<MAP, _>::new(&mut arg)) }
             .context("IOMMU_IOAS_MAP")
     }
@@ -191,7 +192,7 @@ impl Ways {
     }
 }
 
-impl Way {
+impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -201,7 +202,7 @@ impl Way {
     }
 }
 
-/// Gives away all privileges, of the only thread that there is.
+/// Drops all privileges of the calling thread, the only one.
 fn become_nobody() -> Result<()> {
     setrlimit(
         Resource::Memlock,
