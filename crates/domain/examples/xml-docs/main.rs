@@ -1,12 +1,11 @@
-//! Writes the reference of the domain XML, docs/domain-xml.md and docs/domain-xml/, from the
-//! descriptions that the reader and the writer of domains follow.
+//! Writes the reference of the domain XML (docs/domain-xml.md and docs/domain-xml/) from the
+//! descriptions that the reader and the writer of domains use.
 //!
-//! `xml-docs write` writes it anew; `xml-docs check` fails if it is stale. Run by `cargo xtask
-//! docs` and `check`.
+//! - `xml-docs write` writes all pages; `cargo xtask docs` runs it.
+//! - `xml-docs check` fails if a page is stale; `cargo xtask check` runs it.
 #![allow(clippy::print_stderr, reason = "a program for a terminal")]
 
 mod chapters;
-mod effects;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,8 +15,7 @@ use std::{env, fs, io};
 
 use passthru_domain::{Description, Domain, Values};
 
-use chapters::{CHAPTERS, Chapter};
-use effects::{Effect, effect_of};
+use chapters::{CHAPTERS, Chapter, Element};
 
 const INDEX: &str = "domain-xml.md";
 const CHAPTERS_FOLDER: &str = "domain-xml";
@@ -42,7 +40,7 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 
-/// Writes all pages anew, and removes those of former chapters.
+/// Writes all pages, and removes the pages of former chapters.
 fn write() -> Result<(), String> {
     let pages = pages();
     for page in former(&pages)? {
@@ -57,12 +55,12 @@ fn write() -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if a page is not what the code says, or belongs to no chapter.
+/// Fails if a page differs from the descriptions, or if a file is not the page of a chapter.
 fn check() -> Result<(), String> {
     let pages = pages();
     if let Some(page) = former(&pages)?.first() {
         return Err(format!(
-            "{} belongs to no chapter: `cargo xtask docs` removes it",
+            "{} does not belong to a chapter: `cargo xtask docs` removes it",
             page.display()
         ));
     }
@@ -82,7 +80,7 @@ fn failed(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// Returns the files of the chapters' folder that are no page.
+/// Returns the files in the chapters' folder that are not the page of a chapter.
 fn former(pages: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, String> {
     let folder = docs().join(CHAPTERS_FOLDER);
     if !folder.exists() {
@@ -120,7 +118,10 @@ fn index(domain: &Description) -> String {
         let links: Vec<_> = chapter
             .elements
             .iter()
-            .map(|path| format!("[`<{}>`]({page}#{})", name(path), anchor(path)))
+            .map(|element| {
+                let path = element.path;
+                format!("[`<{}>`]({page}#{})", name(path), anchor(path))
+            })
             .collect();
         let _ = writeln!(
             text,
@@ -146,23 +147,24 @@ fn page(chapter: &Chapter, domain: &Description) -> String {
         "# {}\n\n[Domain XML](../{INDEX}) has the other chapters.\n",
         chapter.title
     );
-    for path in chapter.elements {
-        if let Some(element) = element(domain, path) {
-            section(&mut text, element, path);
+    for element in chapter.elements {
+        if let Some(description) = description(domain, element.path) {
+            section(&mut text, element, description);
         }
     }
     text
 }
 
-/// Returns the element of a path: a child of `<domain>`, or `devices/` and a device.
-fn element<'a>(domain: &'a Description, path: &str) -> Option<&'a Description> {
-    let child = |parent: &'a Description, name: &str| {
-        parent.children.iter().find(|child| child.name == name)
-    };
+/// Returns the description of the element at a path.
+fn description<'a>(domain: &'a Description, path: &str) -> Option<&'a Description> {
     match path.strip_prefix("devices/") {
         Some(device) => child(child(domain, "devices")?, device),
         None => child(domain, path),
     }
+}
+
+fn child<'a>(parent: &'a Description, name: &str) -> Option<&'a Description> {
+    parent.children.iter().find(|child| child.name == name)
 }
 
 fn name(path: &str) -> &str {
@@ -179,7 +181,7 @@ fn heading(path: &str) -> String {
     format!("`<{}>`{place}", name(path))
 }
 
-/// Returns the anchor that a renderer of Markdown makes of an element's heading.
+/// Returns the anchor of an element's heading, as renderers of Markdown form it.
 fn anchor(path: &str) -> String {
     let heading = heading(path).to_lowercase().replace(' ', "-");
     heading
@@ -188,25 +190,23 @@ fn anchor(path: &str) -> String {
         .collect()
 }
 
-fn section(text: &mut String, element: &Description, path: &str) {
-    let Effect {
-        since,
-        arch,
-        becomes,
-        ..
-    } = effect_of(path);
-    let _ = write!(text, "\n## {}\n\n", heading(path));
-    let facts = [("Becomes", becomes), ("Since", since), ("For", arch)];
+fn section(text: &mut String, element: &Element, description: &Description) {
+    let _ = write!(text, "\n## {}\n\n", heading(element.path));
+    let facts = [
+        ("Becomes", element.becomes),
+        ("Since", element.since),
+        ("For", element.arch),
+    ];
     let facts: Vec<_> = facts
         .iter()
         .filter(|(_, fact)| !fact.is_empty())
         .map(|(name, fact)| format!("{name}: {fact}."))
         .collect();
     let _ = writeln!(text, "{}\n", facts.join(" "));
-    rows(text, element, element.name);
+    rows(text, description, description.name);
 }
 
-/// Adds a table of an element and what is within it.
+/// Adds a table of an element, its attributes and its children.
 fn rows(text: &mut String, element: &Description, path: &str) {
     text.push_str("| element | attribute | values |\n|---|---|---|\n");
     row(text, element, path);
@@ -215,24 +215,23 @@ fn rows(text: &mut String, element: &Description, path: &str) {
 fn row(text: &mut String, element: &Description, path: &str) {
     let several = if element.repeats { " …" } else { "" };
     let mut name = format!("`{path}`{several}");
-    let mut line = |attribute: &str, values: &str| {
-        let _ = writeln!(
-            text,
-            "| {} | {attribute} | {values} |",
-            std::mem::take(&mut name)
-        );
-    };
     if let Some(content) = &element.text {
-        line("", &format!("text: {}", shown(content)));
+        line(text, &mut name, "", &format!("text: {}", shown(content)));
     } else if element.attributes.is_empty() {
-        line("", "");
+        line(text, &mut name, "", "");
     }
     for (attribute, values) in &element.attributes {
-        line(&format!("`{attribute}`"), &shown(values));
+        line(text, &mut name, &format!("`{attribute}`"), &shown(values));
     }
     for child in &element.children {
         row(text, child, &format!("{path}/{}", child.name));
     }
+}
+
+/// Adds a line of a table. Only the first line of an element has its name.
+fn line(text: &mut String, name: &mut String, attribute: &str, values: &str) {
+    let name = std::mem::take(name);
+    let _ = writeln!(text, "| {name} | {attribute} | {values} |");
 }
 
 fn shown(values: &Values) -> String {
@@ -276,19 +275,9 @@ mod tests {
     }
 
     #[test]
-    fn each_element_has_one_effect() {
-        let mut described: Vec<_> = effects::EFFECTS
-            .iter()
-            .map(|effect| effect.path.to_owned())
-            .collect();
-        described.sort();
-        assert_eq!(described, paths());
-    }
-
-    #[test]
     fn each_element_stands_in_one_chapter() {
         let chapters = CHAPTERS.iter().flat_map(|chapter| chapter.elements);
-        let mut elements: Vec<_> = chapters.map(|path| (*path).to_owned()).collect();
+        let mut elements: Vec<_> = chapters.map(|element| element.path.to_owned()).collect();
         elements.sort();
         assert_eq!(elements, paths());
     }
