@@ -257,9 +257,9 @@ impl AddressSpace {
     /// # Unmaps while devices write
     /// On iommufd, a page that a device first writes to between the read of the dirty pages and the
     /// unmap is missed: see [`Dma::unmap_dirty`]. A guest gives up memory before it unmaps or
-    /// discards it. A VMM that removes or moves memory while dirty pages are tracked must first
-    /// stop the devices that write there, or count all of that memory as dirty. type1 reads and
-    /// unmaps in one call.
+    /// discards it. While dirty pages are tracked, a VMM that removes or moves memory must first
+    /// stop the devices that write there. Otherwise all of that memory counts as dirty. type1 reads
+    /// and unmaps in one call.
     ///
     /// # Errors
     /// - If the span has only a part of a mapping: [`Error::Cut`].

@@ -109,17 +109,18 @@ pub(super) fn take(state: &mut SpaceState) -> Result<Vec<DirtyMemory>, Error> {
 
 /// Checks that a span has whole pages, and that the bitmap has a bit for each.
 pub(super) fn check_query(span: Span, page_size: u64, bitmap: &[u64]) -> Result<(), Error> {
-    let failed = |source| Error::DirtyPages { span, source };
     let length = span.length();
-    check_bitmap(DirtyRange::new(0, length, page_size), bitmap).map_err(failed)?;
+    check_bitmap(DirtyRange::new(0, length, page_size), bitmap)
+        .map_err(|source| Error::DirtyPages { span, source })?;
     if span.start().is_multiple_of(page_size) {
         return Ok(());
     }
-    Err(failed(container::Error::Bitmap {
+    let source = container::Error::Bitmap {
         length,
         page_size,
         words: bitmap.len(),
-    }))
+    };
+    Err(Error::DirtyPages { span, source })
 }
 
 /// A part of a section, and the offset of its first byte in the section's memory.
@@ -135,7 +136,8 @@ impl SectionPart {
     }
 }
 
-/// Returns the dirty parts of a span that were collected at unmaps. With `clear`, they become clean.
+/// Returns the dirty parts of a span that were collected at unmaps. With `clear`, they become
+/// clean.
 fn unmapped_dirty_in(state: &mut SpaceState, span: Span, clear: bool) -> Vec<Span> {
     state.gather_dirty();
     let parts = section_parts(state, span);

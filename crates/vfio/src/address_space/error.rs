@@ -14,7 +14,7 @@ use crate::container;
 #[non_exhaustive]
 pub enum Error {
     /// A range is empty, or reaches past the end of 64 bits.
-    #[error("{length:#x} bytes from {start:#x} on are not a range of addresses")]
+    #[error("a range of {length:#x} bytes at {start:#x} is empty or reaches past 64 bits")]
     InvalidSpan {
         /// First address.
         start: u64,
@@ -31,7 +31,8 @@ pub enum Error {
     },
     /// A section reaches past the end of its memory.
     #[error(
-        "{span} from offset {offset:#x} reaches past the end of its memory of {memory:#x} bytes"
+        "{span}, from offset {offset:#x} of its memory, reaches past the end of the memory \
+         ({memory:#x} bytes)"
     )]
     PastMemoryEnd {
         /// Addresses of the section.
@@ -50,7 +51,7 @@ pub enum Error {
         granule: u64,
     },
     /// Two sections overlap.
-    #[error("{span} overlaps {other}, which stays")]
+    #[error("{span} overlaps {other}")]
     Overlap {
         /// The section to add.
         span: Span,
@@ -64,7 +65,7 @@ pub enum Error {
         span: Span,
     },
     /// A range has only a part of a section or of a mapping.
-    #[error("{span} cuts {cut}, which can only change as a whole")]
+    #[error("{span} has only a part of {cut}, which can only change as a whole")]
     Cut {
         /// The range.
         span: Span,
@@ -73,7 +74,7 @@ pub enum Error {
     },
     /// A section and its memory start at different offsets in a page.
     #[error(
-        "{span} cannot be mapped: it and its memory start at different places in a page of \
+        "cannot map {span}: its first address and its memory have different offsets in a page of \
          {alignment:#x} bytes"
     )]
     Misaligned {
@@ -83,10 +84,7 @@ pub enum Error {
         alignment: u64,
     },
     /// The IOMMU or a device cannot use the addresses of a section.
-    #[error(
-        "{span} is outside of the IOVAs that can be used: {}",
-        list_ranges(usable)
-    )]
+    #[error("{span} is outside of the usable IOVAs: {}", list_ranges(usable))]
     UnusableIova {
         /// The range to map.
         span: Span,
@@ -124,7 +122,7 @@ pub enum Error {
         source: container::Error,
     },
     /// Dirty tracking could not be started or stopped.
-    #[error("cannot {} tracking what devices write", if *on { "begin" } else { "end" })]
+    #[error("cannot {} tracking dirty pages", if *on { "start" } else { "stop" })]
     DirtyTracking {
         /// `true` for a start, `false` for a stop.
         on: bool,
@@ -132,7 +130,7 @@ pub enum Error {
         source: container::Error,
     },
     /// The dirty pages of a mapping could not be read.
-    #[error("cannot read which pages of {span} of the guest were written to")]
+    #[error("cannot read the dirty pages of {span} of the guest")]
     DirtyPages {
         /// The mapping, or the whole range of the call.
         span: Span,
@@ -175,7 +173,7 @@ pub enum Error {
         source: container::Error,
     },
     /// A range is not in a section of granules, so it cannot be populated or discarded.
-    #[error("{span} is not in memory that is plugged in granules")]
+    #[error("{span} is not in memory with granules")]
     NotGranules {
         /// The range.
         span: Span,

@@ -133,8 +133,8 @@ impl Mapper {
 
 /// Cuts a range of a memory into the parts that one call each populates.
 ///
-/// The parts are small, so that all threads end at about the same time, and that other users of the
-/// memory-map lock wait for one part only. No part ends within a page.
+/// The parts are small: all threads end at about the same time, and other users of the memory-map
+/// lock wait for one part only. No part ends within a page.
 fn populate_parts(
     memory: Arc<Memory>,
     range: Range<u64>,

@@ -125,8 +125,8 @@ impl Memory {
             Pages::Transparent => Advice::LinuxHugepage,
             Pages::Huge(_) => return Ok(memory),
         };
-        // SAFETY: our own, new mapping; the advice changes no contents. A kernel without THP refuses
-        // the advice, and has only base pages.
+        // SAFETY: our own, new mapping; the advice changes no contents. A kernel without THP
+        // refuses the advice, and has only base pages.
         let _ = unsafe { madvise(address.as_ptr().cast(), length as usize, advice) };
         Ok(memory)
     }
@@ -231,8 +231,8 @@ impl Memory {
             return;
         }
         let start = address.as_ptr().wrapping_add(offset as usize);
-        // SAFETY: the part lies within the memory, which is mapped while `self` exists. The contents
-        // stay as they are.
+        // SAFETY: the part lies within the memory, which is mapped while `self` exists. The
+        // contents stay as they are.
         let result = unsafe { madvise(start.cast(), length as usize, Advice::LinuxPopulateWrite) };
         if let Err(error) = result {
             tracing::debug!("cannot populate {length:#x} bytes at {start:p}: {error}");

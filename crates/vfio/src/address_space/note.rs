@@ -55,7 +55,7 @@ impl fmt::Display for Note {
             NoteKind::Skipped(reason) => write!(f, "devices do not reach {span}: {reason}"),
             NoteKind::Withdrawn => write!(f, "devices do not reach {span} until it is restored"),
             NoteKind::Trimmed(part) => {
-                write!(f, "of {span}, devices reach the whole pages only: {part}")
+                write!(f, "devices reach only the whole pages of {span}: {part}")
             }
             NoteKind::NotMapped(error) => {
                 write!(f, "devices do not reach {span}: {}", with_causes(error))
@@ -64,20 +64,21 @@ impl fmt::Display for Note {
                 let error = with_causes(error);
                 write!(
                     f,
-                    "{span} is pinned again, since it cannot share its pins with another \
-                     container: {error}"
+                    "{span} is pinned again, since the pins of another container cannot be \
+                     shared: {error}"
                 )
             }
             NoteKind::BehindViommu(note) => {
-                write!(f, "of what leads to {span} behind a virtual IOMMU: {note}")
+                write!(f, "behind a virtual IOMMU, in mappings of {span}: {note}")
             }
             NoteKind::Shared(reason) => {
-                write!(f, "{span} shares its pins with another container: {reason}")
+                write!(f, "{span} shares the pins of another container: {reason}")
             }
             NoteKind::GranuleLimit { needed, limit } => {
                 write!(
                     f,
-                    "all of {span} would need {needed} mappings, but the limit is {limit}"
+                    "with all granules of {span} populated, {needed} mappings are needed, but the \
+                     limit is {limit}"
                 )
             }
         }

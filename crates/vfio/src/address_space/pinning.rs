@@ -12,8 +12,8 @@ use super::state::SpaceState;
 
 /// Decides for each job whether it shares the pins of another container.
 ///
-/// `ioas` is the I/O address space of the container to map in. `pin_source` is another address space
-/// that may have the same memory mapped.
+/// `ioas` is the I/O address space of the container to map in. `pin_source` is another address
+/// space that may have the same memory mapped.
 pub(super) fn choose_pinning(
     state: &SpaceState,
     ioas: &Arc<Ioas>,

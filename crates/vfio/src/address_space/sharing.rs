@@ -110,15 +110,15 @@ fn status_kib(status: &str, name: &str) -> Option<u64> {
 impl fmt::Display for SharingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Requested => f.write_str("it was asked for"),
-            Self::BasePages => f.write_str("pages of the base size are copied faster than pinned"),
+            Self::Requested => f.write_str("as requested"),
+            Self::BasePages => f.write_str("base pages are copied faster than pinned"),
             Self::Memlock { needed, left } => {
                 write!(
                     f,
                     "{needed} bytes would be pinned again, and RLIMIT_MEMLOCK leaves {left}"
                 )
             }
-            Self::Refused => f.write_str("the kernel refused to pin it again"),
+            Self::Refused => f.write_str("the kernel refused to pin the memory again"),
         }
     }
 }

@@ -23,7 +23,9 @@ impl<'a> Transaction<'a> {
             change: Change::default(),
         }
     }
+}
 
+impl Transaction<'_> {
     /// Adds a section.
     pub fn add(&mut self, section: Section) -> &mut Self {
         self.change.adds.push(section);

@@ -85,7 +85,7 @@ fn dirty_pages_read_before_failure_stay() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read which pages of 0x2000-0x3fff of the guest were written to"
+        "cannot read the dirty pages of 0x2000-0x3fff of the guest"
     );
     // The first page of the second mapping was read before the failure.
     assert_eq!(bitmap, [0b101]);
@@ -296,10 +296,7 @@ fn dirty_tracking_covers_all_containers_or_none() {
     join(&space, &second);
     second.fail(1);
     let error = space.set_dirty_tracking(true).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot begin tracking what devices write"
-    );
+    assert_eq!(error.to_string(), "cannot start tracking dirty pages");
     assert!(
         !first.tracking.load(Ordering::Relaxed)
             && matches!(space.take_dirty(), Err(Error::DirtyPages { .. }))
@@ -319,7 +316,7 @@ fn dirty_tracking_covers_all_containers_or_none() {
     assert_eq!(tracked(&[&first, &second, &third]), [true, true, false]);
     second.fail(1);
     let error = space.set_dirty_tracking(false).unwrap_err();
-    assert_eq!(error.to_string(), "cannot end tracking what devices write");
+    assert_eq!(error.to_string(), "cannot stop tracking dirty pages");
     // The first container has lost its dirty pages, so the query fails instead of returning a part.
     assert!(!first.tracking.load(Ordering::Relaxed));
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));

@@ -57,7 +57,7 @@ fn granule_limit_is_noted_and_enforced() {
     join(&space, &model);
     let notes = add(&space, granules(AT, &memory(8 * GRANULE), GRANULE));
     assert!(
-        texts(&notes).contains("would need 8 mappings, but the limit is 3"),
+        texts(&notes).contains("8 mappings are needed, but the limit is 3"),
         "{}",
         texts(&notes)
     );

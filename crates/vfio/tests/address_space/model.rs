@@ -96,8 +96,8 @@ impl Model {
 
     /// Counts a call and decides whether it fails.
     ///
-    /// Every third failure takes effect first and returns `Ok` with the errno: the kernel fails so
-    /// if it cannot copy its results to the caller (`EFAULT`). Other failures return the error.
+    /// Every third failure takes effect first: the result is `Ok` with the errno (`EFAULT`). The
+    /// kernel fails so if it cannot copy its results to the caller. Other failures are errors.
     fn call(&self) -> io::Result<Option<Errno>> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let failures = self

@@ -107,7 +107,8 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Writes to the mapped ones of some pages, as a device does. Returns the addresses of their memory.
+/// Writes to the mapped ones of some pages, as a device does. Returns the addresses of their
+/// memory.
 fn write(model: &Model, pages: u32) -> Vec<u64> {
     (0..END.min(32))
         .filter(|page| pages >> page & 1 == 1)

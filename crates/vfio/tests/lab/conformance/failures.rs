@@ -2,7 +2,7 @@
 //! can be repeated.
 
 use std::fmt::Debug;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use passthru_iommufd::Ioas;
@@ -182,8 +182,8 @@ fn detached_device_leaves_nothing(backend: Backend) {
     assert_eq!(failed > 0, backend == Backend::Iommufd);
 }
 
-/// If VT-d's driver itself fails, it has blocked the device. A detach and an attach then restore the
-/// device.
+/// If VT-d's driver itself fails, it has blocked the device. A detach and an attach then restore
+/// the device.
 #[test]
 fn failed_replace_keeps_device_mappings() {
     let setup = with_edu(Backend::Iommufd);
@@ -243,19 +243,24 @@ fn failed_map_leaves_nothing(backend: Backend) {
     });
 }
 
+fn map_whole_file(dma: &dyn Container, file: BorrowedFd<'_>) -> Result<(), Error> {
+    dma.map_file(file, 0, LENGTH, IOVA, Access::ReadWrite)
+}
+
 fn failed_map_file_leaves_nothing(backend: Backend) {
     let setup = with_edu(backend);
     let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&file, LENGTH).unwrap();
     let dma = &*setup.container;
-    let map_file = || dma.map_file(file.as_fd(), 0, LENGTH, IOVA, Access::ReadWrite);
     if !dma.capabilities().map_file {
-        return assert_unsupported(map_file());
+        return assert_unsupported(map_whole_file(dma, file.as_fd()));
     }
     each(|failure| {
-        let failed = failure.during(map_file).is_err();
+        let failed = failure
+            .during(|| map_whole_file(dma, file.as_fd()))
+            .is_err();
         if failed {
-            map_file().unwrap();
+            map_whole_file(dma, file.as_fd()).unwrap();
         }
         assert_eq!(dma.unmap(IOVA, LENGTH).unwrap(), LENGTH);
         failed

@@ -1,5 +1,5 @@
-//! Obligations of both backends: each test runs on `iommufd` and on `type1`. DMA of the device `edu`
-//! shows what the IOMMU lets through.
+//! Obligations of both backends: each test runs on `iommufd` and on `type1`. DMA of the device
+//! `edu` shows what the IOMMU lets through.
 #![allow(unsafe_code, reason = "memory is mapped by its address")]
 
 mod devices;

@@ -1,5 +1,5 @@
-//! Failures that the kernel injects into each operation of a device. The operation succeeds or fails,
-//! leaves nothing behind, and can be repeated.
+//! Failures that the kernel injects into each operation of a device. The operation succeeds or
+//! fails, leaves nothing behind, and can be repeated.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -118,8 +118,8 @@ fn failed_replace_keeps_former_target() {
         let error = failure
             .during(|| attached.replace(Arc::clone(&other)))
             .err();
-        // If the replace succeeded despite the failure, the kernel may not know the device's reserved
-        // IOVAs, so `in_use` would not work.
+        // If the replace succeeded despite the failure, the kernel may not know the device's
+        // reserved IOVAs, so `in_use` would not work.
         if let Some(error) = &error {
             assert!(in_use(&one) && !in_use(&other), "{error}");
             attached.replace(Arc::clone(&other)).unwrap();
@@ -188,8 +188,8 @@ fn failed_region_access_can_be_repeated() {
     );
 }
 
-/// Linux 7.2 logs a warning (`remove_proc_entry`) when it removes an interrupt whose folder in /proc
-/// it failed to make.
+/// Linux 7.2 logs a warning (`remove_proc_entry`) when it removes an interrupt whose folder in
+/// /proc it failed to make.
 #[test]
 fn failed_interrupt_call_can_be_repeated() {
     let taken = take(EDU);

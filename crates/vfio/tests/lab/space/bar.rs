@@ -103,8 +103,8 @@ impl Peers {
     }
 }
 
-/// Withdraws the BAR, lets the device lose and regain it, restores it, and checks that `edu` reaches
-/// the BAR again.
+/// Withdraws the BAR, lets the device lose and regain it, restores it, and checks that `edu`
+/// reaches the BAR again.
 fn assert_survives(behind: bool, lose: impl FnOnce(&Device), regain: impl FnOnce(&Device)) {
     let peers = Peers::new(behind);
     assert!(peers.reaches(0x11));

@@ -169,8 +169,8 @@ fn dirty_pages_survive_unmap() {
     }
 }
 
-/// Runs an operation with each failure, and repeats it if it failed. All pages that were dirty before
-/// must be reported.
+/// Runs an operation with each failure, and repeats it if it failed. All pages that were dirty
+/// before must be reported.
 #[track_caller]
 fn loses_nothing(
     behind: bool,

@@ -185,8 +185,8 @@ pub(super) fn is_mapped(dma: &dyn Dma, page: u64, probe: &Memory) -> bool {
     }
 }
 
-/// Checks by DMA that some pages lead to the expected memory. (`edu` takes a tenth of a second for a
-/// DMA, so every sixth page is checked.)
+/// Checks by DMA that some pages lead to the expected memory. (`edu` takes a tenth of a second for
+/// a DMA, so every sixth page is checked.)
 fn check_by_dma(runner: &Runner, setup: &Setup, sequence: u64) {
     let is_behind = setup
         .behind
