@@ -1,13 +1,13 @@
-//! Lists in messages, which can be long: of interfaces, tunnels, virtual functions, processes.
+//! Long lists in messages: of interfaces, tunnels, virtual functions, processes.
 
-/// DeviceNumber of items that are shown.
-const SHOWN: usize = 8;
+/// Maximum number of items in a message.
+const MAX_ITEMS: usize = 8;
 
 /// Joins the first eight items, and counts the others: `a; b and 3 more`.
 pub fn abridge<T: ToString>(items: &[T], between: &str) -> String {
-    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
-    let text = shown.join(between);
-    match items.len().saturating_sub(SHOWN) {
+    let first: Vec<String> = items.iter().take(MAX_ITEMS).map(T::to_string).collect();
+    let text = first.join(between);
+    match items.len().saturating_sub(MAX_ITEMS) {
         0 => text,
         more => format!("{text} and {more} more"),
     }
@@ -17,19 +17,15 @@ pub fn abridge<T: ToString>(items: &[T], between: &str) -> String {
 mod tests {
     use crate::{Error, Usage};
 
+    fn message(count: usize) -> String {
+        let blocks = (0..count).map(|number| format!("sda{number}"));
+        let usages = blocks.map(|block| Usage::Swap { block }).collect();
+        let device = "01:00.0".parse().unwrap();
+        Error::InUse { device, usages }.to_string()
+    }
+
     #[test]
-    fn long_list_of_uses_is_cut_and_counted() {
-        let swap = |number: usize| Usage::Swap {
-            block: format!("sda{number}"),
-        };
-        let message = |count| {
-            let usages = (0..count).map(swap).collect();
-            Error::InUse {
-                device: "01:00.0".parse().unwrap(),
-                usages,
-            }
-            .to_string()
-        };
+    fn long_list_of_usages_is_cut_and_counted() {
         assert_eq!(
             message(2),
             "0000:01:00.0 is in use: swap space on sda0; swap space on sda1"

@@ -1,24 +1,24 @@
-//! What the kernel offers for device assignment, as far as it shows without opening a node of /dev.
+//! Capabilities of the kernel for device assignment, found without opening a node in `/dev`.
 
 use serde::Serialize;
 
 use crate::{Error, Host, sysfs};
 
-/// What the kernel offers.
+/// Capabilities of the kernel for device assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
-    /// There are IOMMU groups: an IOMMU is there and on.
+    /// Whether there are IOMMU groups, which means that an IOMMU is on.
     pub iommu: bool,
-    /// iommufd is there (`/dev/iommu`), or is a module that has not been loaded.
+    /// Whether the kernel has iommufd (`/dev/iommu`), or its module, loaded or not.
     pub iommufd: bool,
-    /// VFIO has character devices (`CONFIG_VFIO_DEVICE_CDEV`). `None` as long as VFIO is not
+    /// Whether VFIO has character devices (`CONFIG_VFIO_DEVICE_CDEV`). `None` if VFIO is not
     /// loaded.
     pub vfio_cdev: Option<bool>,
 }
 
 impl Capabilities {
-    /// Says what is in the way of assigning devices through iommufd: [`Error::NoIommu`],
-    /// [`Error::NoIommufd`] or [`Error::NoCdev`], in this order.
+    /// Returns the first missing capability for iommufd: [`Error::NoIommu`], [`Error::NoIommufd`]
+    /// or [`Error::NoCdev`], in this order.
     pub fn lack(&self) -> Option<Error> {
         match self {
             Self { iommu: false, .. } => Some(Error::NoIommu),
@@ -33,7 +33,7 @@ impl Capabilities {
 }
 
 impl Host {
-    /// Looks at what the kernel offers.
+    /// Reads the capabilities of the kernel.
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {
             iommu: self.has_groups(),
@@ -42,11 +42,10 @@ impl Host {
         }
     }
 
-    /// Loads the modules of iommufd and VFIO where they are missing, and checks that they are
-    /// there.
+    /// Checks the capabilities for iommufd, after loading the modules of iommufd and VFIO.
     ///
     /// # Errors
-    /// [`Error::NoIommu`], [`Error::NoIommufd`], [`Error::NoCdev`], in this order.
+    /// [`Error::NoIommu`], [`Error::NoIommufd`] or [`Error::NoCdev`], in this order.
     pub fn require_iommufd(&self) -> Result<(), Error> {
         for (class, module) in [("misc/iommu", "iommufd"), ("vfio-dev", "vfio")] {
             if !self.path("sys/class").join(class).exists() {
@@ -54,27 +53,26 @@ impl Host {
                 tracing::debug!(module, answer, "modprobe");
             }
         }
-        let iommufd = self.path("sys/class/misc/iommu").exists();
-        let vfio_cdev = Some(self.vfio_cdev().unwrap_or(false));
-        match (Capabilities {
+        let loaded = Capabilities {
             iommu: self.has_groups(),
-            iommufd,
-            vfio_cdev,
-        })
-        .lack()
-        {
+            iommufd: self.path("sys/class/misc/iommu").exists(),
+            vfio_cdev: Some(self.vfio_cdev().unwrap_or(false)),
+        };
+        match loaded.lack() {
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 
-    /// The class comes with VFIO; the range of device numbers only with its character devices.
+    /// Returns whether VFIO has character devices; `None` if VFIO is not loaded.
+    ///
+    /// VFIO has a class in sysfs. A range of device numbers exists only with character devices.
     fn vfio_cdev(&self) -> Option<bool> {
         let devices = sysfs::read(self.path("proc/devices")).unwrap_or_default();
-        let numbered = devices
-            .lines()
-            .any(|line| line.trim().ends_with(" vfio-dev"));
-        (numbered || self.path("sys/class/vfio-dev").exists()).then_some(numbered)
+        let mut lines = devices.lines();
+        let has_numbers = lines.any(|line| line.trim().ends_with(" vfio-dev"));
+        let is_loaded = has_numbers || self.path("sys/class/vfio-dev").exists();
+        is_loaded.then_some(has_numbers)
     }
 
     fn has_module(&self, name: &str) -> bool {
@@ -91,7 +89,7 @@ mod tests {
     use crate::test_tree::Tree;
 
     #[test]
-    fn says_what_is_missing_first() {
+    fn first_missing_capability_is_the_error() {
         let tree = Tree::new();
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
         tree.dir("sys/kernel/iommu_groups/0");
@@ -109,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_vfio_made_itself_are_not_an_iommu() {
+    fn groups_made_by_vfio_are_not_an_iommu() {
         let tree = Tree::new();
         tree.file("sys/kernel/iommu_groups/0/name", "vfio-noiommu\n");
         assert!(!tree.host().capabilities().iommu);
@@ -119,17 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_not_loaded_counts_as_there() {
+    fn module_that_is_not_loaded_counts() {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/osrelease", "7.2.0\n");
         tree.file(
             "lib/modules/7.2.0/modules.dep",
             "kernel/drivers/iommu/iommufd/iommufd.ko.zst:\n",
         );
-        let found = tree.host().capabilities();
-        assert_eq!(
-            (found.iommu, found.iommufd, found.vfio_cdev),
-            (false, true, None)
-        );
+        let expected = Capabilities {
+            iommu: false,
+            iommufd: true,
+            vfio_cdev: None,
+        };
+        assert_eq!(tree.host().capabilities(), expected);
     }
 }

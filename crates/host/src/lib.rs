@@ -1,20 +1,26 @@
-//! What this host has, and how its PCI devices change hands: devices, IOMMU groups, what uses them,
-//! driver binding, and the records by which everything goes back to where it was.
+//! PCI devices of a Linux host, and the binding of these devices to VFIO drivers.
 //!
-//! Everything is read and written through a [`Host`], which also works on a copy of `/sys`,
-//! `/proc`, `/dev` and `/run` in another folder. Nothing here opens a VFIO or iommufd node, knows a
-//! guest's configuration or prints. It is the only crate that writes to sysfs.
+//! This crate lists devices and IOMMU groups, finds the usages of a device by the host, and binds
+//! devices to drivers. Claims keep two processes from changing the same device. Records keep the
+//! former state of each device, so that every device can be given back.
+//!
+//! All access is by a [`Host`], which also works on a copy of `/sys`, `/proc`, `/dev` and `/run` in
+//! another folder. The crate neither opens a VFIO or iommufd node nor prints, and it knows no
+//! configuration of guests.
 //!
 //! ```no_run
 //! use passthru_host::{Host, Request};
 //!
 //! let host = Host::new();
 //! let request = Request::managed("0000:01:00.0".parse()?);
-//! let assignment = host.assign(&[request], Some("guest1"), false)?; // claimed, recorded, on vfio-pci
+//! // Claims and records the device, and binds it to vfio-pci.
+//! let assignment = host.assign(&[request], Some("guest1"), false)?;
 //! for device in assignment.devices() {
 //!     println!("{} is /dev/vfio/devices/{:?}", device.address, device.cdev);
 //! }
-//! assignment.give_back().map_err(|errors| errors.into_iter().next().unwrap())?; // back on its former driver
+//! // Gives the device back to its former driver.
+//! let result = assignment.give_back();
+//! # result.map_err(|mut errors| errors.remove(0))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -3,18 +3,17 @@
 use crate::{Host, sysfs};
 
 impl Host {
-    /// Returns the NUMA nodes, each with its CPUs as the kernel lists them (`0-3,8`); none where
-    /// the kernel knows of no nodes.
+    /// Lists the NUMA nodes, each with its CPUs as the kernel prints them (`0-3,8`). The list is
+    /// empty if the kernel reports no nodes.
     pub fn nodes(&self) -> Vec<(u32, String)> {
         let dir = self.path("sys/devices/system/node");
-        let number = |name: &str| name.strip_prefix("node")?.parse::<u32>().ok();
-        let numbers = sysfs::names(&dir)
-            .into_iter()
-            .filter_map(|name| number(&name));
-        let cpus = |node: u32| sysfs::read(dir.join(format!("node{node}/cpulist")));
-        numbers
-            .filter_map(|node| Some((node, cpus(node)?)))
-            .collect()
+        let mut nodes = Vec::new();
+        for name in sysfs::names(&dir) {
+            let number = name.strip_prefix("node").and_then(|text| text.parse().ok());
+            let cpus = sysfs::read(dir.join(&name).join("cpulist"));
+            nodes.extend(number.zip(cpus));
+        }
+        nodes
     }
 }
 
@@ -23,7 +22,7 @@ mod tests {
     use crate::test_tree::Tree;
 
     #[test]
-    fn nodes_have_the_cpus_that_the_kernel_lists() {
+    fn nodes_are_listed_with_their_cpus() {
         let tree = Tree::new();
         tree.file("sys/devices/system/node/node0/cpulist", "0-3,8\n");
         tree.file("sys/devices/system/node/node2/cpulist", "\n");

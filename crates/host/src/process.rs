@@ -1,4 +1,5 @@
-//! Processes that may have ended: a number alone does not name one, since numbers are used again.
+//! The identity of processes that may have ended. A number alone does not identify a process, since
+//! numbers are reused.
 
 use std::io;
 use std::path::Path;
@@ -7,28 +8,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Host, sysfs};
 
-/// Identity of a process: valid after it has ended, and after a reboot.
+/// The identity of a process, which stays valid after its end and after a reboot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// DeviceNumber of the process.
+    /// Number of the process.
     pub pid: u32,
     /// Start time in clock ticks since the boot: field 22 of `/proc/PID/stat`.
     pub start_time: u64,
-    /// The boot that the process was started in.
+    /// Boot in which the process was started.
     pub boot_id: String,
-    /// PID namespace that the number belongs to, as `/proc/self/ns/pid` names it.
+    /// PID namespace of the number: the link target of `/proc/self/ns/pid`.
     pub pid_namespace: String,
 }
 
-/// The parts of `/proc/PID/stat` that are of use here.
+/// Fields of `/proc/PID/stat`.
 struct ProcessStat {
     state: char,
     start_time: u64,
 }
 
 impl Host {
-    /// Reads the identity of a process that runs now. Returns `None` if there is no such process,
-    /// or if `/proc` does not show it.
+    /// Reads the identity of a running process. Returns `None` if `/proc` does not show the
+    /// process.
     pub fn process(&self, pid: u32) -> Option<ProcessId> {
         let stat = self.stat(pid).ok()?;
         Some(ProcessId {
@@ -39,14 +40,17 @@ impl Host {
         })
     }
 
-    /// Returns whether a process was started in this boot. If the boots cannot be compared, it was.
+    /// Returns whether a process was started in this boot. Returns true if the boots cannot be
+    /// compared.
     pub fn is_this_boot(&self, process: &ProcessId) -> bool {
         let boot_id = self.boot_id();
         boot_id.is_empty() || process.boot_id.is_empty() || boot_id == process.boot_id
     }
 
-    /// Returns whether a process may still run. A process that cannot be looked at counts as alive:
-    /// without `/proc`, or from another PID namespace.
+    /// Returns whether a process may still run.
+    ///
+    /// A process that cannot be inspected counts as running: without `/proc`, or from another PID
+    /// namespace.
     pub fn may_live(&self, process: &ProcessId) -> bool {
         if !self.is_this_boot(process) {
             return false;
@@ -60,7 +64,7 @@ impl Host {
         }
     }
 
-    /// Lists the processes that run as a user, by any of their four user ids.
+    /// Lists the processes of a user, by any of a process's four user ids.
     ///
     /// # Errors
     /// If `/proc` cannot be read.
@@ -68,14 +72,11 @@ impl Host {
         let mut pids = Vec::new();
         for entry in std::fs::read_dir(self.path("proc"))? {
             let entry = entry?;
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            if uids(&entry.path()).contains(&uid) {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid
+                && uids(&entry.path()).contains(&uid)
+            {
                 pids.push(pid);
             }
         }
@@ -83,8 +84,10 @@ impl Host {
         Ok(pids)
     }
 
-    /// Returns whether nothing of a process is left but its entry. The main thread can end before
-    /// the others: the process lives on then, although its state says that it is dead.
+    /// Returns whether a process has ended and only its entry in `/proc` is left.
+    ///
+    /// If the main thread ends before the others, the process still runs, although its state is
+    /// that of a dead process.
     fn is_dead(&self, pid: u32, stat: &ProcessStat) -> bool {
         let tasks = sysfs::names(self.path(&format!("proc/{pid}/task")));
         matches!(stat.state, 'Z' | 'X') && tasks.len() <= 1
@@ -100,8 +103,8 @@ impl Host {
     }
 }
 
-/// Reads a line of `/proc/PID/stat`. The name of the process stands in parentheses and may hold any
-/// character, so the fields are counted from the last parenthesis.
+/// Parses `/proc/PID/stat`. The name of the process is in parentheses and may have any character,
+/// so the fields are counted from the last parenthesis.
 fn parse_stat(text: &str) -> Option<ProcessStat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
@@ -113,13 +116,10 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
 
 fn uids(process: &Path) -> Vec<u32> {
     let status = sysfs::read(process.join("status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .unwrap_or_default();
-    line.split_ascii_whitespace()
-        .filter_map(|uid| uid.parse().ok())
-        .collect()
+    let mut lines = status.lines();
+    let uids = lines.find_map(|line| line.strip_prefix("Uid:"));
+    let uids = uids.unwrap_or_default().split_ascii_whitespace();
+    uids.filter_map(|uid| uid.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
         tree
     }
 
-    /// Adds process 42, whose name is made to look like the rest of the line.
+    /// Adds process 42, whose name looks like the rest of the line.
     fn stat(tree: &Tree, state: char, start_time: u64) {
         let zeros = "0 ".repeat(18);
         tree.file(
@@ -150,16 +150,14 @@ mod tests {
     fn running_process_may_live() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
-        assert_eq!(
-            (process.start_time, process.boot_id.as_str()),
-            (7700, "this-boot")
-        );
+        assert_eq!(process.start_time, 7700);
+        assert_eq!(process.boot_id, "this-boot");
         assert!(tree.host().may_live(&process));
         assert_eq!(tree.host().process(43), None);
     }
 
     #[test]
-    fn reused_number_or_other_boot_is_not_the_process() {
+    fn reused_number_or_other_boot_is_another_process() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
         stat(&tree, 'S', 7701);
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn process_that_cannot_be_looked_at_may_live() {
+    fn process_that_cannot_be_inspected_may_live() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
         let elsewhere = ProcessId {

@@ -1,4 +1,4 @@
-//! The one system call that `rustix` has no function for.
+//! The system call for which `rustix` has no function.
 #![allow(unsafe_code, reason = "an ioctl")]
 
 use std::os::fd::AsFd;
@@ -9,7 +9,7 @@ use rustix::ioctl::{Getter, Opcode, ioctl};
 
 const LOOP_GET_STATUS64: Opcode = 0x4c05;
 
-/// `struct loop_info64`, of which the first and the third number matter here.
+/// `struct loop_info64`.
 #[repr(C)]
 struct LoopInfo {
     device: u64,
@@ -18,11 +18,11 @@ struct LoopInfo {
     rest: [u64; 26],
 }
 
-/// Returns the device that is a loop device's backing file, else the one that the file is on.
+/// Returns the backing device of a loop device (`LOOP_GET_STATUS64`): the device that the backing
+/// file is, else the device that has the file.
 pub(crate) fn backing_device(loop_device: impl AsFd) -> Result<Dev> {
-    // SAFETY: the kernel writes one `struct loop_info64` for this number, and any bits are a
-    // `LoopInfo`. Other drivers do not know the number, which is of the loop driver's range, and
-    // refuse it.
+    // SAFETY: for this ioctl number, the kernel writes one `struct loop_info64`, and any bits are a
+    // valid `LoopInfo`. The number is in the range of the loop driver, so other drivers reject it.
     let info = unsafe { ioctl(loop_device, Getter::<LOOP_GET_STATUS64, LoopInfo>::new())? };
     let device = if info.rdevice == 0 {
         info.device
@@ -37,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn struct_has_the_size_of_the_kernels() {
+    fn struct_has_the_size_of_the_kernel() {
         assert_eq!(size_of::<LoopInfo>(), 232);
     }
 
     #[test]
-    fn other_files_refuse_the_question() {
+    fn other_file_rejects_the_ioctl() {
         let file = std::fs::File::open("/dev/null").unwrap();
         assert_eq!(backing_device(file), Err(rustix::io::Errno::NOTTY));
     }

@@ -1,6 +1,6 @@
-//! Reading and writing the small files of sysfs and procfs.
+//! The small files of sysfs and procfs.
 //!
-//! Reads answer `None` for whatever is not there: devices come and go while they are looked at.
+//! Reads return `None` for a missing file: devices appear and vanish at any time.
 
 use std::fs;
 use std::io::Write;
@@ -8,13 +8,13 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Reads an attribute without the white space around it.
+/// Reads an attribute, without surrounding white space.
 pub(crate) fn read(path: impl AsRef<Path>) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Reads a decimal number, or a hexadecimal one with `0x` before it. Negative numbers are `None`.
+/// Reads a decimal number, or a hexadecimal one after `0x`. Returns `None` for a negative number.
 pub(crate) fn number(path: impl AsRef<Path>) -> Option<u32> {
     let text = read(path)?;
     match text.strip_prefix("0x") {
@@ -23,28 +23,24 @@ pub(crate) fn number(path: impl AsRef<Path>) -> Option<u32> {
     }
 }
 
-/// Returns the last part of what a symbolic link points at.
+/// Returns the last part of a symbolic link's target.
 pub(crate) fn link_name(path: impl AsRef<Path>) -> Option<String> {
-    Some(
-        fs::read_link(path)
-            .ok()?
-            .file_name()?
-            .to_string_lossy()
-            .into_owned(),
-    )
+    let target = fs::read_link(path).ok()?;
+    let name = target.file_name()?;
+    Some(name.to_string_lossy().into_owned())
 }
 
-/// Lists the names in a folder, sorted; none where the folder is not there.
+/// Lists the names in a folder, sorted. The list is empty for a missing folder.
 pub(crate) fn names(path: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries
-        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     names
 }
 
-/// Writes an attribute. It has to be there already: sysfs makes its own files.
+/// Writes an attribute. The file must exist: only the kernel creates files in sysfs.
 pub(crate) fn write(path: impl AsRef<Path>, value: &str) -> Result<(), Error> {
     let path = path.as_ref();
     tracing::debug!(path = %path.display(), value = value.trim_end(), "write");

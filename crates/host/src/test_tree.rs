@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::Host;
 
+/// A host's file trees in a temporary folder.
 pub(crate) struct Tree(TempDir);
 
 impl Tree {
@@ -29,7 +30,7 @@ impl Tree {
         self.0.path().join(path)
     }
 
-    /// Adds a folder to which only its owner may write, whatever the umask.
+    /// Adds a folder to which only its owner may write, with any umask.
     pub(crate) fn dir(&self, path: &str) {
         fs::DirBuilder::new()
             .recursive(true)
@@ -38,13 +39,14 @@ impl Tree {
             .unwrap();
     }
 
-    /// Adds a file to which only its owner may write, whatever the umask.
+    /// Adds a file to which only its owner may write, with any umask.
     pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) {
         self.parent(path);
         fs::write(self.path(path), content).unwrap();
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o644)).unwrap();
     }
 
+    /// Adds the folder of a file.
     fn parent(&self, path: &str) {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.dir(folder);
@@ -56,7 +58,7 @@ impl Tree {
         symlink(target, self.path(path)).unwrap();
     }
 
-    /// Adds a PCI device and returns its folder, `sys/devices/pci/ADDRESS`.
+    /// Adds a PCI device, and returns its folder, `sys/devices/pci/ADDRESS`.
     pub(crate) fn pci(&self, address: &str, class: u32) -> String {
         let dir = format!("sys/devices/pci/{address}");
         self.file(&format!("{dir}/vendor"), "0x8086\n");

@@ -1,4 +1,4 @@
-//! Limits on waiting: for the kernel, and for programs that it has us run.
+//! Time limits for work in the kernel and for programs.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
@@ -6,17 +6,18 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest message of a program that is kept, in bytes.
-const MESSAGE: u64 = 64 << 10;
-/// TargetScan path of programs that are run as root.
+/// Maximum length of a program's messages that is kept, in bytes.
+const MAX_MESSAGE: u64 = 64 << 10;
+/// Search path of programs that are run as root.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs work that may block in the kernel on a thread of its own, and returns its result. Returns
-/// `None` if it has not ended after `limit`. The thread goes on then, with all that it owns:
-/// nothing can stop it, and the process ends only after it.
+/// Runs work that may block in the kernel on a new thread, and returns the result.
+///
+/// Returns `None` if the work has not ended after `limit`. The thread then goes on and keeps all
+/// that it owns: nothing can stop it, and the process ends only after it.
 ///
 /// # Errors
-/// If there is no room for another thread. Nothing has been done then.
+/// If no thread can be created. The work has not begun then.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -25,14 +26,16 @@ pub(crate) fn within<T: Send + 'static>(
     thread::Builder::new()
         .name("kernel".into())
         .spawn(move || {
-            // There is no receiver any more if the limit has passed.
+            // After the limit, there is no receiver any more.
             let _ = sender.send(work());
         })?;
     Ok(receiver.recv_timeout(limit).ok())
 }
 
-/// Runs a program with a fixed search path and no other environment, and returns its messages. If
-/// it does not end in time, it is killed and not waited for.
+/// Runs a program, and returns its messages (standard error).
+///
+/// The environment is a fixed search path alone. A program that exceeds the limit is killed and not
+/// waited for.
 pub(crate) fn run(limit: Duration, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command
@@ -54,13 +57,15 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
     let end = Instant::now() + limit;
     let (sender, receiver) = mpsc::sync_channel(1);
     if let Some(stderr) = child.stderr.take() {
-        let read = move || {
-            let mut message = Vec::new();
-            let _ = stderr.take(MESSAGE).read_to_end(&mut message);
-            let _ = sender.send(String::from_utf8_lossy(&message).trim().to_owned());
-        };
-        // Without a reader the program could wait for one without end.
-        if let Err(error) = thread::Builder::new().name("messages".into()).spawn(read) {
+        let reader = thread::Builder::new()
+            .name("messages".into())
+            .spawn(move || {
+                let mut message = Vec::new();
+                let _ = stderr.take(MAX_MESSAGE).read_to_end(&mut message);
+                let _ = sender.send(String::from_utf8_lossy(&message).trim().to_owned());
+            });
+        // Without a reader, the program could block on its messages forever.
+        if let Err(error) = reader {
             let _ = child.kill().and_then(|()| child.wait());
             return format!("cannot read the messages of {program}: {error}");
         }
@@ -79,15 +84,14 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_threads::{forbid_threads, is_without_threads};
 
     #[test]
-    fn work_that_ends_in_time_gives_its_result() {
+    fn work_within_the_limit_returns_its_result() {
         assert_eq!(within(Duration::from_secs(40), || 7).unwrap(), Some(7));
     }
 
     #[test]
-    fn work_that_blocks_is_left_after_the_limit() {
+    fn blocked_work_is_left_after_the_limit() {
         let (sender, receiver) = mpsc::channel::<()>();
         let blocked = within(Duration::from_millis(20), move || receiver.recv().is_ok());
         assert_eq!(blocked.unwrap(), None);
@@ -95,19 +99,19 @@ mod tests {
     }
 
     #[test]
-    fn program_gets_a_fixed_environment_alone() {
+    fn program_gets_only_a_fixed_environment() {
         let message = run(
             Duration::from_secs(40),
             "/usr/bin/env",
             &["sh", "-c", "env >&2"],
         );
-        let names: Vec<&str> = message
-            .lines()
-            .filter_map(|line| Some(line.split_once('=')?.0))
-            .collect();
-        let own = ["PWD", "SHLVL", "_"]; // set by the shell itself
-        let given: Vec<&&str> = names.iter().filter(|name| !own.contains(name)).collect();
-        assert_eq!(given, [&"PATH"], "{message}");
+        let set_by_the_shell = ["PWD", "SHLVL", "_"];
+        let mut names: Vec<&str> = Vec::new();
+        for line in message.lines() {
+            let name = line.split_once('=').map(|(name, _)| name);
+            names.extend(name.filter(|name| !set_by_the_shell.contains(name)));
+        }
+        assert_eq!(names, ["PATH"], "{message}");
         assert!(message.contains(&format!("PATH={PATH}")), "{message}");
     }
 
@@ -120,8 +124,22 @@ mod tests {
     }
 
     #[test]
-    fn program_is_ended_where_no_thread_can_be_made() {
-        if !is_without_threads("time_limit::tests::program_is_ended_where_no_thread_can_be_made") {
+    fn program_is_killed_if_no_thread_can_be_created() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        const CROWDED: &str = "PASSTHRU_TEST_CROWDED";
+        let test = "time_limit::tests::program_is_killed_if_no_thread_can_be_created";
+        if std::env::var_os(CROWDED).is_none() {
+            // With one test thread, the test runs on the main thread.
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again
+                .args([test, "--exact", "--test-threads=1"])
+                .env(CROWDED, "1");
+            let output = again.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "{output:?}"
+            );
             return;
         }
         let child = Command::new("/bin/sleep")
@@ -130,7 +148,23 @@ mod tests {
             .spawn()
             .unwrap();
         let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
-        forbid_threads();
+        let maximum = getrlimit(Resource::As).maximum;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmSize:"))
+            .unwrap();
+        let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        // The remaining MiB is less than the stack of a thread.
+        let bytes = (kib + 1024) << 10;
+        setrlimit(
+            Resource::As,
+            Rlimit {
+                current: Some(bytes),
+                maximum,
+            },
+        )
+        .unwrap();
         let message = messages(child, Duration::from_secs(40), "sleep");
         assert!(
             message.starts_with("cannot read the messages of sleep"),

@@ -1,21 +1,23 @@
-//! Files and folders that are the program's own: nobody else may have made or may change them.
+//! Own files and folders: those that belong to this program's user, and that no other user may
+//! change.
 
-use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-use super::bounded::read_bounded;
+use rustix::fs::{FileType, Mode, OFlags};
 
-/// Largest size of a file of ours, in bytes.
-const MOST: u64 = 1 << 20;
+/// Maximum size of an own file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a file of ours. A link is not followed. Returns at once for anything but a regular file.
+/// Reads an own file. Links are not followed, and other files than regular ones do not block.
 ///
 /// # Errors
-/// The system's answer; a file of another user, one that others may write to, one that is no
-/// regular file, or one of more than 1 MiB.
+/// - If the file cannot be opened or read, then the error of the system call.
+/// - If the file is not a regular file, then `InvalidData`.
+/// - If another user owns the file or may write to it, then `Other`.
+/// - If the file has more than 1 MiB, then `FileTooLarge`.
 pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -27,75 +29,85 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
     check(stat.st_uid, stat.st_mode)?;
-    read_bounded(file, MOST)
-}
-
-/// Makes a folder of ours, and those above it, unless it is there.
-///
-/// # Errors
-/// The system's answer; a folder of another user, or one that others may write to.
-pub fn make_own_folder(path: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(mode).create(path)?;
-    let found = fs::metadata(path)?;
-    check(found.uid(), found.mode())
-}
-
-fn check(uid: u32, mode: u32) -> io::Result<()> {
-    // Not a lack of permission: to be root does not help.
-    let refused = |reason: String| Err(io::Error::other(reason));
-    if uid != rustix::process::geteuid().as_raw() {
-        return refused(format!(
-            "it belongs to another user (uid {uid}), who could change it"
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            "it has more than 1 MiB",
         ));
     }
+    Ok(text)
+}
+
+/// Creates an own folder, and the folders above it, unless it exists.
+///
+/// # Errors
+/// - If the folder cannot be created, then the error of the system call.
+/// - If another user owns the folder or may write to it, then `Other`.
+pub fn make_own_folder(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    let folder = fs::metadata(path)?;
+    check(folder.uid(), folder.mode())
+}
+
+/// Checks that only this program's user may change a file. The error is not `PermissionDenied`:
+/// running as root would not help.
+fn check(uid: u32, mode: u32) -> io::Result<()> {
+    if uid != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "it belongs to another user (uid {uid}), who could change it"
+        )));
+    }
     if mode & 0o022 != 0 {
-        return refused(format!(
+        return Err(io::Error::other(format!(
             "others may write to it (mode {:o}); chmod go-w takes that away",
             mode & 0o7777
-        ));
+        )));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
-    fn said<T>(result: io::Result<T>) -> String {
-        result
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
+    use super::*;
+
+    fn message<T>(result: io::Result<T>) -> String {
+        let error = result.err().map(|error| error.to_string());
+        error.unwrap_or_default()
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     }
 
     #[test]
-    fn only_a_regular_file_of_ours_is_read() {
+    fn only_an_own_regular_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let set = |name: &str, mode| fs::set_permissions(at(name), PermissionsExt::from_mode(mode));
-        fs::write(at("file"), "text").unwrap();
-        set("file", 0o644).unwrap();
-        assert_eq!(read_own(&at("file")).unwrap(), b"text");
-        symlink(at("file"), at("link")).unwrap();
-        assert!(read_own(&at("link")).is_err());
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
-        assert_eq!(said(read_own(&at("fifo"))), "it is not a regular file");
-        set("file", 0o666).unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "text").unwrap();
+        set_mode(&file, 0o644);
+        assert_eq!(read_own(&file).unwrap(), b"text");
+        let link = folder.path().join("link");
+        symlink(&file, &link).unwrap();
+        assert!(read_own(&link).is_err());
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(message(read_own(&fifo)), "it is not a regular file");
+        set_mode(&file, 0o666);
         assert_eq!(
-            said(read_own(&at("file"))),
+            message(read_own(&file)),
             "others may write to it (mode 666); chmod go-w takes that away"
         );
-        File::create(at("large"))
-            .unwrap()
-            .set_len(MOST + 1)
-            .unwrap();
-        set("large", 0o644).unwrap();
-        assert_eq!(said(read_own(&at("large"))), "it has more than 1 MiB");
-        assert_eq!(
-            read_own(&at("none")).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        let large = folder.path().join("large");
+        let content = File::create(&large).unwrap();
+        content.set_len(MAX_BYTES + 1).unwrap();
+        set_mode(&large, 0o644);
+        assert_eq!(message(read_own(&large)), "it has more than 1 MiB");
+        let missing = read_own(&folder.path().join("none")).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
     #[test]
@@ -104,9 +116,9 @@ mod tests {
         let path = folder.path().join("run/passthru");
         make_own_folder(&path, 0o755).unwrap();
         make_own_folder(&path, 0o755).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+        set_mode(&path, 0o777);
         assert_eq!(
-            said(make_own_folder(&path, 0o755)),
+            message(make_own_folder(&path, 0o755)),
             "others may write to it (mode 777); chmod go-w takes that away"
         );
     }
@@ -117,18 +129,19 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let (theirs, link) = (folder.path().join("theirs"), folder.path().join("guests"));
-        fs::create_dir(&theirs).unwrap();
-        std::os::unix::fs::chown(&theirs, Some(4_000), None).unwrap();
-        symlink(&theirs, &link).unwrap();
+        let foreign = folder.path().join("foreign");
+        let link = folder.path().join("guests");
+        fs::create_dir(&foreign).unwrap();
+        chown(&foreign, Some(4_000), None).unwrap();
+        symlink(&foreign, &link).unwrap();
         assert_eq!(
-            said(make_own_folder(&link, 0o700)),
+            message(make_own_folder(&link, 0o700)),
             "it belongs to another user (uid 4000), who could change it"
         );
         fs::write(folder.path().join("file"), "x").unwrap();
-        std::os::unix::fs::chown(folder.path().join("file"), Some(4_000), None).unwrap();
+        chown(folder.path().join("file"), Some(4_000), None).unwrap();
         assert_eq!(
-            said(read_own(&folder.path().join("file"))),
+            message(read_own(&folder.path().join("file"))),
             "it belongs to another user (uid 4000), who could change it"
         );
     }

@@ -1,25 +1,28 @@
-//! Files of ours that are written as a whole or not at all.
+//! Files that are replaced as a whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Replaces a file's content, for its owner alone (mode 0600), and returns once it is on disk.
-/// Readers see the former content or the new one. The folder must be one that its owner alone can
-/// write to, and the caller must hold a lock against other writers.
+/// Replaces the content of a file, and returns once the new content is on disk.
+///
+/// Readers see either the former content or the new one. Only the owner can read the file (mode
+/// 0600). The caller must hold a lock against other writers, and only the owner may be able to
+/// write to the folder.
 ///
 /// # Errors
-/// The system's answer. The former content stays then.
+/// The error of a system call. The former content stays then.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
     name.push(".new");
     let new = folder.join(name);
-    // A writer that was killed has left it.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // A killed writer may have left the file.
+    if let Err(error) = fs::remove_file(&new)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
     }
     let written = write_new(&new, content).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
