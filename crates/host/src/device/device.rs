@@ -1,18 +1,21 @@
-//! A PCI device as sysfs shows it. A snapshot: what it says was true when it was read.
+//! A PCI device, as sysfs describes it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use passthru_pci::{Address, ParseAddressError};
 use serde::{Serialize, Serializer};
 
-use crate::group::NO_IOMMU_GROUP;
 use crate::{Error, Host, sysfs};
 
-/// A PCI function of the host.
+/// Name of the IOMMU groups that VFIO makes for devices without an IOMMU.
+pub(crate) const NO_IOMMU_GROUP: &str = "vfio-noiommu";
+
+/// A PCI function of the host, as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Device {
-    /// Where it is.
+    /// Address of the function.
     pub address: Address,
     /// Vendor id.
     #[serde(serialize_with = "hex4")]
@@ -30,89 +33,123 @@ pub struct Device {
     #[serde(serialize_with = "hex6")]
     pub class: u32,
     /// Type of the configuration header: 0 an ordinary device, 1 a bridge, 2 a CardBus bridge.
-    /// `None` where the configuration space cannot be read.
+    /// `None` if the configuration space cannot be read.
     pub header: Option<u8>,
-    /// Driver that holds it.
+    /// Current driver.
     pub driver: Option<String>,
-    /// The only driver that may take it (`driver_override`).
+    /// The only driver that may bind to the device (`driver_override`).
     pub driver_override: Option<String>,
-    /// DeviceNumber of its IOMMU group.
+    /// Number of the IOMMU group.
     pub group: Option<u32>,
-    /// Whether VFIO has it without an IOMMU (`vfio.enable_unsafe_noiommu_mode`): then it has a
-    /// group, but nothing keeps its DMA from the memory of the host, and it is never assigned.
+    /// Whether VFIO has the device without an IOMMU (`vfio.enable_unsafe_noiommu_mode`).
+    ///
+    /// Such a device has a group, but its DMA reaches all memory of the host. It is never assigned.
     pub no_iommu: bool,
-    /// NUMA node that it is near to; `None` where the host does not say.
+    /// Nearest NUMA node; `None` if the host does not report one.
     pub numa_node: Option<u32>,
-    /// Name of its character device below `/dev/vfio/devices`. `None` off VFIO, and where the
-    /// kernel lacks `CONFIG_VFIO_DEVICE_CDEV`.
+    /// Name of the VFIO character device below `/dev/vfio/devices`.
+    ///
+    /// `None` if the device is not on VFIO, or if the kernel lacks `CONFIG_VFIO_DEVICE_CDEV`.
     pub cdev: Option<String>,
-    /// Its part in SR-IOV.
+    /// Role of the function in SR-IOV.
     pub sriov: Option<Sriov>,
-    /// Whether the firmware used it as the primary display (`boot_vga`).
+    /// Whether the firmware used the device as the primary display (`boot_vga`).
     pub boot_vga: bool,
 }
 
-/// The part of a function in SR-IOV.
+/// The role of a function in SR-IOV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sriov {
     /// A physical function.
     Physical {
-        /// Highest number of virtual functions (`sriov_totalvfs`).
+        /// Maximum number of virtual functions (`sriov_totalvfs`).
         total: u32,
-        /// How many there are now (`sriov_numvfs`).
+        /// Current number of virtual functions (`sriov_numvfs`).
         enabled: u32,
     },
     /// A virtual function.
     Virtual {
-        /// The function that it belongs to (`physfn`).
+        /// Address of its physical function (`physfn`).
         physical: Address,
     },
 }
 
 impl Device {
-    /// Says whether it is a bridge: those stay with the host.
+    /// Returns whether the device is a bridge, by its class or its configuration header.
     pub fn is_bridge(&self) -> bool {
         self.class >> 16 == 0x06 || self.header.is_some_and(|header| header != 0)
     }
 
-    /// Says whether a VFIO driver holds it: `vfio-pci` or one of its variants.
+    /// Returns whether the device is on a VFIO driver: `vfio-pci` or a variant of it.
     pub fn on_vfio(&self) -> bool {
-        self.cdev.is_some()
-            || self
-                .driver
-                .as_deref()
-                .is_some_and(passthru_pci::is_vfio_driver)
+        let driver = self.driver.as_deref();
+        self.cdev.is_some() || driver.is_some_and(passthru_pci::is_vfio_driver)
+    }
+
+    /// Reads a device. Returns `None` if it is absent.
+    fn read(host: &Host, address: Address) -> Option<Self> {
+        let dir = host.pci(address);
+        Some(Self {
+            address,
+            vendor: id(&dir, "vendor")?,
+            device: id(&dir, "device")?,
+            subsystem_vendor: id(&dir, "subsystem_vendor").unwrap_or(0),
+            subsystem_device: id(&dir, "subsystem_device").unwrap_or(0),
+            class: sysfs::number(dir.join("class"))?,
+            header: header_type(&dir),
+            driver: sysfs::link_name(dir.join("driver")),
+            driver_override: driver_override(&dir),
+            group: sysfs::link_name(dir.join("iommu_group")).and_then(|name| name.parse().ok()),
+            no_iommu: has_no_iommu(&dir),
+            numa_node: sysfs::number(dir.join("numa_node")),
+            cdev: cdev(&dir),
+            sriov: Sriov::read(&dir),
+            boot_vga: sysfs::number(dir.join("boot_vga")) == Some(1),
+        })
+    }
+}
+
+impl Sriov {
+    fn read(dir: &Path) -> Option<Self> {
+        let physical = sysfs::link_name(dir.join("physfn")).and_then(|name| name.parse().ok());
+        if let Some(physical) = physical {
+            return Some(Self::Virtual { physical });
+        }
+        Some(Self::Physical {
+            total: sysfs::number(dir.join("sriov_totalvfs"))?,
+            enabled: sysfs::number(dir.join("sriov_numvfs")).unwrap_or(0),
+        })
     }
 }
 
 impl Host {
-    /// Checks that the kernel's list of PCI devices can be read. Where sysfs is not mounted, a host
-    /// looks as if it had no devices.
+    /// Checks that sysfs lists PCI devices. Without sysfs, a host seems to have no devices.
     ///
     /// # Errors
-    /// [`Error::Read`] where it cannot.
+    /// [`Error::Read`], if the list cannot be read.
     pub fn require_pci(&self) -> Result<(), Error> {
         let path = self.path("sys/bus/pci/devices");
-        std::fs::read_dir(&path)
-            .map(drop)
-            .map_err(|source| Error::Read { path, source })
+        match fs::read_dir(&path) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::Read { path, source }),
+        }
     }
 
-    /// Lists the PCI devices by address. One that goes away meanwhile is left out.
+    /// Lists the PCI devices by address. A device that vanishes meanwhile is left out.
     pub fn devices(&self) -> Vec<Device> {
-        self.addresses()
-            .into_iter()
-            .filter_map(|address| read(self, address))
+        let addresses = self.addresses().into_iter();
+        addresses
+            .filter_map(|address| Device::read(self, address))
             .collect()
     }
 
     /// Reads one PCI device.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with the nearest addresses that are there.
+    /// [`Error::NotFound`] with up to three existing addresses nearby.
     pub fn device(&self, address: Address) -> Result<Device, Error> {
-        read(self, address).ok_or_else(|| Error::NotFound {
+        Device::read(self, address).ok_or_else(|| Error::NotFound {
             device: address,
             near: nearest(address, self.addresses()),
         })
@@ -127,93 +164,66 @@ impl Host {
     }
 }
 
-/// Reads what a user calls a device: a PCI address, or libvirt's node device name
+/// Parses a user's name for a device: a PCI address, or libvirt's node device name
 /// (`pci_0000_01_00_0`).
 ///
 /// # Errors
-/// When it is neither.
+/// If the text is neither.
 pub fn parse_device(text: &str) -> Result<Address, ParseAddressError> {
-    let nodedev = text
-        .strip_prefix("pci_")
-        .map(|rest| rest.split('_').collect::<Vec<_>>());
-    match nodedev.as_deref() {
-        Some([domain, bus, slot, function]) => format!("{domain}:{bus}:{slot}.{function}").parse(),
-        _ => text.parse(),
+    if let Some(name) = text.strip_prefix("pci_") {
+        let parts: Vec<&str> = name.split('_').collect();
+        if let [domain, bus, slot, function] = parts[..] {
+            return format!("{domain}:{bus}:{slot}.{function}").parse();
+        }
     }
+    text.parse()
 }
 
-/// As sysfs writes ids.
+/// Serializes an id as sysfs prints it: `0x8086`.
 fn hex4<S: Serializer>(id: &u16, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{id:#06x}"))
 }
 
+/// Serializes a class as sysfs prints it: `0x010802`.
 fn hex6<S: Serializer>(class: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{class:#08x}"))
 }
 
-fn read(host: &Host, address: Address) -> Option<Device> {
-    let dir = host.pci(address);
-    let id = |name| sysfs::number(dir.join(name)).and_then(|id| u16::try_from(id).ok());
-    Some(Device {
-        address,
-        vendor: id("vendor")?,
-        device: id("device")?,
-        subsystem_vendor: id("subsystem_vendor").unwrap_or(0),
-        subsystem_device: id("subsystem_device").unwrap_or(0),
-        class: sysfs::number(dir.join("class"))?,
-        header: header(&dir),
-        driver: sysfs::link_name(dir.join("driver")),
-        driver_override: sysfs::read(dir.join("driver_override"))
-            .filter(|name| !name.is_empty() && name != "(null)"),
-        group: sysfs::link_name(dir.join("iommu_group")).and_then(|name| name.parse().ok()),
-        no_iommu: no_iommu(&dir),
-        numa_node: sysfs::number(dir.join("numa_node")),
-        cdev: cdev(&dir),
-        sriov: sriov(&dir),
-        boot_vga: sysfs::number(dir.join("boot_vga")) == Some(1),
-    })
+fn id(dir: &Path, name: &str) -> Option<u16> {
+    sysfs::number(dir.join(name))?.try_into().ok()
 }
 
-/// Byte 0x0e of the configuration space without the multi-function bit.
-fn header(dir: &Path) -> Option<u8> {
+/// Reads the header type: byte 0x0e of the configuration space without the multi-function bit.
+fn header_type(dir: &Path) -> Option<u8> {
     let mut start = [0; 0x10];
-    let mut config = fs::File::open(dir.join("config")).ok()?;
-    std::io::Read::read_exact(&mut config, &mut start).ok()?;
+    let mut config = File::open(dir.join("config")).ok()?;
+    config.read_exact(&mut start).ok()?;
     Some(start[0x0e] & 0x7f)
 }
 
-/// The kernel names the folder with and without cdev support; `dev` is there only with it.
+fn driver_override(dir: &Path) -> Option<String> {
+    let name = sysfs::read(dir.join("driver_override"))?;
+    (!name.is_empty() && name != "(null)").then_some(name)
+}
+
+/// Returns the name of the VFIO character device. The kernel creates the folder with and without
+/// character devices; only with them, the folder has a file `dev`.
 fn cdev(dir: &Path) -> Option<String> {
     let vfio = dir.join("vfio-dev");
-    sysfs::names(&vfio)
-        .into_iter()
-        .find(|name| vfio.join(name).join("dev").exists())
+    let mut names = sysfs::names(&vfio).into_iter();
+    names.find(|name| vfio.join(name).join("dev").exists())
 }
 
-/// Reads the kernel's marks of a device without an IOMMU: the name of the character device,
-/// `noiommu-vfioN` since Linux 7.3, and that of the IOMMU group.
-fn no_iommu(dir: &Path) -> bool {
+/// Returns whether the kernel marks a device as without an IOMMU. The mark is in the name of the
+/// IOMMU group, or in that of the character device (`noiommu-vfioN` since Linux 7.3).
+fn has_no_iommu(dir: &Path) -> bool {
     let group = sysfs::read(dir.join("iommu_group/name"));
+    let cdevs = sysfs::names(dir.join("vfio-dev"));
     group.as_deref() == Some(NO_IOMMU_GROUP)
-        || sysfs::names(dir.join("vfio-dev"))
-            .iter()
-            .any(|name| name.starts_with("noiommu-"))
+        || cdevs.iter().any(|name| name.starts_with("noiommu-"))
 }
 
-fn sriov(dir: &Path) -> Option<Sriov> {
-    if let Some(physical) = sysfs::link_name(dir.join("physfn")).and_then(|name| name.parse().ok())
-    {
-        return Some(Sriov::Virtual { physical });
-    }
-    let total = sysfs::number(dir.join("sriov_totalvfs"))?;
-    Some(Sriov::Physical {
-        total,
-        enabled: sysfs::number(dir.join("sriov_numvfs")).unwrap_or(0),
-    })
-}
-
-/// The three addresses that share most with the one asked for: bus and slot first, then bus or
-/// slot.
+/// Returns the three addresses nearest to `wanted`: by domain, then bus, slot and function.
 fn nearest(wanted: Address, mut all: Vec<Address>) -> Vec<Address> {
     all.sort_by_key(|address| {
         (
@@ -237,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn host_without_sysfs_is_an_error_not_an_empty_list() {
+    fn host_without_sysfs_is_an_error() {
         let empty = tempfile::tempdir().unwrap();
         let error = Host::at(empty.path()).require_pci().unwrap_err();
         assert!(
@@ -250,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_sysfs_says_of_a_device() {
+    fn attributes_of_a_device_are_read_from_sysfs() {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x010802);
         tree.file(&format!("{dir}/numa_node"), "-1\n");
@@ -266,24 +276,19 @@ mod tests {
         tree.file(&format!("{dir}/vfio-dev/vfio3/dev"), "511:3\n");
 
         let device = tree.host().device(address("01:00.0")).unwrap();
-        assert_eq!(
-            (device.vendor, device.device, device.class),
-            (0x8086, 0x1234, 0x010802)
-        );
+        assert_eq!(device.vendor, 0x8086);
+        assert_eq!(device.device, 0x1234);
+        assert_eq!(device.class, 0x010802);
         assert_eq!(device.driver.as_deref(), Some("vfio-pci"));
-        assert_eq!(
-            (device.driver_override.as_ref(), device.numa_node),
-            (None, None)
-        );
-        assert_eq!(
-            (device.group, device.cdev.as_deref()),
-            (Some(12), Some("vfio3"))
-        );
+        assert_eq!(device.driver_override, None);
+        assert_eq!(device.numa_node, None);
+        assert_eq!(device.group, Some(12));
+        assert_eq!(device.cdev.as_deref(), Some("vfio3"));
         assert!(device.on_vfio() && !device.is_bridge());
     }
 
     #[test]
-    fn a_vfio_device_without_cdev_support_has_no_cdev() {
+    fn vfio_device_without_cdev_support_has_no_cdev() {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.dir(&format!("{dir}/vfio-dev/vfio0"));
@@ -308,18 +313,13 @@ mod tests {
         tree.file("sys/kernel/iommu_groups/3/name", "other\n");
 
         let devices = tree.host().devices();
-        assert_eq!(
-            devices
-                .iter()
-                .map(|device| device.no_iommu)
-                .collect::<Vec<_>>(),
-            [true, true, false]
-        );
+        let no_iommu: Vec<bool> = devices.iter().map(|device| device.no_iommu).collect();
+        assert_eq!(no_iommu, [true, true, false]);
         assert_eq!(devices[0].cdev.as_deref(), Some("noiommu-vfio0"));
     }
 
     #[test]
-    fn tells_physical_and_virtual_functions() {
+    fn physical_and_virtual_functions_are_told_apart() {
         let tree = Tree::new();
         let physical = tree.pci("0000:02:00.0", 0x020000);
         tree.file(&format!("{physical}/sriov_totalvfs"), "7\n");
@@ -327,12 +327,8 @@ mod tests {
         let function = tree.pci("0000:02:10.0", 0x020000);
         tree.link(&format!("{function}/physfn"), "../0000:02:00.0");
 
-        let sriov = tree
-            .host()
-            .devices()
-            .iter()
-            .map(|device| device.sriov)
-            .collect::<Vec<_>>();
+        let devices = tree.host().devices();
+        let sriov: Vec<_> = devices.iter().map(|device| device.sriov).collect();
         let physical = address("02:00.0");
         let expected = [
             Sriov::Physical {
@@ -345,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_has_gone_is_left_out_of_the_list() {
+    fn vanished_device_is_left_out_of_the_list() {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x020000);
         tree.link("sys/bus/pci/devices/0000:02:00.0", "../../../devices/gone");
@@ -353,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_device_is_answered_with_its_neighbours() {
+    fn error_for_an_unknown_device_has_its_neighbours() {
         let tree = Tree::new();
         for near in [
             "0000:01:00.0",
@@ -370,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_is_known_by_class_or_header() {
+    fn bridge_is_known_by_class_or_header() {
         let tree = Tree::new();
         tree.pci("0000:00:01.0", 0x060400);
         let dir = tree.pci("0000:00:02.0", 0x088000);
@@ -381,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_an_address_and_the_name_of_a_node_device() {
+    fn address_and_node_device_name_are_parsed() {
         for text in ["0000:01:00.0", "01:00.0", "pci_0000_01_00_0"] {
             assert_eq!(parse_device(text), Ok(address("01:00.0")), "{text}");
         }

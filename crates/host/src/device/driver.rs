@@ -1,14 +1,11 @@
-//! Drivers: which one a device should have for VFIO, and how it is loaded.
-
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+//! Drivers: the VFIO driver for a device, and the loading of driver modules.
 
 use super::modalias;
 use crate::{Device, Error, Host, sysfs, time_limit};
 
 impl Host {
-    /// Returns the VFIO driver for a device: the variant driver made for it (`mlx5_vfio_pci`, …)
-    /// where the kernel has one, else `vfio-pci`.
+    /// Returns the VFIO driver for a device: the variant for it (`mlx5_vfio_pci`, …) if the kernel
+    /// has one, else `vfio-pci`.
     pub fn vfio_driver(&self, device: &Device) -> String {
         match modalias::vfio_module(self, device) {
             Some(module) if module != "vfio_pci" => module,
@@ -16,14 +13,15 @@ impl Host {
         }
     }
 
-    /// Accepts what can be the name of a driver that is asked for: no path, and no other file of
-    /// sysfs.
+    /// Checks that a text can be the name of a driver: not a path, and no other file of sysfs.
     ///
     /// # Errors
-    /// [`Error::BadDriverName`].
+    /// [`Error::BadDriverName`], if it cannot.
     pub(crate) fn check_driver_name(driver: &str) -> Result<(), Error> {
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !driver.is_empty() && driver.bytes().all(is_fit) {
+        let mut bytes = driver.bytes();
+        let is_name = !driver.is_empty()
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if is_name {
             return Ok(());
         }
         Err(Error::BadDriverName {
@@ -31,61 +29,48 @@ impl Host {
         })
     }
 
-    /// Loads a driver's module where the driver is not there.
+    /// Loads the module of a driver, unless the kernel has the driver already.
     ///
     /// # Errors
-    /// [`Error::NoDriver`] with what `modprobe` said.
+    /// [`Error::NoDriver`] with the messages of `modprobe`.
     pub(crate) fn load_driver(&self, driver: &str) -> Result<(), Error> {
-        let loaded = || self.pci_driver(driver).exists();
-        if loaded() {
+        let folder = self.pci_driver(driver);
+        if folder.exists() {
             return Ok(());
         }
         let answer = self.modprobe(driver);
-        if loaded() {
-            Ok(())
-        } else {
-            Err(Error::NoDriver {
-                driver: driver.into(),
-                answer,
-            })
+        if folder.exists() {
+            return Ok(());
         }
+        Err(Error::NoDriver {
+            driver: driver.into(),
+            answer,
+        })
     }
 
-    /// Runs the program that the kernel itself would run, and returns what it said.
+    /// Runs the kernel's own module loader (`/proc/sys/kernel/modprobe`), and returns its messages.
     pub(crate) fn modprobe(&self, module: &str) -> String {
-        let program =
-            sysfs::read(self.path("proc/sys/kernel/modprobe")).filter(|path| !path.is_empty());
-        let Some(program) = program else {
+        let program = sysfs::read(self.path("proc/sys/kernel/modprobe")).unwrap_or_default();
+        if program.is_empty() {
             return "this kernel cannot load modules".into();
-        };
-        time_limit::run(self.limit(), &program, &["--", module])
-    }
-
-    /// Asks until the answer is yes, or the time is up. Returns the last answer.
-    pub(crate) fn wait_until(&self, time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
-        let end = Instant::now() + time;
-        loop {
-            if is_so() {
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            sleep(Duration::from_millis(10));
         }
+        time_limit::run(self.limit(), &program, &["--", module])
     }
 }
 
-/// Says whether a device on that driver is on a VFIO driver: nobody knows before it is.
+/// Checks that a device which was bound to `driver` is on a VFIO driver. Before the bind, there is
+/// no way to know.
+///
+/// # Errors
+/// [`Error::NotVfio`], if it is not.
 pub(crate) fn expect_vfio(device: &Device, driver: &str) -> Result<(), Error> {
     if device.on_vfio() {
-        Ok(())
-    } else {
-        Err(Error::NotVfio {
-            device: device.address,
-            driver: driver.into(),
-        })
+        return Ok(());
     }
+    Err(Error::NotVfio {
+        device: device.address,
+        driver: driver.into(),
+    })
 }
 
 #[cfg(test)]
@@ -97,23 +82,18 @@ mod tests {
     use crate::test_tree::Tree;
 
     #[test]
-    fn a_driver_has_a_name_and_no_path() {
+    fn path_is_not_a_driver_name() {
         for name in ["vfio-pci", "mlx5_vfio_pci", "e1000e"] {
             Host::check_driver_name(name).unwrap();
         }
         for name in ["", "..", "../../../../etc", "a/b", "a b", "a\n", "é"] {
-            assert!(
-                matches!(
-                    Host::check_driver_name(name),
-                    Err(Error::BadDriverName { .. })
-                ),
-                "{name}"
-            );
+            let error = Host::check_driver_name(name).unwrap_err();
+            assert!(matches!(error, Error::BadDriverName { .. }), "{name}");
         }
     }
 
     #[test]
-    fn without_a_variant_it_is_vfio_pci() {
+    fn driver_without_a_variant_is_vfio_pci() {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x020000);
         assert_eq!(
@@ -123,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_is_there_is_not_loaded() {
+    fn loaded_driver_is_not_loaded_again() {
         let tree = Tree::new();
         tree.file("proc/sys/kernel/modprobe", "/no/such/program\n");
         tree.dir("sys/bus/pci/drivers/vfio-pci");
@@ -131,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_cannot_be_loaded_comes_with_the_answer() {
+    fn load_error_has_the_messages_of_modprobe() {
         let tree = Tree::new();
         tree.file("modprobe", "#!/bin/sh\necho \"no module $2\" >&2\n");
         fs::set_permissions(tree.path("modprobe"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,4 @@
-//! Identity of a device: addresses move when cards do, so an address alone does not name one.
+//! The identity of a device. An address alone does not identify a device: cards can be moved.
 
 use std::fmt;
 use std::fs::File;
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Device, Error, Host, sysfs};
 
-/// The kind of a device, where it is, and the serial numbers that it shows.
+/// The identity of a device: its ids, and the serial numbers that it shows.
 ///
-/// An NVMe disk shows its serial number only on the host's driver, and a network card its
-/// addresses; so each of them may be missing. The PCIe serial number is in the configuration space,
-/// which root can read.
+/// Serial numbers may be missing. An NVMe disk shows its serial number, and a network card its
+/// hardware addresses, only on the host's driver. The PCIe serial number is in the configuration
+/// space, which only root can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Address that it was seen at.
+    /// Address at which the device was seen.
     pub address: Address,
     /// Vendor id.
     pub vendor: u16,
@@ -27,32 +27,35 @@ pub struct Identity {
     pub subsystem_vendor: u16,
     /// Device id of the board or subsystem.
     pub subsystem_device: u16,
-    /// DeviceNumber of the PCIe capability "device serial number".
+    /// Serial number in the PCIe capability of that name (0x0003).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pcie_serial: Option<String>,
     /// Serial number of an NVMe controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nvme_serial: Option<String>,
-    /// Permanent hardware addresses of a network card's interfaces, sorted. Virtual functions have
-    /// none.
+    /// Permanent hardware addresses of a network card's interfaces, sorted. Empty for virtual
+    /// functions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub macs: Vec<String>,
 }
 
-/// Answer to whether two identities are those of one device.
+/// Result of comparing two identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// Ids and a serial number agree.
+    /// The same device: the ids and a serial number agree.
     Same,
-    /// Ids agree, and no serial number is known of both: two cards of one kind look like this too.
+    /// Perhaps the same device: the ids agree, but no serial number is known of both. Two cards of
+    /// one model also compare like this.
     Unsure,
-    /// An id or a serial number differs.
+    /// Another device: an id or a serial number differs.
     Different,
 }
 
 impl Identity {
-    /// Compares two identities. The address does not count: cards move. Hardware addresses count
-    /// only where no serial number is known of both: they can change, such as with a new firmware.
+    /// Compares two identities.
+    ///
+    /// The address does not count, since cards can be moved. Hardware addresses count only if no
+    /// serial number is known of both: a new firmware, for example, can change them.
     pub fn compare(&self, other: &Self) -> Comparison {
         if self.ids() != other.ids() {
             return Comparison::Different;
@@ -73,7 +76,7 @@ impl Identity {
         }
     }
 
-    /// Adds the serial numbers that another look at the same device has shown and this one has not.
+    /// Adds the serial numbers of an earlier identity of the same device that this one lacks.
     #[must_use]
     pub fn merged(self, earlier: &Self) -> Self {
         let mut macs = self.macs;
@@ -97,8 +100,9 @@ impl Identity {
         ]
     }
 
-    /// Returns whether the two have a hardware address in common. A card has one for each of its
-    /// interfaces, and can show more or fewer of them than last time. `None` if one shows none.
+    /// Returns whether the two share a hardware address; `None` if one of them has none.
+    ///
+    /// A card has an address for each interface, and can show more or fewer interfaces than before.
     fn shares_mac(&self, other: &Self) -> Option<bool> {
         let is_known = !self.macs.is_empty() && !other.macs.is_empty();
         is_known.then(|| self.macs.iter().any(|mac| other.macs.contains(mac)))
@@ -126,7 +130,7 @@ impl Host {
     /// Reads the identity of the device at an address.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`], if there is no device.
     pub fn identity(&self, address: Address) -> Result<Identity, Error> {
         let device = self.device(address)?;
         let dir = self.pci(address);
@@ -144,51 +148,64 @@ impl Host {
 
     /// Lists the other devices of this host that have the same ids.
     pub fn twins(&self, identity: &Identity) -> Vec<Address> {
-        let ids = |d: &Device| [d.vendor, d.device, d.subsystem_vendor, d.subsystem_device];
-        let others = self
-            .devices()
-            .into_iter()
-            .filter(|device| device.address != identity.address);
-        others
-            .filter(|device| ids(device) == identity.ids())
-            .map(|device| device.address)
-            .collect()
+        let mut devices = self.devices();
+        devices.retain(|device| {
+            device.address != identity.address && device_ids(device) == identity.ids()
+        });
+        devices.iter().map(|device| device.address).collect()
     }
+}
+
+fn device_ids(device: &Device) -> [u16; 4] {
+    [
+        device.vendor,
+        device.device,
+        device.subsystem_vendor,
+        device.subsystem_device,
+    ]
 }
 
 fn same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> Option<bool> {
     Some(one? == other?)
 }
 
-/// Finds the extended capability 0x0003 in the configuration space, as Linux writes such numbers:
-/// eight bytes, the highest first.
+/// Reads the serial number of the extended capability 0x0003 in the configuration space. The text
+/// has eight bytes, the highest one first, as Linux prints such numbers.
 fn pcie_serial(dir: &Path) -> Option<String> {
     const FIRST: u32 = 0x100;
     const SERIAL_NUMBER: u32 = 0x0003;
-    /// No more capabilities fit into 4 KiB, so a longer list goes in a circle.
-    const MOST: u32 = (0x1000 - FIRST) / 8;
+    /// Maximum number of capabilities in 4 KiB. A longer list is circular.
+    const MAX_CAPABILITIES: u32 = (0x1000 - FIRST) / 8;
     let config = File::open(dir.join("config")).ok()?;
-    let mut at = FIRST;
-    for _ in 0..MOST {
-        let header = word(&config, at)?;
+    let mut offset = FIRST;
+    for _ in 0..MAX_CAPABILITIES {
+        let header = word(&config, offset)?;
         if header & 0xffff == SERIAL_NUMBER {
-            let serial =
-                u64::from(word(&config, at + 8)?) << 32 | u64::from(word(&config, at + 4)?);
-            let bytes = serial.to_be_bytes().map(|byte| format!("{byte:02x}"));
-            return (serial != 0 && serial != u64::MAX).then(|| bytes.join("-"));
+            let low = word(&config, offset + 4)?;
+            let high = word(&config, offset + 8)?;
+            return serial_text(u64::from(high) << 32 | u64::from(low));
         }
-        at = header >> 20;
-        if at < FIRST {
+        offset = header >> 20;
+        if offset < FIRST {
             return None;
         }
     }
     None
 }
 
-/// Reads one word: no more of the space than is needed, since reads can have effects.
-fn word(config: &File, at: u32) -> Option<u32> {
+/// Formats a serial number; `None` for the numbers that mean that there is none.
+fn serial_text(serial: u64) -> Option<String> {
+    if serial == 0 || serial == u64::MAX {
+        return None;
+    }
+    let bytes = serial.to_be_bytes().map(|byte| format!("{byte:02x}"));
+    Some(bytes.join("-"))
+}
+
+/// Reads one word of the configuration space. Reads can have side effects, so no more is read.
+fn word(config: &File, offset: u32) -> Option<u32> {
     let mut bytes = [0; 4];
-    config.read_exact_at(&mut bytes, at.into()).ok()?;
+    config.read_exact_at(&mut bytes, offset.into()).ok()?;
     Some(u32::from_le_bytes(bytes))
 }
 
@@ -199,8 +216,8 @@ fn nvme_serial(dir: &Path) -> Option<String> {
     (!serial.is_empty()).then_some(serial)
 }
 
-/// Reads the addresses that the hardware has (`addr_assign_type` 0), not those that were set or
-/// made up. A virtual function has none: the host makes its address up and can change it.
+/// Reads the permanent addresses (`addr_assign_type` 0), but not addresses that were set or chosen
+/// at random. A virtual function has none: the host chooses its address and can change it.
 fn macs(dir: &Path) -> Vec<String> {
     if sysfs::link_name(dir.join("physfn")).is_some() {
         return Vec::new();
@@ -233,7 +250,7 @@ mod tests {
         tree.host().identity("01:00.0".parse().unwrap()).unwrap()
     }
 
-    /// A configuration space whose second extended capability is a serial number.
+    /// Makes a configuration space whose second extended capability is a serial number.
     fn config(serial: u64) -> Vec<u8> {
         let mut config = vec![0; 0x1000];
         config[0x100..0x104].copy_from_slice(&0x1400_0001_u32.to_le_bytes());
@@ -265,10 +282,8 @@ mod tests {
         );
         assert_eq!(identity.nvme_serial.as_deref(), Some("S4EVNX0R"));
         assert_eq!(identity.macs, ["52:54:00:00:00:01", "52:54:00:00:00:02"]);
-        assert_eq!(
-            (identity.subsystem_vendor, identity.subsystem_device),
-            (0x1af4, 0)
-        );
+        assert_eq!(identity.subsystem_vendor, 0x1af4);
+        assert_eq!(identity.subsystem_device, 0);
         let text = identity.to_string();
         assert!(
             text.starts_with("8086:1234 (1af4:0000, serial S4EVNX0R, 52:54:"),
@@ -318,40 +333,42 @@ mod tests {
         assert_eq!(plain.merged(&on_nvme).nvme_serial.as_deref(), Some("A"));
     }
 
-    #[test]
-    fn card_is_the_same_with_an_interface_more_or_fewer() {
+    fn card_with_macs(macs: &[&str]) -> Identity {
         let (tree, _) = tree(0x020000);
-        let with = |macs: &[&str]| Identity {
+        Identity {
             macs: macs.iter().map(ToString::to_string).collect(),
             ..identity(&tree)
-        };
-        let both = with(&["52:54:00:00:00:01", "52:54:00:00:00:02"]);
-        let first = with(&["52:54:00:00:00:01"]);
-        let other = with(&["52:54:00:00:00:03"]);
+        }
+    }
+
+    #[test]
+    fn card_is_the_same_with_an_interface_more_or_fewer() {
+        let both = card_with_macs(&["52:54:00:00:00:01", "52:54:00:00:00:02"]);
+        let first = card_with_macs(&["52:54:00:00:00:01"]);
+        let other = card_with_macs(&["52:54:00:00:00:03"]);
         assert_eq!(both.compare(&first), Comparison::Same);
         assert_eq!(first.compare(&both), Comparison::Same);
         assert_eq!(other.compare(&both), Comparison::Different);
-        assert_eq!(with(&[]).compare(&both), Comparison::Unsure);
+        assert_eq!(card_with_macs(&[]).compare(&both), Comparison::Unsure);
         assert_eq!(first.merged(&both), both);
     }
 
     #[test]
     fn serial_number_counts_more_than_hardware_addresses() {
-        let (tree, _) = tree(0x020000);
-        let with = |serial: &str, mac: &str| Identity {
-            pcie_serial: Some(serial.into()),
-            macs: vec![mac.into()],
-            ..identity(&tree)
+        let card = Identity {
+            pcie_serial: Some("00-01".into()),
+            ..card_with_macs(&["52:54:00:00:00:01"])
         };
-        let card = with("00-01", "52:54:00:00:00:01");
-        assert_eq!(
-            card.compare(&with("00-01", "52:54:00:00:00:02")),
-            Comparison::Same
-        );
-        assert_eq!(
-            card.compare(&with("00-02", "52:54:00:00:00:01")),
-            Comparison::Different
-        );
+        let with_other_mac = Identity {
+            macs: vec!["52:54:00:00:00:02".into()],
+            ..card.clone()
+        };
+        assert_eq!(card.compare(&with_other_mac), Comparison::Same);
+        let with_other_serial = Identity {
+            pcie_serial: Some("00-02".into()),
+            ..card.clone()
+        };
+        assert_eq!(card.compare(&with_other_serial), Comparison::Different);
         let mut disk = Identity {
             nvme_serial: Some("A".into()),
             ..card.clone()
@@ -381,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_the_other_devices_of_the_same_kind() {
+    fn twins_are_the_other_devices_with_the_same_ids() {
         let (tree, _) = tree(0x010802);
         let twin = tree.pci("0000:02:00.0", 0x010802);
         tree.file(&format!("{twin}/subsystem_vendor"), "0x1af4\n");

@@ -8,6 +8,7 @@ mod modalias;
 mod names;
 mod number;
 
+pub(crate) use device::NO_IOMMU_GROUP;
 pub use device::{Device, Sriov, parse_device};
 pub(crate) use driver::expect_vfio;
 pub use identity::{Comparison, Identity};

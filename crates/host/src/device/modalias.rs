@@ -1,57 +1,78 @@
-//! Module aliases: which module the kernel's build says is for a device, by `modules.alias`.
+//! Module aliases: the modules that a kernel build has for a device, by `modules.alias`.
 
 use std::fs;
+use std::path::Path;
 
 use crate::{Device, Host, sysfs};
 
-/// Returns the module whose `vfio_pci:` alias fits the device best, that is with the fewest
-/// wildcards: the kernel's own rule for VFIO variant drivers.
-pub(crate) fn vfio_module(host: &Host, device: &Device) -> Option<String> {
+/// A module and one of its aliases.
+struct Alias<'t> {
+    pattern: &'t str,
+    module: &'t str,
+}
+
+/// Returns the module whose `vfio_pci:` alias fits the device best: the one with the fewest
+/// wildcards. That is the kernel's own rule for VFIO variant drivers.
+pub(super) fn vfio_module(host: &Host, device: &Device) -> Option<String> {
     let modalias = sysfs::read(host.pci(device.address).join("modalias"))?;
     let wanted = format!("vfio_{modalias}");
     let release = sysfs::read(host.path("proc/sys/kernel/osrelease"))?;
     let dir = host.path("lib/modules").join(release);
-    let text =
-        |name| fs::read(dir.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let loadable = text("modules.alias").unwrap_or_default();
-    let built_in = text("modules.builtin.modinfo").unwrap_or_default();
-    best(
-        &wanted,
-        loadable_aliases(&loadable).chain(built_in_aliases(&built_in)),
-    )
-    .map(str::to_owned)
-}
-
-/// Lines `alias PATTERN MODULE`.
-fn loadable_aliases(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines()
-        .filter_map(|line| line.strip_prefix("alias ")?.trim().split_once(' '))
-}
-
-/// Entries `MODULE.alias=PATTERN`, each ended by a zero byte.
-fn built_in_aliases(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split('\0').filter_map(|entry| {
-        let (key, pattern) = entry.split_once('=')?;
-        Some((pattern, key.strip_suffix(".alias")?))
-    })
-}
-
-fn best<'t>(wanted: &str, aliases: impl Iterator<Item = (&'t str, &'t str)>) -> Option<&'t str> {
+    let loadable = read(&dir.join("modules.alias"));
+    let built_in = read(&dir.join("modules.builtin.modinfo"));
+    let mut aliases = loadable_aliases(&loadable);
+    aliases.extend(built_in_aliases(&built_in));
     aliases
-        .filter(|(pattern, _)| pattern.starts_with("vfio_pci:") && matches(pattern, wanted))
-        .min_by_key(|(pattern, _)| pattern.matches('*').count())
-        .map(|(_, module)| module)
+        .retain(|alias| alias.pattern.starts_with("vfio_pci:") && matches(alias.pattern, &wanted));
+    let best = aliases
+        .iter()
+        .min_by_key(|alias| alias.pattern.matches('*').count())?;
+    Some(best.module.to_owned())
 }
 
-/// Matches a pattern in which `*` stands for any text.
+fn read(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Parses lines `alias PATTERN MODULE`.
+fn loadable_aliases(text: &str) -> Vec<Alias<'_>> {
+    let mut aliases = Vec::new();
+    for line in text.lines() {
+        if let Some(alias) = line.strip_prefix("alias ")
+            && let Some((pattern, module)) = alias.trim().split_once(' ')
+        {
+            aliases.push(Alias { pattern, module });
+        }
+    }
+    aliases
+}
+
+/// Parses entries `MODULE.alias=PATTERN`, each of which ends with a zero byte.
+fn built_in_aliases(text: &str) -> Vec<Alias<'_>> {
+    let mut aliases = Vec::new();
+    for entry in text.split('\0') {
+        if let Some((key, pattern)) = entry.split_once('=')
+            && let Some(module) = key.strip_suffix(".alias")
+        {
+            aliases.push(Alias { pattern, module });
+        }
+    }
+    aliases
+}
+
+/// Returns whether a text matches a pattern in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };
-    text.strip_prefix(head).is_some_and(|text| {
-        rest.is_empty()
-            || (0..=text.len()).any(|i| text.get(i..).is_some_and(|text| matches(rest, text)))
-    })
+    let Some(text) = text.strip_prefix(head) else {
+        return false;
+    };
+    if rest.is_empty() {
+        return true;
+    }
+    (0..=text.len()).any(|i| text.get(i..).is_some_and(|text| matches(rest, text)))
 }
 
 #[cfg(test)]
@@ -80,7 +101,7 @@ alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* wider_vfio_pci
     const MLX5_VF: &str = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00";
 
     #[test]
-    fn the_alias_with_fewest_wildcards_wins() {
+    fn alias_with_the_fewest_wildcards_wins() {
         assert_eq!(
             module(MLX5_VF, ALIASES, "").as_deref(),
             Some("mlx5_vfio_pci")

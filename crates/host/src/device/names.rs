@@ -1,26 +1,22 @@
-//! Names of vendors, devices and classes, from the machine's `pci.ids` where it has one.
+//! Names of vendors, devices and classes, from the host's `pci.ids`.
 
 use std::fs;
 
 use crate::{Device, Host};
 
-/// The names that `pci.ids` gives.
+/// The names in `pci.ids`.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     text: String,
 }
 
 impl Host {
-    /// Reads `pci.ids`. Without the file, only the classes that are most often assigned have a
-    /// name.
+    /// Reads `pci.ids`. Without that file, only common classes have a name.
     pub fn names(&self) -> Names {
         let paths = ["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids"];
-        let bytes = paths
-            .iter()
-            .find_map(|path| fs::read(self.path(path)).ok())
-            .unwrap_or_default();
+        let bytes = paths.iter().find_map(|path| fs::read(self.path(path)).ok());
         Names {
-            text: String::from_utf8_lossy(&bytes).into_owned(),
+            text: String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
         }
     }
 }
@@ -28,30 +24,33 @@ impl Host {
 impl Names {
     /// Returns the name of a device's vendor.
     pub fn vendor(&self, device: &Device) -> Option<&str> {
-        Some(self.vendor_block(device)?.0)
+        let (name, _) = self.vendor_block(device)?;
+        Some(name)
     }
 
     /// Returns the name of a device.
     pub fn device(&self, device: &Device) -> Option<&str> {
-        child(
-            self.vendor_block(device)?.1,
-            &format!("\t{:04x}  ", device.device),
-        )
+        let (_, devices) = self.vendor_block(device)?;
+        child(devices, &format!("\t{:04x}  ", device.device))
     }
 
-    /// Returns the name of a device's class, as far down as it is known.
+    /// Returns the most precise known name of a device's class.
+    ///
+    /// The programming interface counts only for storage: its name says that a disk is an NVMe.
     pub fn class(&self, device: &Device) -> Option<&str> {
+        const STORAGE: u8 = 0x01;
         let [_, base, sub, interface] = device.class.to_be_bytes();
-        let Some((name, block)) = block(&self.text, &format!("C {base:02x}  ")) else {
-            return known_class(base, sub);
+        let Some((class, subclasses)) = block(&self.text, &format!("C {base:02x}  ")) else {
+            return common_class(base, sub);
         };
-        let subclass = child(block, &format!("\t{sub:02x}  "));
-        let sub_block =
-            self::block(block, &format!("\t{sub:02x}  ")).map_or("", |(_, block)| block);
-        child(sub_block, &format!("\t\t{interface:02x}  "))
-            .filter(|_| base == 0x01)
-            .or(subclass)
-            .or(Some(name))
+        let sub_key = format!("\t{sub:02x}  ");
+        if base == STORAGE
+            && let Some((_, interfaces)) = block(subclasses, &sub_key)
+            && let Some(name) = child(interfaces, &format!("\t\t{interface:02x}  "))
+        {
+            return Some(name);
+        }
+        child(subclasses, &sub_key).or(Some(class))
     }
 
     fn vendor_block(&self, device: &Device) -> Option<(&str, &str)> {
@@ -59,30 +58,38 @@ impl Names {
     }
 }
 
-/// Finds a line that starts with `key`: the rest of the line, and the lines below it.
+/// Finds a line that starts with `key`. Returns the rest of the line, and all lines after it.
 fn block<'t>(text: &'t str, key: &str) -> Option<(&'t str, &'t str)> {
     let start = if text.starts_with(key) {
         0
     } else {
         text.find(&format!("\n{key}"))? + 1
     };
-    let (line, rest) = text[start..]
-        .split_once('\n')
-        .unwrap_or((&text[start..], ""));
-    Some((line[key.len()..].trim(), rest))
+    let text = &text[start + key.len()..];
+    let (name, rest) = text.split_once('\n').unwrap_or((text, ""));
+    Some((name.trim(), rest))
 }
 
 /// Finds a line that starts with `key`, before the first line that is indented less.
 fn child<'t>(text: &'t str, key: &str) -> Option<&'t str> {
-    let indent = key.len() - key.trim_start_matches('\t').len();
-    text.lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .take_while(|line| line.bytes().take(indent).filter(|b| *b == b'\t').count() == indent)
-        .find_map(|line| line.strip_prefix(key))
-        .map(str::trim)
+    let tabs = key.len() - key.trim_start_matches('\t').len();
+    let indent = &key[..tabs];
+    for line in text.lines() {
+        if line.starts_with('#') || line.is_empty() {
+            continue;
+        }
+        if !line.starts_with(indent) {
+            return None;
+        }
+        if let Some(name) = line.strip_prefix(key) {
+            return Some(name.trim());
+        }
+    }
+    None
 }
 
-fn known_class(base: u8, sub: u8) -> Option<&'static str> {
+/// Returns a name for classes of devices that are often assigned.
+fn common_class(base: u8, sub: u8) -> Option<&'static str> {
     Some(match (base, sub) {
         (0x01, 0x06) => "SATA controller",
         (0x01, 0x08) => "NVMe controller",
@@ -112,9 +119,13 @@ mod tests {
     use super::*;
     use crate::test_tree::Tree;
 
-    const IDS: &str = "# comment\n8085  Other\n\t1234  Not this\n8086  Intel Corporation\n\t1233  Neighbour\n\
-                       \t\t1af4 1100  A board\n\t1234  A Controller\n8087  Next\n\t9999  Not Intel's\n\
-                       C 01  Mass storage controller\n\t08  Non-Volatile memory controller\n\t\t02  NVM Express\n\
+    const IDS: &str = "# comment\n\
+                       8085  Other\n\t1234  Not this\n\
+                       8086  Intel Corporation\n\t1233  Neighbour\n\
+                       \t\t1af4 1100  A board\n\t1234  A Controller\n\
+                       8087  Next\n\t9999  Not Intel's\n\
+                       C 01  Mass storage controller\n\t08  Non-Volatile memory controller\n\
+                       \t\t02  NVM Express\n\
                        C 02  Network controller\n\t00  Ethernet controller\n";
 
     fn device(class: u32, id: u16) -> Device {
@@ -127,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_names_up_in_pci_ids() {
+    fn names_are_read_from_pci_ids() {
         let tree = Tree::new();
         tree.file("usr/share/misc/pci.ids", IDS);
         let names = tree.host().names();
@@ -146,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_of_the_next_vendor_is_not_taken_for_one_of_this() {
+    fn device_of_the_next_vendor_is_not_found() {
         let tree = Tree::new();
         tree.file("usr/share/hwdata/pci.ids", IDS);
         assert_eq!(tree.host().names().device(&device(0x020000, 0x9999)), None);

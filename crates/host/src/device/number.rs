@@ -1,4 +1,4 @@
-//! Device nodes, told apart as the kernel does: by kind and number, whatever their names.
+//! Device numbers. The kernel identifies a device by its kind and number, not by a node's name.
 
 use std::fmt;
 use std::fs;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::Host;
 
-/// Kind and number of a device.
+/// Kind and number of a device, with major and minor number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DeviceNumber {
     Block(u32, u32),
@@ -23,17 +23,16 @@ impl DeviceNumber {
         Self::Block(major(dev), minor(dev))
     }
 
-    /// Reads `MAJOR:MINOR` of a block device.
+    /// Parses `MAJOR:MINOR` of a block device.
     pub(crate) fn parse_block(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().split_once(':')?;
         Some(Self::Block(major.parse().ok()?, minor.parse().ok()?))
     }
 
-    /// Reads `MAJOR:MINOR` of a character device.
+    /// Parses `MAJOR:MINOR` of a character device.
     pub(crate) fn parse_char(text: &str) -> Option<Self> {
-        match Self::parse_block(text)? {
-            Self::Block(major, minor) | Self::Char(major, minor) => Some(Self::Char(major, minor)),
-        }
+        let (major, minor) = text.trim().split_once(':')?;
+        Some(Self::Char(major.parse().ok()?, minor.parse().ok()?))
     }
 
     fn from_file_type(mode: u32, major: u32, minor: u32) -> Option<Self> {
@@ -45,7 +44,7 @@ impl DeviceNumber {
     }
 }
 
-/// As in a copy of `/dev`: `block 259:0`.
+/// Formats a number as `block 259:0`, which is also the content of a node in a copy of `/dev`.
 impl fmt::Display for DeviceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,20 +55,19 @@ impl fmt::Display for DeviceNumber {
 }
 
 impl Host {
-    /// Returns the number of the device that a path leads to; `None` for a file of another kind.
+    /// Returns the number of the device that a path leads to; `None` for other kinds of files.
     ///
-    /// Servers of network file systems are not asked. In a copy, where there can be no nodes, a
-    /// file with the text of a number (`block 259:0`) is one.
+    /// The call sends no request to the server of a network file system. A copy of a host has no
+    /// nodes: a file with the text of a number (`block 259:0`) stands for one.
     pub(crate) fn number_at(&self, path: &Path) -> io::Result<Option<DeviceNumber>> {
         if self.is_copy() {
-            return Ok(fs::read(self.follow(path)?)
-                .ok()
-                .and_then(|text| parse(&text)));
+            let text = fs::read(self.follow_links(path)?).ok();
+            return Ok(text.and_then(|text| parse(&text)));
         }
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
         let stat = match rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE) {
-            // The files of another user's FUSE are closed to root too. None is a device: such
-            // mounts are `nodev`.
+            // Root too may not read another user's FUSE. Such mounts are `nodev`, so that the file
+            // is not a device.
             Err(Errno::ACCESS) if is_fuse(path) => return Ok(None),
             stat => stat?,
         };
@@ -95,10 +93,11 @@ impl Host {
         ))
     }
 
-    /// Follows links below this host's root: an absolute one would lead out of a copy.
-    fn follow(&self, path: &Path) -> io::Result<PathBuf> {
+    /// Follows links within a copy of a host. Otherwise, an absolute link would lead out of it.
+    fn follow_links(&self, path: &Path) -> io::Result<PathBuf> {
         let mut path = path.to_owned();
-        for _ in 0..8 {
+        const MAX_LINKS: usize = 8;
+        for _ in 0..MAX_LINKS {
             let target = match fs::read_link(&path) {
                 Ok(target) => target,
                 Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(path),
@@ -113,8 +112,7 @@ impl Host {
     }
 }
 
-/// Returns whether a file is on a FUSE. The kernel tells that to everybody, without asking its
-/// server.
+/// Returns whether a file is on a FUSE. For this, the kernel needs no permission and no server.
 fn is_fuse(path: &Path) -> bool {
     const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == FUSE_SUPER_MAGIC)
@@ -134,7 +132,7 @@ mod tests {
     use crate::test_tree::Tree;
 
     #[test]
-    fn node_is_known_by_kind_and_number_whatever_its_name() {
+    fn node_is_known_by_kind_and_number() {
         let host = Host::new();
         assert_eq!(
             host.number_at(Path::new("/dev/null")).unwrap(),
@@ -151,21 +149,17 @@ mod tests {
     }
 
     #[test]
-    fn copy_has_files_for_nodes_and_links_stay_inside() {
+    fn links_in_a_copy_stay_inside() {
         let tree = Tree::new();
         tree.file("dev/sda", "block 8:0\n");
         tree.link("proc/7/fd/3", "/dev/sda");
         tree.link("proc/7/fd/4", "/dev/null");
-        let number = |path: &str| tree.host().number_at(&tree.path(path));
-        assert_eq!(
-            number("proc/7/fd/3").unwrap(),
-            Some(DeviceNumber::Block(8, 0))
-        );
-        assert_eq!(
-            number("proc/7/fd/4").unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
         tree.file("dev/text", "nothing\n");
-        assert_eq!(number("dev/text").unwrap(), None);
+        let host = tree.host();
+        let disk = host.number_at(&tree.path("proc/7/fd/3")).unwrap();
+        assert_eq!(disk, Some(DeviceNumber::Block(8, 0)));
+        let missing = host.number_at(&tree.path("proc/7/fd/4")).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert_eq!(host.number_at(&tree.path("dev/text")).unwrap(), None);
     }
 }
