@@ -1,5 +1,5 @@
-//! Devices that were taken and not given back: by a guest that died, or by a change that was cut
-//! short.
+//! Leftovers: devices that were taken and not given back, by a dead guest or by an incomplete
+//! change.
 
 use std::fmt;
 use std::fs;
@@ -11,14 +11,14 @@ use serde::Serialize;
 use crate::record::Validity;
 use crate::{Error, Host, Record};
 
-/// A device with a record that no process holds the claim of.
+/// A device with a record but without a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leftover {
-    /// The device.
+    /// Address of the device.
     pub device: Address,
-    /// The guest that it was taken for; `None` if it was taken until further notice.
+    /// Guest for which the device was taken; `None` for a bind by hand.
     pub guest: Option<String>,
-    /// The state that it was left in.
+    /// State in which the device was left.
     #[serde(flatten)]
     pub state: LeftoverState,
 }
@@ -27,20 +27,20 @@ pub struct Leftover {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "left", rename_all = "snake_case")]
 pub enum LeftoverState {
-    /// It is on the driver that it was taken to.
+    /// The device is on the driver that it was taken to.
     Bound,
-    /// The change of its driver was cut short.
+    /// The change of the driver is incomplete.
     HalfBound {
-        /// Driver that it was to be on.
+        /// Driver that the device was to be on.
         wanted: String,
     },
-    /// The host has moved it on to another driver.
+    /// The host has moved the device to another driver.
     DriverChanged,
-    /// Another device is at its address.
+    /// Another device is at the address.
     DeviceChanged,
-    /// It is not there.
+    /// The device is absent.
     Away,
-    /// Its record cannot be used.
+    /// The record cannot be used.
     Unreadable {
         /// The reason.
         reason: String,
@@ -65,12 +65,13 @@ impl fmt::Display for Leftover {
 }
 
 impl Host {
-    /// Lists the devices that were taken and not given back. Devices that are bound until further
-    /// notice are listed only if they are not as `bind` left them.
+    /// Lists the devices that were taken and not given back, by address.
+    ///
+    /// A device that was bound by hand is listed only if it is no longer on that driver. A record
+    /// that cannot be used is in the list too.
     ///
     /// # Errors
-    /// [`Error::Read`] if the records cannot be looked at: without privileges, say. A record that
-    /// cannot be used is in the list.
+    /// [`Error::Read`], if the folder of the records cannot be read, such as without privileges.
     pub fn leftovers(&self) -> Result<Vec<Leftover>, Error> {
         let path = self.records();
         let entries = match fs::read_dir(&path) {
@@ -80,14 +81,13 @@ impl Host {
         };
         let mut leftovers = Vec::new();
         for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(device) = name
-                .strip_suffix(".json")
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            leftovers.extend(self.leftover(device));
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if let Some(name) = name.strip_suffix(".json")
+                && let Ok(device) = name.parse()
+            {
+                leftovers.extend(self.leftover(device));
+            }
         }
         leftovers.sort_by_key(|leftover| leftover.device);
         Ok(leftovers)
@@ -98,41 +98,41 @@ impl Host {
             return None;
         }
         match self.record(device) {
-            Ok(record) => self.state_of(&record?),
-            Err(error) => {
-                let state = LeftoverState::Unreadable {
-                    reason: error.to_string(),
-                };
+            Ok(record) => {
+                let record = record?;
                 Some(Leftover {
-                    device,
-                    guest: None,
-                    state,
+                    device: record.device,
+                    state: self.leftover_state(&record)?,
+                    guest: record.guest,
                 })
             }
+            Err(error) => Some(Leftover {
+                device,
+                guest: None,
+                state: LeftoverState::Unreadable {
+                    reason: error.to_string(),
+                },
+            }),
         }
     }
 
-    fn state_of(&self, record: &Record) -> Option<Leftover> {
-        let leftover = |state| {
-            Some(Leftover {
-                device: record.device,
-                guest: record.guest.clone(),
-                state,
-            })
+    /// Returns the state of a recorded device; `None` if it is bound by hand as recorded.
+    fn leftover_state(&self, record: &Record) -> Option<LeftoverState> {
+        let Ok(device) = self.device(record.device) else {
+            return Some(LeftoverState::Away);
         };
-        let (Ok(device), Ok(identity)) = (self.device(record.device), self.identity(record.device))
-        else {
-            return leftover(LeftoverState::Away);
+        let Ok(identity) = self.identity(record.device) else {
+            return Some(LeftoverState::Away);
         };
         match record.validity(&device, &identity) {
-            Validity::DriverChanged => leftover(LeftoverState::DriverChanged),
-            Validity::DeviceChanged => leftover(LeftoverState::DeviceChanged),
+            Validity::DriverChanged => Some(LeftoverState::DriverChanged),
+            Validity::DeviceChanged => Some(LeftoverState::DeviceChanged),
             Validity::Valid if device.driver.as_ref() != Some(&record.driver) => {
-                leftover(LeftoverState::HalfBound {
+                Some(LeftoverState::HalfBound {
                     wanted: record.driver.clone(),
                 })
             }
-            Validity::Valid if record.guest.is_some() => leftover(LeftoverState::Bound),
+            Validity::Valid if record.guest.is_some() => Some(LeftoverState::Bound),
             Validity::Valid => None,
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     use crate::FormerState;
     use crate::test_tree::Tree;
 
-    /// A device on a driver, with a record that it was taken from `nvme` to `vfio-pci`.
+    /// Makes a device with a record from `nvme` to `vfio-pci`.
     fn taken(driver: Option<&str>, guest: Option<&str>) -> (Tree, Record) {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x010802);
@@ -162,12 +162,8 @@ mod tests {
     }
 
     fn texts(tree: &Tree) -> Vec<String> {
-        tree.host()
-            .leftovers()
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let leftovers = tree.host().leftovers().unwrap();
+        leftovers.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -185,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn half_bound_device_is_listed_whoever_left_it() {
+    fn half_bound_device_is_always_listed() {
         for driver in [None, Some("nvme")] {
             let (tree, _) = taken(driver, None);
             assert_eq!(texts(&tree), ["left by bind, half bound to vfio-pci"]);
@@ -195,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn record_that_does_not_fit_is_listed_with_the_reason() {
+    fn record_that_does_not_count_is_listed_with_a_reason() {
         let (tree, record) = taken(Some("uio_pci_generic"), Some("vm"));
         assert_eq!(texts(&tree), ["left by guest vm, moved on by the host"]);
         tree.file("sys/bus/pci/devices/0000:01:00.0/device", "0x9999\n");

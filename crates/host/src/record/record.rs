@@ -1,10 +1,11 @@
-//! Records: what a device was like before it was taken, kept below `/run` so that a crash loses
-//! nothing.
+//! Records: the states of taken devices before they were taken. They are files below `/run`, so
+//! that a crash loses nothing.
 //!
-//! A record is written before the first change and removed after the last one. It says nothing
-//! about who has the device now: that is its [`Claim`](crate::Claim). It counts only for the device
-//! that it was made of, and only while that device is where the record, or a change cut short,
-//! would have it.
+//! A record is written before the first change and removed after the last one. The current owner of
+//! a device is not in the record but in the device's [`Claim`](crate::Claim).
+//!
+//! A record counts only for the device of which it was made. And it counts only while that device
+//! is in a state that the recorded change, complete or cut short, leads to.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,59 +16,58 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Comparison, Device, Error, Host, Identity, make_own_folder, read_own, replace, sysfs};
 
-/// RecordVersion of the records that this program writes. Records without a version name no device.
+/// Version of the records that this program writes. Records without a version name no device.
 pub(crate) const VERSION: u32 = 1;
 
-/// How a device was before it was taken.
+/// The driver state of a device before it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerState {
-    /// Driver that held it.
+    /// Driver.
     pub driver: Option<String>,
-    /// Its `driver_override`.
+    /// Value of `driver_override`.
     pub driver_override: Option<String>,
 }
 
-/// RecordVersion of a record, read before anything else of it.
+/// The version of a record, which is parsed before the rest.
 #[derive(Deserialize)]
 struct RecordVersion {
     #[serde(default)]
     version: u32,
 }
 
-/// Answer to whether a record counts for a device.
+/// The validity of a record for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Validity {
-    /// It counts.
+    /// The record counts.
     Valid,
-    /// The host has moved the device on to another driver meanwhile.
+    /// The host has moved the device to another driver meanwhile.
     DriverChanged,
     /// Another device is at the address now.
     DeviceChanged,
 }
 
-/// That a device was taken, and how to give it back.
+/// The record of a taken device: its former state, and for whom it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// RecordVersion of the format. 0 stands for records from before there were versions.
+    /// Version of the format. 0 stands for records from before there were versions.
     #[serde(default)]
     pub version: u32,
-    /// The device.
+    /// Address of the device.
     pub device: Address,
-    /// Identity of the device. Only records of version 0 have none.
+    /// Identity of the device. `None` only in records of version 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// Driver that it was to be on.
+    /// Driver that the device was taken to.
     pub driver: String,
-    /// How it was before.
+    /// State before the device was taken.
     pub former: FormerState,
-    /// Guest that it was taken for; `None` where it was taken until further notice.
+    /// Guest for which the device was taken; `None` for a bind by hand.
     pub guest: Option<String>,
-    /// Process that took it.
+    /// Process that took the device.
     pub pid: u32,
-    /// The boot in which it was taken. The record says nothing about any other.
+    /// Boot in which the device was taken. The record counts only in that boot.
     pub boot_id: String,
-    /// The record that holds again once the device is given back: it was taken until further notice
-    /// before.
+    /// Record of an earlier bind by hand, which counts again once the device is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Box<Record>>,
 }
@@ -80,9 +80,12 @@ impl FormerState {
         }
     }
 
-    /// How a device goes back that is taken now, and the record that holds then. What was taken
-    /// until further notice goes back to that; where somebody crashed who had the device, to where
-    /// they would have given it back.
+    /// Returns the state to which a device goes back if it is taken now, and the record that counts
+    /// then.
+    ///
+    /// - If the device was bound by hand, then it goes back to that state.
+    /// - If a guest crashed, then the device goes back to the state before that guest.
+    /// - Otherwise, the device goes back to its current state.
     pub(crate) fn before_taking(
         device: &Device,
         record: Option<Record>,
@@ -90,7 +93,7 @@ impl FormerState {
         match record {
             Some(record) if record.guest.is_none() && device.on_vfio() => (
                 Self::from_device(device),
-                Some(Box::new(record.whole_way())),
+                Some(Box::new(record.without_earlier())),
             ),
             Some(record) => (record.former, record.earlier),
             None => (Self::from_device(device), None),
@@ -99,11 +102,12 @@ impl FormerState {
 }
 
 impl Record {
-    /// The same record, but going back to how the device was before it was first taken.
-    pub(crate) fn whole_way(self) -> Self {
+    /// Returns this record with the state before the device was first taken, and without an earlier
+    /// record.
+    pub(crate) fn without_earlier(self) -> Self {
         match self.earlier {
             Some(earlier) => Self {
-                former: earlier.whole_way().former,
+                former: earlier.without_earlier().former,
                 earlier: None,
                 ..self
             },
@@ -111,36 +115,40 @@ impl Record {
         }
     }
 
-    /// Returns whether this record counts for the device that is at the address now.
+    /// Returns the validity of this record for the device that is now at its address.
     pub(crate) fn validity(&self, device: &Device, identity: &Identity) -> Validity {
-        let known = self
-            .identity
-            .as_ref()
-            .map(|recorded| recorded.compare(identity));
-        match known {
-            Some(Comparison::Different) => Validity::DeviceChanged,
-            _ if self.covers(device) => Validity::Valid,
-            _ => Validity::DriverChanged,
+        if let Some(recorded) = &self.identity
+            && recorded.compare(identity) == Comparison::Different
+        {
+            return Validity::DeviceChanged;
+        }
+        if self.covers(device) {
+            Validity::Valid
+        } else {
+            Validity::DriverChanged
         }
     }
 
-    /// Returns whether a device is as this record, or a change cut short, would have it: on the
-    /// recorded driver, still on the former one, or on none with the override that one of the two
-    /// has.
+    /// Returns whether the recorded change, complete or cut short, leads to the state of a device.
+    ///
+    /// That is so on the recorded driver and on the former one. Without a driver, it is so if the
+    /// override is that of either.
     fn covers(&self, device: &Device) -> bool {
         let Some(driver) = &device.driver else {
-            let set = device.driver_override.as_ref();
-            return set == Some(&self.driver) || set == self.former.driver_override.as_ref();
+            let current = device.driver_override.as_ref();
+            return current == Some(&self.driver)
+                || current == self.former.driver_override.as_ref();
         };
         *driver == self.driver || self.former.driver.as_ref() == Some(driver)
     }
 }
 
 impl Host {
-    /// Returns the record of a device, if it was taken in this boot.
+    /// Reads the record of a device; `None` if the device was not taken in this boot.
     ///
     /// # Errors
-    /// [`Error::BadRecord`] and [`Error::NewerRecord`]; [`Error::Read`] if it cannot be read.
+    /// - [`Error::Read`], if the record cannot be read.
+    /// - [`Error::BadRecord`] or [`Error::NewerRecord`], if it cannot be parsed.
     pub fn record(&self, device: Address) -> Result<Option<Record>, Error> {
         let path = self.record_path(device);
         let text = match read_own(&path) {
@@ -152,7 +160,7 @@ impl Host {
         Ok(Some(record).filter(|record| record.boot_id == self.boot_id()))
     }
 
-    /// Returns the record of a device if it counts for the device that is there now.
+    /// Reads the record of a device; `None` if it does not count for the device.
     pub(crate) fn valid_record(
         &self,
         device: &Device,
@@ -162,7 +170,7 @@ impl Host {
         Ok(record.filter(|record| record.validity(device, identity) == Validity::Valid))
     }
 
-    /// Writes a record as a whole or not at all. The caller has the device's claim.
+    /// Writes a record, as a whole or not at all. The caller must have the device's claim.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
         let path = self.record_path(record.device);
         let text = serde_json::to_vec_pretty(record).map_err(|source| Error::BadRecord {
@@ -188,7 +196,7 @@ impl Host {
         }
     }
 
-    /// Makes the folder of the records, for root alone.
+    /// Creates the folder of the records, which only its owner can read.
     pub(crate) fn make_records(&self) -> Result<(), Error> {
         for (path, mode) in [(self.path("run/passthru"), 0o755), (self.records(), 0o700)] {
             make_own_folder(&path, mode).map_err(|source| Error::File {
@@ -214,19 +222,17 @@ impl Host {
 }
 
 fn parse(text: &[u8], path: PathBuf) -> Result<Record, Error> {
-    let bad = |source| Error::BadRecord {
-        path: path.clone(),
-        source,
-    };
-    let RecordVersion { version } = serde_json::from_slice(text).map_err(bad)?;
-    if version > VERSION {
-        return Err(Error::NewerRecord {
+    match serde_json::from_slice(text) {
+        Ok(RecordVersion { version }) if version > VERSION => Err(Error::NewerRecord {
             path,
             version,
             known: VERSION,
-        });
+        }),
+        Ok(RecordVersion { .. }) => {
+            serde_json::from_slice(text).map_err(|source| Error::BadRecord { path, source })
+        }
+        Err(source) => Err(Error::BadRecord { path, source }),
     }
-    serde_json::from_slice(text).map_err(bad)
 }
 
 #[cfg(test)]
@@ -260,20 +266,23 @@ mod tests {
         tree
     }
 
+    fn mode(tree: &Tree, path: &str) -> u32 {
+        fs::metadata(tree.path(path)).unwrap().permissions().mode() & 0o777
+    }
+
     #[test]
-    fn a_record_is_read_as_it_was_written_and_for_root_alone() {
+    fn record_is_read_back_and_closed_to_others() {
         let tree = host();
         let record = record(Some("guest"), "this-boot");
         tree.host().write_record(&record).unwrap();
         assert_eq!(tree.host().record(record.device).unwrap(), Some(record));
-        let mode = |path: &str| fs::metadata(tree.path(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode("run/passthru/devices/0000:01:00.0.json"), 0o600);
-        assert_eq!(mode("run/passthru/devices"), 0o700);
-        assert_eq!(mode("run/passthru"), 0o755);
+        assert_eq!(mode(&tree, "run/passthru/devices/0000:01:00.0.json"), 0o600);
+        assert_eq!(mode(&tree, "run/passthru/devices"), 0o700);
+        assert_eq!(mode(&tree, "run/passthru"), 0o755);
     }
 
     #[test]
-    fn a_record_of_an_earlier_boot_says_nothing() {
+    fn record_of_an_earlier_boot_does_not_count() {
         let tree = host();
         tree.host()
             .write_record(&record(Some("guest"), "earlier-boot"))
@@ -285,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_is_an_error_that_names_it() {
+    fn damaged_record_is_an_error_that_names_it() {
         let tree = host();
         tree.file("run/passthru/devices/0000:01:00.0.json", "{");
         let error = tree.host().record("01:00.0".parse().unwrap()).unwrap_err();
@@ -325,16 +334,17 @@ mod tests {
             .record("01:00.0".parse().unwrap())
             .unwrap()
             .unwrap();
-        assert_eq!((record.version, record.identity), (0, None));
+        assert_eq!(record.version, 0);
+        assert_eq!(record.identity, None);
     }
 
-    /// Compares a record `vfio-pci` from `nvme` with a device on another driver.
-    fn validity(driver: Option<&str>, set: Option<&str>) -> Validity {
+    /// Returns the validity of a record from `nvme` to `vfio-pci` for a device in another state.
+    fn validity(driver: Option<&str>, driver_override: Option<&str>) -> Validity {
         let tree = host();
         let dir = tree.pci("0000:01:00.0", 0x010802);
         tree.place("0000:01:00.0", driver, 1);
-        if let Some(set) = set {
-            tree.file(&format!("{dir}/driver_override"), set);
+        if let Some(text) = driver_override {
+            tree.file(&format!("{dir}/driver_override"), text);
         }
         let record = record(Some("guest"), "this-boot");
         let host = tree.host();
@@ -343,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn record_counts_while_the_device_is_where_it_says() {
+    fn record_counts_in_each_state_of_its_change() {
         assert_eq!(validity(Some("vfio-pci"), None), Validity::Valid);
         assert_eq!(validity(Some("nvme"), Some("vfio-pci")), Validity::Valid);
         assert_eq!(validity(None, Some("vfio-pci")), Validity::Valid);
