@@ -1,4 +1,4 @@
-//! TCP connections of one namespace, by `sock_diag`: those of storage and of SSH.
+//! TCP sockets of one namespace, by `sock_diag`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,18 +10,18 @@ const ESTABLISHED: u8 = 1;
 const LISTENING: u8 = 10;
 const ATTRIBUTE_MARK: u16 = 15;
 
-/// A TCP socket that is connected or listens.
+/// A TCP socket that is connected or listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Connection {
     pub(super) local: SocketAddr,
-    /// The other end; `None` if it listens.
+    /// Remote end; `None` if the socket listens.
     pub(super) remote: Option<SocketAddr>,
     pub(super) interface: Option<u32>,
     pub(super) mark: u32,
     pub(super) inode: u32,
 }
 
-/// Returns the body of a request for the connected and listening sockets of a family.
+/// Returns the request body for the connected and listening sockets of a family.
 pub(super) fn request(family: u8) -> Body {
     let mut header = [0; 56];
     header[0] = family;
@@ -36,47 +36,51 @@ impl Connection {
         if message.kind != GET {
             return None;
         }
-        let (family, state) = (*body.first()?, *body.get(1)?);
+        let family = *body.first()?;
+        let state = *body.get(1)?;
         let interface = u32_at(body, 40)?;
+        let remote = if state == LISTENING {
+            None
+        } else {
+            Some(end(body, 6, 24, family)?)
+        };
         Some(Self {
             local: end(body, 4, 8, family)?,
-            remote: if state == LISTENING {
-                None
-            } else {
-                Some(end(body, 6, 24, family)?)
-            },
+            remote,
             interface: (interface != 0).then_some(interface),
             mark: Attributes::after(body, 72).u32(ATTRIBUTE_MARK).unwrap_or(0),
             inode: u32_at(body, 68)?,
         })
     }
 
-    /// Returns the protocol of storage that one of its ends has the port of.
-    pub(super) fn storage(&self) -> Option<&'static str> {
+    /// Returns the storage protocol of the connection, by the port of either end.
+    pub(super) fn storage_protocol(&self) -> Option<&'static str> {
         let remote = self.remote?;
         storage_protocol(remote.port()).or_else(|| storage_protocol(self.local.port()))
     }
 
     /// Returns whether both ends are on this host.
     pub(super) fn is_loopback(&self) -> bool {
-        let remote = self.remote.map_or(self.local.ip(), |remote| remote.ip());
-        remote.is_loopback()
-            || self
-                .remote
-                .is_some_and(|remote| remote.ip() == self.local.ip())
+        let local = self.local.ip();
+        match self.remote {
+            Some(remote) => remote.ip().is_loopback() || remote.ip() == local,
+            None => local.is_loopback(),
+        }
     }
 }
 
-fn end(body: &[u8], port: usize, at: usize, family: u8) -> Option<SocketAddr> {
+/// Reads one end of a connection: its port at `port_at`, its address at `address_at`.
+fn end(body: &[u8], port_at: usize, address_at: usize, family: u8) -> Option<SocketAddr> {
     const IPV4: u8 = 2;
-    let port = u16::from_be_bytes(body.get(port..port + 2)?.try_into().ok()?);
+    let port = body.get(port_at..port_at + 2)?;
+    let port = u16::from_be_bytes(port.try_into().ok()?);
     let length = if family == IPV4 { 4 } else { 16 };
-    let address: IpAddr = address(body.get(at..at + length)?)?;
+    let address: IpAddr = address(body.get(address_at..address_at + length)?)?;
     Some(SocketAddr::new(address, port))
 }
 
-/// Names the protocol of storage that has a TCP port by custom.
-pub(super) fn storage_protocol(port: u16) -> Option<&'static str> {
+/// Returns the storage protocol that commonly has a TCP port.
+fn storage_protocol(port: u16) -> Option<&'static str> {
     Some(match port {
         2049 => "NFS",
         3260 => "iSCSI",
@@ -95,7 +99,8 @@ mod tests {
 
     fn message(family: u8, state: u8, ports: [u16; 2], ends: [IpAddr; 2]) -> Message {
         let mut body = vec![0; 72];
-        (body[0], body[1]) = (family, state);
+        body[0] = family;
+        body[1] = state;
         for (i, port) in ports.iter().enumerate() {
             body[4 + 2 * i..6 + 2 * i].copy_from_slice(&port.to_be_bytes());
         }
@@ -132,7 +137,7 @@ mod tests {
             inode: 4711,
         };
         assert_eq!(nfs, expected);
-        assert_eq!(nfs.storage(), Some("NFS"));
+        assert_eq!(nfs.storage_protocol(), Some("NFS"));
     }
 
     #[test]
@@ -144,14 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn socket_that_listens_has_no_other_end() {
+    fn listening_socket_has_no_remote_end() {
         let ends = ["0.0.0.0", "0.0.0.0"].map(|text| text.parse().unwrap());
         let server = Connection::parse(&message(2, LISTENING, [2049, 0], ends)).unwrap();
-        assert_eq!((server.remote, server.storage()), (None, None));
+        assert_eq!(server.remote, None);
+        assert_eq!(server.storage_protocol(), None);
     }
 
     #[test]
-    fn each_port_of_storage_has_its_protocol() {
+    fn storage_ports_have_their_protocols() {
         let names =
             [2049, 3260, 4420, 8009, 3300, 6789, 445, 10809, 7788, 443].map(storage_protocol);
         assert!(names[..9].iter().all(Option::is_some));

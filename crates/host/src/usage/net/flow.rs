@@ -1,4 +1,4 @@
-//! Connections whose way the kernel is asked for: storage, and SSH.
+//! Flows: the connections of storage and SSH whose route the kernel is asked for.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,9 +12,10 @@ use crate::SshSession;
 
 const SSH_PORT: u16 = 22;
 
-/// A connection, or a server that one may be opened to.
+/// A connection, or a server to which one may be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
+    /// Index of the network namespace in the list.
     pub(super) network: usize,
     pub(super) lookup: RouteLookup,
     pub(super) purpose: NetworkPurpose,
@@ -22,88 +23,86 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn for_server(server: &StorageServer) -> Self {
-        let lookup = lookup(server.address, server.source);
         Self {
             network: server.network,
-            lookup,
-            purpose: storage(server.protocol, server.address),
+            lookup: RouteLookup::new(server.address, server.source),
+            purpose: storage_purpose(server.protocol, server.address),
         }
     }
 
-    /// Describes the session that this program was started from.
+    /// Describes the SSH session that this program was started from.
     pub(super) fn for_session(session: &SshSession) -> Self {
-        let purpose = NetworkPurpose::Ssh {
-            peer: session.client.to_string(),
-        };
         Self {
             network: 0,
-            lookup: lookup(session.client, Some(session.server)),
-            purpose,
+            lookup: RouteLookup::new(session.client, Some(session.server)),
+            purpose: ssh_purpose(session.client),
         }
     }
 
-    /// Lists the connections of a namespace that matter.
+    /// Lists the connections of storage and SSH in a namespace.
     pub(super) fn for_connections(
         network: usize,
         snapshot: &NetworkSnapshot,
         ssh_sockets: &BTreeSet<u32>,
     ) -> Vec<Self> {
-        let connections = snapshot
-            .connections
-            .iter()
-            .filter(|connection| !connection.is_loopback());
-        let flows = connections.filter_map(|connection| {
-            let peer = connection.remote?.ip();
-            let purpose = if is_ssh(connection, ssh_sockets) {
-                NetworkPurpose::Ssh {
-                    peer: peer.to_string(),
-                }
-            } else {
-                storage(connection.storage()?, peer)
-            };
-            let bound = lookup(peer, Some(connection.local.ip()));
-            let lookup = RouteLookup {
-                mark: connection.mark,
-                interface: connection.interface,
-                ..bound
-            };
-            Some(Self {
-                network,
-                lookup,
-                purpose,
-            })
-        });
-        flows.collect()
+        let connections = snapshot.connections.iter();
+        connections
+            .filter(|connection| !connection.is_loopback())
+            .filter_map(|connection| Self::for_connection(network, connection, ssh_sockets))
+            .collect()
     }
 
-    /// Returns the questions for its way. A connection of another namespace may leave it through
-    /// the host's, so that is asked too.
-    pub(super) fn questions(&self) -> Vec<(usize, RouteLookup)> {
-        let mut questions = vec![(self.network, self.lookup.clone())];
+    /// Describes a connection; `None` if it is neither of storage nor of SSH.
+    fn for_connection(
+        network: usize,
+        connection: &Connection,
+        ssh_sockets: &BTreeSet<u32>,
+    ) -> Option<Self> {
+        let peer = connection.remote?.ip();
+        let purpose = if is_ssh(connection, ssh_sockets) {
+            ssh_purpose(peer)
+        } else {
+            storage_purpose(connection.storage_protocol()?, peer)
+        };
+        let lookup = RouteLookup {
+            mark: connection.mark,
+            interface: connection.interface,
+            ..RouteLookup::new(peer, Some(connection.local.ip()))
+        };
+        Some(Self {
+            network,
+            lookup,
+            purpose,
+        })
+    }
+
+    /// Returns the route lookups of this flow, each with its namespace.
+    ///
+    /// A connection of another namespace may leave the host through the host's own namespace, so
+    /// there is a lookup for that namespace too.
+    pub(super) fn lookups(&self) -> Vec<(usize, RouteLookup)> {
+        let mut lookups = vec![(self.network, self.lookup.clone())];
         if self.network != 0 {
-            questions.push((0, lookup(self.lookup.destination, None)));
+            lookups.push((0, RouteLookup::new(self.lookup.destination, None)));
         }
-        questions
+        lookups
     }
 }
 
-/// Returns whether a socket is of the SSH server: by its port, or by the process that has it.
+/// Returns whether a socket belongs to an SSH server: by its port, or by the process that has it.
 pub(super) fn is_ssh(connection: &Connection, ssh_sockets: &BTreeSet<u32>) -> bool {
     connection.local.port() == SSH_PORT || ssh_sockets.contains(&connection.inode)
 }
 
-fn storage(protocol: &str, peer: IpAddr) -> NetworkPurpose {
-    NetworkPurpose::Storage {
-        protocol: protocol.to_owned(),
+fn ssh_purpose(peer: IpAddr) -> NetworkPurpose {
+    NetworkPurpose::Ssh {
         peer: peer.to_string(),
     }
 }
 
-fn lookup(destination: IpAddr, source: Option<IpAddr>) -> RouteLookup {
-    RouteLookup {
-        destination,
-        source,
-        mark: 0,
-        interface: None,
+fn storage_purpose(protocol: &str, peer: IpAddr) -> NetworkPurpose {
+    NetworkPurpose::Storage {
+        protocol: protocol.to_owned(),
+        peer: peer.to_string(),
     }
 }

@@ -1,4 +1,4 @@
-//! Links: the network interfaces of one namespace, and what the kernel says each is made of.
+//! Links: the network interfaces of one namespace, with the interfaces that each is made of.
 
 use std::net::IpAddr;
 
@@ -19,37 +19,39 @@ pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) is_loopback: bool,
-    /// Whether the administrator has it up (`IFF_UP`).
+    /// Whether the interface is administratively up (`IFF_UP`).
     pub(super) is_up: bool,
-    /// Whether it can pass packets (`IF_OPER_UP`).
+    /// Whether the interface can pass packets (`IF_OPER_UP`).
     pub(super) is_running: bool,
     /// Kind of a virtual interface: `bond`, `vlan`, `vxlan`, …
     pub(super) kind: String,
-    /// Index of the interface that it is a part of (`IFLA_MASTER`).
+    /// Index of the bond, bridge or VRF that has this interface as a port (`IFLA_MASTER`).
     pub(super) master: Option<u32>,
-    /// Index of the interface below it, or of its peer (`IFLA_LINK`).
+    /// Index of the interface below, or of the peer (`IFLA_LINK`).
     pub(super) below: Option<u32>,
-    /// DeviceNumber of the namespace of `below` and of a tunnel's outer packets, if another.
+    /// Number of the namespace of `below` and of a tunnel's outer packets, if that is another
+    /// namespace.
     pub(super) below_namespace: Option<u32>,
-    /// Bus and name of its device in sysfs: (`pci`, `0000:01:00.0`), (`virtio`, `virtio0`).
+    /// Bus and name of the interface's device in sysfs: (`pci`, `0000:01:00.0`),
+    /// (`virtio`, `virtio0`).
     pub(super) parent: Option<(String, String)>,
     /// Routing table of a VRF.
     pub(super) vrf_table: Option<u32>,
     pub(super) tunnel: Tunnel,
 }
 
-/// Where a tunnel's outer packets go, as far as the link itself says.
+/// The ends of a tunnel's outer packets, as far as the link reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tunnel {
     pub(super) local: Option<IpAddr>,
     pub(super) remote: Option<IpAddr>,
     /// Index of the interface that the outer packets are bound to.
     pub(super) link: Option<u32>,
-    /// Whether each packet brings its own remote end (`external`, collect metadata).
+    /// Whether each packet brings a remote end of its own (`external`, collect metadata).
     pub(super) is_external: bool,
 }
 
-/// Numbers of a tunnel's attributes below `IFLA_INFO_DATA`; 0 where the kind has none.
+/// Numbers of a tunnel's attributes below `IFLA_INFO_DATA`; 0 if the kind lacks the attribute.
 struct TunnelAttributes {
     link: u16,
     local: [u16; 2],
@@ -57,7 +59,7 @@ struct TunnelAttributes {
     external: u16,
 }
 
-/// Returns the body of a request for all links.
+/// Returns the request body for all links.
 pub(super) fn request() -> Body {
     Body::new(&[0; HEADER]).attribute(ATTRIBUTE_MASK, &SKIP_STATISTICS.to_ne_bytes())
 }
@@ -88,12 +90,12 @@ impl Link {
         })
     }
 
-    /// Returns whether its packets travel inside of others.
+    /// Returns whether the interface is a tunnel: its packets travel inside of others.
     pub(super) fn is_tunnel(&self) -> bool {
         tunnel_attributes(&self.kind).is_some() || self.kind == "wireguard"
     }
 
-    /// Returns whether it joins its ports: what enters one leaves at another.
+    /// Returns whether the interface is a switch: it forwards packets between its ports.
     pub(super) fn is_switch(&self) -> bool {
         matches!(self.kind.as_str(), "bridge" | "openvswitch")
     }
@@ -103,21 +105,24 @@ fn tunnel(kind: &str, data: Attributes<'_>) -> Tunnel {
     let Some(numbers) = tunnel_attributes(kind) else {
         return Tunnel::default();
     };
-    let address = |numbers: [u16; 2]| {
-        let mut found = numbers.iter().filter_map(|number| data.address(*number));
-        found.find(|address| !address.is_unspecified())
-    };
+    let link = data.u32(numbers.link);
     Tunnel {
-        local: address(numbers.local),
-        remote: address(numbers.remote),
-        link: data
-            .u32(numbers.link)
-            .filter(|index| numbers.link != 0 && *index != 0),
+        local: tunnel_address(data, numbers.local),
+        remote: tunnel_address(data, numbers.remote),
+        link: link.filter(|index| numbers.link != 0 && *index != 0),
         is_external: is_set(data.bytes(numbers.external)),
     }
 }
 
-/// Reads a flag: with vxlan one byte that is 0 or 1, else set if it is there.
+/// Reads the first of two attributes (IPv4, IPv6) that has an address.
+fn tunnel_address(data: Attributes<'_>, numbers: [u16; 2]) -> Option<IpAddr> {
+    numbers
+        .iter()
+        .filter_map(|number| data.address(*number))
+        .find(|address| !address.is_unspecified())
+}
+
+/// Reads a flag. The flag of vxlan is a byte with 0 or 1; other flags are set if they are present.
 fn is_set(value: Option<&[u8]>) -> bool {
     value.is_some_and(|value| value.first() != Some(&0))
 }
@@ -158,19 +163,19 @@ fn tunnel_attributes(kind: &str) -> Option<TunnelAttributes> {
     })
 }
 
-/// Reads an address of an interface: its index and the address.
+/// Parses an address of an interface. Returns the interface's index and the address.
 pub(super) fn parse_address(message: &Message) -> Option<(u32, IpAddr)> {
     const NEW_ADDRESS: u16 = 20;
     if message.kind != NEW_ADDRESS {
         return None;
     }
     let attributes = Attributes::after(&message.body, 8);
-    // The interface's own address; the other one is the far end of a point-to-point link.
+    // IFA_LOCAL, else IFA_ADDRESS: on a point-to-point link, the latter is the far end.
     let address = attributes.address(2).or_else(|| attributes.address(1))?;
     Some((u32_at(&message.body, 4)?, address))
 }
 
-/// Reads where a vxlan sends to: the index of the interface, and a remote end.
+/// Parses an entry of a vxlan's forwarding table. Returns the interface's index and a remote end.
 pub(super) fn parse_forwarding(message: &Message) -> Option<(u32, IpAddr)> {
     const NEW_NEIGHBOUR: u16 = 28;
     const BRIDGE_FAMILY: u8 = 7;
@@ -181,7 +186,8 @@ pub(super) fn parse_forwarding(message: &Message) -> Option<(u32, IpAddr)> {
     Some((u32_at(&message.body, 4)?, remote)).filter(|(_, remote)| !remote.is_unspecified())
 }
 
-/// Reads the number that the asking namespace has for another one (`RTM_NEWNSID`).
+/// Parses the number that a namespace has for another one (`RTM_NEWNSID`). Returns `None` for a
+/// negative number, which means that there is none.
 pub(super) fn parse_namespace_number(message: &Message) -> Option<u32> {
     const NEW_NUMBER: u16 = 88;
     let number = Attributes::after(&message.body, 1).u32(1)?;
@@ -193,11 +199,11 @@ pub(super) fn parse_namespace_number(message: &Message) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Returns a link as the kernel describes it; `fixed` are its index and flags.
-    fn message(fixed: (u32, u32), attributes: Body) -> Message {
+    /// Returns a link as the kernel describes it.
+    fn message(index: u32, flags: u32, attributes: &Body) -> Message {
         let mut body = vec![0; HEADER];
-        body[4..8].copy_from_slice(&fixed.0.to_ne_bytes());
-        body[8..12].copy_from_slice(&fixed.1.to_ne_bytes());
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        body[8..12].copy_from_slice(&flags.to_ne_bytes());
         body.extend(attributes.bytes());
         Message {
             kind: NEW,
@@ -207,7 +213,7 @@ mod tests {
         }
     }
 
-    fn of_kind(kind: &str, data: &Body) -> Body {
+    fn tunnel_of_kind(kind: &str, data: &Body) -> Body {
         let info = Body::default()
             .attribute(1, kind.as_bytes())
             .attribute(2, data.bytes());
@@ -224,7 +230,8 @@ mod tests {
         let attributes = attributes
             .attribute(16, &[OPERATIONAL_UP])
             .attribute(56, b"0000:01:00.0\0");
-        let link = Link::parse(&message((2, 0x1003), attributes.attribute(57, b"pci\0"))).unwrap();
+        let attributes = attributes.attribute(57, b"pci\0");
+        let link = Link::parse(&message(2, 0x1003, &attributes)).unwrap();
         let expected = Link {
             index: 2,
             name: "eth0".into(),
@@ -239,7 +246,8 @@ mod tests {
 
     #[test]
     fn tunnel_of_each_kind_is_read_with_its_ends() {
-        let (local, remote) = ([10, 0, 3, 15], [10, 0, 3, 100]);
+        let local = [10, 0, 3, 15];
+        let remote = [10, 0, 3, 100];
         for (kind, link, ends) in [
             ("vxlan", 3, (4, 2)),
             ("gre", 1, (6, 7)),
@@ -250,44 +258,44 @@ mod tests {
         ] {
             let data = Body::default().attribute(link, &2_u32.to_ne_bytes());
             let data = data.attribute(ends.0, &local).attribute(ends.1, &remote);
-            let parsed = Link::parse(&message((9, 1), of_kind(kind, &data))).unwrap();
+            let parsed = Link::parse(&message(9, 1, &tunnel_of_kind(kind, &data))).unwrap();
             let expected = Tunnel {
                 local: Some(local.into()),
                 remote: Some(remote.into()),
                 link: Some(2),
                 is_external: false,
             };
-            assert_eq!((parsed.kind.as_str(), parsed.tunnel), (kind, expected));
+            assert_eq!(parsed.kind, kind);
+            assert_eq!(parsed.tunnel, expected, "{kind}");
         }
     }
 
+    fn is_external(kind: &str, data: Body) -> bool {
+        let link = Link::parse(&message(9, 1, &tunnel_of_kind(kind, &data))).unwrap();
+        link.tunnel.is_external
+    }
+
     #[test]
-    fn external_tunnel_is_told_from_an_ordinary_one() {
-        let is_external = |kind: &str, data: Body| {
-            Link::parse(&message((9, 1), of_kind(kind, &data)))
-                .unwrap()
-                .tunnel
-                .is_external
-        };
+    fn external_tunnel_differs_from_an_ordinary_one() {
         assert!(is_external("vxlan", Body::default().attribute(25, &[1])));
         assert!(!is_external("vxlan", Body::default().attribute(25, &[0])));
         assert!(is_external("geneve", Body::default().attribute(6, &[])));
         assert!(!is_external("gre", Body::default().attribute(7, &[0; 4])));
     }
 
+    fn namespace_number(number: i32) -> Option<u32> {
+        let body = Body::new(&[0; 4]).attribute(1, &number.to_ne_bytes());
+        parse_namespace_number(&Message {
+            kind: 88,
+            flags: 0,
+            sequence: 1,
+            body: body.bytes().to_vec(),
+        })
+    }
+
     #[test]
-    fn number_of_a_namespace_may_be_none() {
-        let number = |number: i32| {
-            let body = Body::new(&[0; 4]).attribute(1, &number.to_ne_bytes());
-            let message = Message {
-                kind: 88,
-                flags: 0,
-                sequence: 1,
-                body: body.bytes().to_vec(),
-            };
-            parse_namespace_number(&message)
-        };
-        assert_eq!(number(4), Some(4));
-        assert_eq!(number(-1), None);
+    fn negative_namespace_number_is_none() {
+        assert_eq!(namespace_number(4), Some(4));
+        assert_eq!(namespace_number(-1), None);
     }
 }

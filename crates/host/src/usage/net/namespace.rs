@@ -1,9 +1,9 @@
-//! Network namespaces: every one that a process is in or holds open, or that is mounted.
+//! Network namespaces: those that a process is in or has open, and those that are mounted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -13,40 +13,40 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::socket::Socket;
 use super::storage::MountTable;
+use crate::usage::blind_spot::BlindSpot;
 use crate::usage::disk::mounts;
 use crate::usage::process::scan::{FIRST_PID_NAMESPACE, pids};
-use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
-/// The uses that a namespace which cannot be seen hides.
-pub(super) const USES: &str = "uses of network interfaces";
+/// The usages that an unreadable namespace hides.
+pub(super) const USAGES: &str = "uses of network interfaces";
 
-/// Device and inode: two files with the same are the same namespace.
+/// Device and inode of a namespace file, which identify the namespace.
 type NamespaceId = (u64, u64);
 
 /// A network namespace.
 #[derive(Debug)]
 pub(super) struct NetworkNamespace {
-    /// Words for messages, such as `network namespace blue`.
+    /// Description for messages, such as `network namespace blue`.
     pub(super) name: String,
     file: File,
-    identity: NamespaceId,
+    id: NamespaceId,
 }
 
-/// Sockets that were opened in a namespace and ask there.
+/// Netlink sockets of one namespace.
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) route: Socket,
     pub(super) connections: io::Result<Socket>,
     pub(super) generic: io::Result<Socket>,
-    /// `/proc/net/pppoe`; empty without PPPoE.
+    /// Content of `/proc/net/pppoe`; empty without PPPoE.
     pub(super) pppoe: String,
 }
 
-/// What the processes of the host show of its networks.
+/// The network namespaces of the host, and what its processes show of the networks.
 #[derive(Debug, Default)]
 pub(super) struct NamespaceSurvey {
-    /// The namespaces; the first is that of the host's first process.
+    /// The namespaces. The first one is that of the host's first process.
     pub(super) namespaces: Vec<NetworkNamespace>,
     /// One table for each mount namespace.
     pub(super) mounts: Vec<MountTable>,
@@ -59,51 +59,50 @@ pub(super) struct NamespaceSurvey {
 }
 
 impl NamespaceSurvey {
-    /// Looks through `/proc`.
+    /// Scans the processes in `/proc`.
     pub(super) fn scan(host: &Host) -> Self {
         let proc = host.path("proc");
-        let mut census = Self::default();
-        let first = census.add(&proc.join("1/ns/net"), "the network namespace of the host");
-        if let Err(error) = first {
-            census
-                .blind_spots
-                .push(BlindSpot::new(USES, "/proc/1/ns/net", error));
-            let own = census.add(
-                &proc.join("thread-self/ns/net"),
-                "the network namespace of passthru",
-            );
-            census.note("the network namespace of passthru", own);
-        }
+        let mut survey = Self::default();
+        survey.add_host(&proc);
         for pid in pids(&proc) {
-            census.visit(&proc.join(pid.to_string()), pid);
+            survey.add_process(&proc.join(pid.to_string()), pid);
         }
-        if census.is_denied {
-            census.blind_spots.push(BlindSpot::new(
-                USES,
-                "/proc/PID/ns/net",
-                "permission denied",
-            ));
+        if survey.is_denied {
+            survey.add_blind_spot("/proc/PID/ns/net", "permission denied");
         }
-        let pids = fs::read_link(proc.join("self/ns/pid"));
-        if !pids.is_ok_and(|pids| pids == Path::new(FIRST_PID_NAMESPACE)) {
-            let why = "passthru does not run in the first pid namespace";
-            census
-                .blind_spots
-                .push(BlindSpot::new(USES, "/proc/PID/ns/net", why));
+        let own = fs::read_link(proc.join("self/ns/pid"));
+        if !own.is_ok_and(|own| own == Path::new(FIRST_PID_NAMESPACE)) {
+            let reason = "passthru does not run in the first pid namespace";
+            survey.add_blind_spot("/proc/PID/ns/net", reason);
         }
-        census
+        survey
     }
 
-    fn visit(&mut self, process: &Path, pid: u32) {
-        let name = sysfs::read(process.join("comm")).unwrap_or_default();
-        let words = format!("the network namespace of {name} (pid {pid})");
-        let network = self.add(&process.join("ns/net"), &words);
+    fn add_blind_spot(&mut self, place: &str, reason: impl std::fmt::Display) {
+        self.blind_spots.push(BlindSpot::new(USAGES, place, reason));
+    }
+
+    /// Adds the namespace of the host's first process; if that is hidden, the one of this process.
+    fn add_host(&mut self, proc: &Path) {
+        let first = self.add(&proc.join("1/ns/net"), "the network namespace of the host");
+        if let Err(error) = first {
+            self.add_blind_spot("/proc/1/ns/net", error);
+            let name = "the network namespace of passthru";
+            let own = self.add(&proc.join("thread-self/ns/net"), name);
+            self.note_failure(name, own);
+        }
+    }
+
+    fn add_process(&mut self, process: &Path, pid: u32) {
+        let comm = sysfs::read(process.join("comm")).unwrap_or_default();
+        let name = format!("the network namespace of {comm} (pid {pid})");
+        let network = self.add(&process.join("ns/net"), &name);
         if let Ok(network) = network {
             self.add_mounts(process, network);
         }
-        self.note(&words, network);
-        self.add_threads(process, pid, &words);
-        let is_ssh = name.starts_with("sshd") || name == "dropbear";
+        self.note_failure(&name, network);
+        self.add_threads(process, pid, &name);
+        let is_ssh = comm.starts_with("sshd") || comm == "dropbear";
         let files = process.join("fd");
         for file in sysfs::names(&files) {
             let Ok(target) = fs::read_link(files.join(&file)) else {
@@ -111,59 +110,62 @@ impl NamespaceSurvey {
             };
             let target = target.to_string_lossy();
             if target.starts_with("net:[") {
-                let network = self.add(&files.join(&file), &words);
-                self.note(&words, network);
-            } else if is_ssh && let Some(inode) = bracketed(&target, "socket:[") {
+                let network = self.add(&files.join(&file), &name);
+                self.note_failure(&name, network);
+            } else if is_ssh && let Some(inode) = socket_inode(&target) {
                 self.ssh_sockets.insert(inode);
             }
         }
     }
 
     /// Adds the namespaces that single threads of a process have entered.
-    fn add_threads(&mut self, process: &Path, pid: u32, words: &str) {
+    fn add_threads(&mut self, process: &Path, pid: u32, name: &str) {
         let tasks = process.join("task");
         let first = pid.to_string();
-        for thread in sysfs::names(&tasks)
-            .into_iter()
-            .filter(|thread| *thread != first)
-        {
-            let network = self.add(&tasks.join(thread).join("ns/net"), words);
-            self.note(words, network);
+        for thread in sysfs::names(&tasks) {
+            if thread != first {
+                let network = self.add(&tasks.join(thread).join("ns/net"), name);
+                self.note_failure(name, network);
+            }
         }
     }
 
-    /// Reads the mounts of a process, and the namespaces that are mounted there.
+    /// Reads the mounts of a process, and adds the namespaces that are mounted there.
     fn add_mounts(&mut self, process: &Path, network: usize) {
-        let Ok(identity) = identity(&process.join("ns/mnt")) else {
+        let Ok(id) = namespace_id(&process.join("ns/mnt")) else {
             return;
         };
-        if !self.mount_namespaces.insert(identity) {
+        if !self.mount_namespaces.insert(id) {
             return;
         }
         let Ok(text) = fs::read(process.join("mountinfo")) else {
             return;
         };
         let mounts = mounts::parse(&text);
-        let networks = mounts
-            .iter()
-            .filter(|mount| mount.kind == "nsfs" && mount.root.starts_with("net:["));
-        for place in networks.map(|mount| &mount.mount_point) {
-            let name = place.rsplit('/').next().unwrap_or(place);
-            let words = format!("network namespace {name}");
-            let inside = place.trim_start_matches('/');
-            let added = self.add(&process.join("root").join(inside), &words);
-            if let Ok(number @ 1..) = added {
-                self.namespaces[number].name.clone_from(&words);
+        for mount in &mounts {
+            if mount.kind == "nsfs" && mount.root.starts_with("net:[") {
+                self.add_mounted(process, &mount.mount_point);
             }
-            self.note(&words, added);
         }
         self.mounts.push(MountTable { network, mounts });
     }
 
-    /// Adds a namespace unless it is known; returns its place in the list.
+    /// Adds a namespace that is mounted, and names it after its file.
+    fn add_mounted(&mut self, process: &Path, mount_point: &str) {
+        let file = mount_point.rsplit('/').next().unwrap_or(mount_point);
+        let name = format!("network namespace {file}");
+        let inside = mount_point.trim_start_matches('/');
+        let added = self.add(&process.join("root").join(inside), &name);
+        if let Ok(number @ 1..) = added {
+            self.namespaces[number].name.clone_from(&name);
+        }
+        self.note_failure(&name, added);
+    }
+
+    /// Adds a namespace unless it is known, and returns its index in the list.
     fn add(&mut self, path: &Path, name: &str) -> io::Result<usize> {
-        let identity = identity(path)?;
-        if let Some(number) = self.known.get(&identity) {
+        let id = namespace_id(path)?;
+        if let Some(number) = self.known.get(&id) {
             return Ok(*number);
         }
         let file = File::open(path)?;
@@ -171,68 +173,69 @@ impl NamespaceSurvey {
         self.namespaces.push(NetworkNamespace {
             name: name.to_owned(),
             file,
-            identity,
+            id,
         });
-        self.known.insert(identity, number);
+        self.known.insert(id, number);
         Ok(number)
     }
 
-    /// Records that a namespace could not be opened; not if its process ended meanwhile.
-    fn note(&mut self, name: &str, result: io::Result<usize>) {
+    /// Records a namespace that could not be opened, unless its process has ended meanwhile.
+    fn note_failure(&mut self, name: &str, result: io::Result<usize>) {
         const NO_SUCH_PROCESS: i32 = 3;
         let Err(error) = result else { return };
         match error.kind() {
             io::ErrorKind::NotFound => {}
             io::ErrorKind::PermissionDenied => self.is_denied = true,
             _ if error.raw_os_error() == Some(NO_SUCH_PROCESS) => {}
-            _ => self.blind_spots.push(BlindSpot::new(USES, name, error)),
+            _ => self.add_blind_spot(name, error),
         }
     }
 }
 
 impl NetworkNamespace {
-    /// Opens sockets in the namespace, from a thread that enters it and ends.
+    /// Opens sockets in the namespace, on a thread that enters the namespace and then ends.
     pub(super) fn sockets(&self, host: &Host) -> io::Result<Sockets> {
         let proc = host.path("proc/thread-self");
-        let is_own = identity(&proc.join("ns/net"))? == self.identity;
+        let is_own = namespace_id(&proc.join("ns/net"))? == self.id;
         thread::scope(|scope| {
             let opener = thread::Builder::new()
                 .name("netns".to_owned())
-                .spawn_scoped(scope, || {
-                    if !is_own {
-                        move_into_link_name_space(
-                            self.file.as_fd(),
-                            Some(LinkNameSpaceType::Network),
-                        )?;
-                    }
-                    Ok(Sockets {
-                        route: Socket::open(None)?,
-                        connections: Socket::open(Some(netlink::SOCK_DIAG)),
-                        generic: Socket::open(Some(netlink::GENERIC)),
-                        pppoe: sysfs::read(proc.join("net/pppoe")).unwrap_or_default(),
-                    })
-                })?;
+                .spawn_scoped(scope, || self.open_sockets(&proc, is_own))?;
             opener
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("the thread in it panicked")))
         })
     }
+
+    /// Opens sockets on the calling thread, which enters the namespace unless it is there already.
+    fn open_sockets(&self, proc: &Path, is_own: bool) -> io::Result<Sockets> {
+        if !is_own {
+            move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        }
+        Ok(Sockets {
+            route: Socket::open(None)?,
+            connections: Socket::open(Some(netlink::SOCK_DIAG)),
+            generic: Socket::open(Some(netlink::GENERIC)),
+            pppoe: sysfs::read(proc.join("net/pppoe")).unwrap_or_default(),
+        })
+    }
 }
 
 impl AsFd for NetworkNamespace {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-fn identity(path: &Path) -> io::Result<NamespaceId> {
+fn namespace_id(path: &Path) -> io::Result<NamespaceId> {
     let file = fs::metadata(path)?;
     Ok((file.dev(), file.ino()))
 }
 
-/// Returns the number in `socket:[123]`.
-fn bracketed(text: &str, before: &str) -> Option<u32> {
-    text.strip_prefix(before)?.strip_suffix(']')?.parse().ok()
+/// Reads the inode in `socket:[123]`.
+fn socket_inode(target: &str) -> Option<u32> {
+    let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
+    inode.parse().ok()
 }
 
 #[cfg(test)]
@@ -242,8 +245,8 @@ mod tests {
 
     /// Returns the names of the namespaces that a tree shows.
     fn names(tree: &Tree) -> Vec<String> {
-        let census = NamespaceSurvey::scan(&tree.host());
-        census
+        let survey = NamespaceSurvey::scan(&tree.host());
+        survey
             .namespaces
             .iter()
             .map(|namespace| namespace.name.clone())
@@ -300,26 +303,26 @@ mod tests {
                 &format!("socket:[{}]", 1000 + pid),
             );
         }
-        let census = NamespaceSurvey::scan(&tree.host());
-        assert_eq!(census.ssh_sockets, [1020, 1021].into());
+        let survey = NamespaceSurvey::scan(&tree.host());
+        assert_eq!(survey.ssh_sockets, [1020, 1021].into());
     }
 
     #[test]
-    fn hidden_first_process_is_unseen() {
+    fn hidden_first_process_is_a_blind_spot() {
         let tree = Tree::new();
         tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);
         process(&tree, 20, "shell");
         tree.file("proc/thread-self/ns/net", "");
-        let census = NamespaceSurvey::scan(&tree.host());
-        assert_eq!(census.blind_spots[0].place, "/proc/1/ns/net");
+        let survey = NamespaceSurvey::scan(&tree.host());
+        assert_eq!(survey.blind_spots[0].place, "/proc/1/ns/net");
         assert_eq!(
-            census.namespaces[0].name,
+            survey.namespaces[0].name,
             "the network namespace of passthru"
         );
     }
 
     #[test]
-    fn another_pid_namespace_is_unseen() {
+    fn other_pid_namespace_is_a_blind_spot() {
         let tree = Tree::new();
         process(&tree, 1, "init");
         tree.link("proc/self/ns/pid", "pid:[4026532180]");

@@ -1,4 +1,4 @@
-//! What a network interface does for the host.
+//! The purpose of a network interface for the host.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,116 +8,106 @@ use serde::Serialize;
 
 use crate::{Severity, abridge};
 
-/// DeviceNumber of the main routing table.
+/// Number of the main routing table.
 const MAIN: u32 = 254;
 
-/// A use of a device's network interface.
+/// A usage of a device's network interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NetworkUsage {
     /// The device's own network interface.
     pub netdev: String,
-    /// The interface that has the purpose: the same, or a bond, bridge, VLAN or tunnel over it.
+    /// The interface that has the purpose: `netdev`, or a bond, bridge, VLAN or tunnel over it.
     pub interface: String,
-    /// What it does for the host.
+    /// The purpose of `interface`.
     #[serde(flatten)]
     pub purpose: NetworkPurpose,
-    /// DeviceNumber of other uses of this kind that the same interface has: routes, peers.
+    /// Number of further usages of this kind on the same interface: routes, peers.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: usize,
-}
-
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// A purpose of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "purpose", rename_all = "snake_case")]
 pub enum NetworkPurpose {
-    /// A default route leads over it, in a table that rules lead to.
+    /// A default route leads over the interface, in a table that a rule leads to.
     DefaultRoute {
-        /// DeviceNumber of the routing table; 254 is the main one.
+        /// Number of the routing table; 254 is the main table.
         table: u32,
     },
-    /// A route leads over it to a router, or to a large part of the Internet.
+    /// A route over the interface leads to a router, or to a large part of the Internet.
     Route {
         /// The destination, such as `10.0.0.0/8`.
         destination: String,
     },
-    /// It leads to a network of its own, on a host without a default route.
+    /// The interface leads to a directly attached network, on a host without a default route.
     OnlyRoute {
         /// The destination, such as `10.0.3.0/24`.
         destination: String,
     },
-    /// It is a tunnel.
+    /// The interface is a tunnel.
     Tunnel,
-    /// It is a port of a bridge or of Open vSwitch, beside others.
+    /// The interface is a port of a bridge or of Open vSwitch that has other ports.
     SwitchPort {
         /// The bridge, or the datapath.
         switch: String,
         /// The other ports.
         ports: Vec<String>,
     },
-    /// It is a tap that other programs use without an address of the host (`macvtap`).
+    /// The interface is a tap (`macvtap`), which programs use without an address of the host.
     Tap,
-    /// It is in another network namespace.
+    /// The interface is in another network namespace.
     Namespace {
-        /// Words for the namespace, such as `network namespace blue`.
+        /// Description of the namespace, such as `network namespace blue`.
         namespace: String,
     },
-    /// Storage is at the other end.
+    /// A connection of storage goes over the interface.
     Storage {
-        /// `NFS`, `iSCSI`, …
+        /// Name of the protocol: `NFS`, `iSCSI`, …
         protocol: String,
         /// Address of the server, or of the client.
         peer: String,
     },
-    /// An SSH session comes over it.
+    /// An SSH session goes over the interface.
     Ssh {
         /// Address of the client.
         peer: String,
     },
-    /// The SSH server listens at one of its addresses alone.
+    /// The SSH server listens only at an address of the interface.
     SshServer {
         /// The address.
         address: String,
     },
-    /// It is the only network link that is up.
+    /// The interface is the only network link that is up.
     OnlyLink,
 }
 
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 impl NetworkUsage {
-    /// Joins the uses of one kind that the same interface has into one.
+    /// Joins usages of one kind on the same interface into one usage.
     pub(super) fn join(usages: BTreeSet<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for usage in usages {
-            match joined.last_mut().filter(|last| last.is_like(&usage)) {
-                Some(last) => last.add(usage),
-                None => joined.push(usage),
+            match joined.last_mut() {
+                Some(last) if last.is_like(&usage) => last.add(usage),
+                _ => joined.push(usage),
             }
         }
         joined
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        let kind = |usage: &Self| match &usage.purpose {
-            NetworkPurpose::Storage { protocol, .. } => Some(protocol.clone()),
-            _ => None,
-        };
-        (
-            &self.netdev,
-            &self.interface,
-            discriminant(&self.purpose),
-            kind(self),
-        ) == (
-            &other.netdev,
-            &other.interface,
-            discriminant(&other.purpose),
-            kind(other),
-        )
+        self.netdev == other.netdev
+            && self.interface == other.interface
+            && discriminant(&self.purpose) == discriminant(&other.purpose)
+            && self.purpose.protocol() == other.purpose.protocol()
     }
 
-    /// Counts another use of the same kind. The main table's default route stands for all.
+    /// Counts a further usage of the same kind. The default route of the main table stands for the
+    /// default routes of other tables.
     fn add(&mut self, other: Self) {
         self.more += 1;
         if other.purpose == (NetworkPurpose::DefaultRoute { table: MAIN }) {
@@ -125,11 +115,21 @@ impl NetworkUsage {
         }
     }
 
-    /// Returns how much this use matters.
+    /// Returns the severity of this usage.
     pub fn severity(&self) -> Severity {
         match self.purpose {
             NetworkPurpose::OnlyLink => Severity::Informs,
             _ => Severity::Blocks,
+        }
+    }
+}
+
+impl NetworkPurpose {
+    /// Returns the protocol of storage; `None` for other purposes.
+    fn protocol(&self) -> Option<&str> {
+        match self {
+            Self::Storage { protocol, .. } => Some(protocol),
+            _ => None,
         }
     }
 }
@@ -149,10 +149,7 @@ impl fmt::Display for NetworkUsage {
             NetworkPurpose::DefaultRoute { table } => {
                 write!(f, "the default route of table {table} over {interface}")?;
             }
-            NetworkPurpose::Route { destination } => {
-                write!(f, "the route to {destination} over {interface}")?;
-            }
-            NetworkPurpose::OnlyRoute { destination } => {
+            NetworkPurpose::Route { destination } | NetworkPurpose::OnlyRoute { destination } => {
                 write!(f, "the route to {destination} over {interface}")?;
             }
             NetworkPurpose::Tunnel => write!(f, "the tunnel {interface}")?,
@@ -191,14 +188,14 @@ impl fmt::Display for NetworkUsage {
 
 #[cfg(test)]
 mod tests {
+    use super::super::interface::HOST;
     use super::super::link::Link;
-    use super::super::rules::HOST;
     use super::super::scene::{CARD, OTHER, Scene, link};
     use super::*;
     use crate::Usage;
 
     #[test]
-    fn network_use_is_one_flat_object_in_json() {
+    fn network_usage_is_one_flat_object_in_json() {
         let usage = Usage::Network(NetworkUsage {
             netdev: "eth0".into(),
             interface: "br0".into(),
@@ -220,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_of_one_interface_are_one_use_with_their_number() {
+    fn routes_of_one_interface_are_one_usage_with_a_count() {
         let mut scene = Scene::new();
         for table in [100, 254, 300, 400] {
             scene.snapshots[HOST].tables.insert(table);
@@ -238,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn tunnels_of_programs_are_one_unseen_part() {
+    fn tunnels_of_programs_are_one_blind_spot() {
         let mut scene = Scene::new()
             .route(CARD, "10.0.3.0", 24, 254)
             .default_over(OTHER, 254);
@@ -262,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn storage_of_two_protocols_is_two_uses() {
+    fn storage_of_two_protocols_is_two_usages() {
         let mut scene = Scene::new().default_over(OTHER, 254);
         for (peer, port) in [("10.0.3.1", 2049), ("10.0.3.2", 2049), ("10.0.3.3", 3260)] {
             scene = scene
-                .way(peer, CARD)
+                .answer(peer, CARD)
                 .connection("10.0.3.15:50000", &format!("{peer}:{port}"));
         }
         let expected = [

@@ -20,7 +20,7 @@ const UNICAST: u8 = 1;
 const CACHED: u32 = 0x200;
 const TO_TABLE: u8 = 1;
 
-/// A route that packets can leave by.
+/// A unicast route: packets can leave by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) destination: IpAddr,
@@ -31,11 +31,11 @@ pub(super) struct Route {
     pub(super) has_gateway: bool,
     /// Interfaces that packets leave by.
     pub(super) interfaces: Vec<u32>,
-    /// The next-hop object that says where to go.
+    /// Id of the route's next-hop object.
     pub(super) next_hop: Option<u32>,
 }
 
-/// A next-hop object: one way, or a group of other objects.
+/// A next-hop object: one next hop, or a group of other objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NextHop {
     pub(super) id: u32,
@@ -44,10 +44,11 @@ pub(super) struct NextHop {
     pub(super) group: Vec<u32>,
 }
 
-/// A question for the way to an address.
+/// A lookup of the route to an address (`RTM_GETROUTE`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RouteLookup {
     pub(super) destination: IpAddr,
+    /// Address of this host that the packets are sent from.
     pub(super) source: Option<IpAddr>,
     pub(super) mark: u32,
     /// Interface that the packets are bound to.
@@ -57,35 +58,41 @@ pub(super) struct RouteLookup {
 impl Route {
     pub(super) fn parse(message: &Message) -> Option<Self> {
         let body = &message.body;
-        let (family, length, table, kind) =
-            (body.first()?, *body.get(1)?, *body.get(4)?, *body.get(7)?);
+        let family = *body.first()?;
+        let length = *body.get(1)?;
+        let table = *body.get(4)?;
+        let kind = *body.get(7)?;
         let is_cached = u32_at(body, 8)? & CACHED != 0;
         if message.kind != NEW_ROUTE || kind != UNICAST || is_cached {
             return None;
         }
-        let any = match *family {
+        let any = match family {
             IPV4 => IpAddr::from([0; 4]),
             IPV6 => IpAddr::from([0; 16]),
             _ => return None,
         };
         let attributes = Attributes::after(body, 12);
-        let hops = hops(attributes.bytes(9).unwrap_or_default());
-        let interfaces = attributes
-            .u32(4)
-            .into_iter()
-            .chain(hops.iter().map(|hop| hop.0))
-            .collect();
+        let destination = match attributes.bytes(1) {
+            Some(bytes) => destination(bytes)?,
+            None => any,
+        };
+        let mut interfaces: Vec<u32> = attributes.u32(4).into_iter().collect();
+        let mut has_gateway = is_gateway(attributes);
+        for hop in hops(attributes.bytes(9).unwrap_or_default()) {
+            interfaces.push(hop.interface);
+            has_gateway |= hop.has_gateway;
+        }
         Some(Self {
-            destination: attributes.bytes(1).map_or(Some(any), destination)?,
+            destination,
             length,
             table: attributes.u32(15).unwrap_or(table.into()),
-            has_gateway: is_gateway(attributes) || hops.iter().any(|hop| hop.1),
+            has_gateway,
             interfaces,
             next_hop: attributes.u32(30),
         })
     }
 
-    /// Adds the interfaces of the next-hop object that it names.
+    /// Adds the interfaces and gateways of the route's next-hop object.
     pub(super) fn resolve(mut self, hops: &BTreeMap<u32, NextHop>) -> Self {
         let Some(hop) = self.next_hop.and_then(|id| hops.get(&id)) else {
             return self;
@@ -100,14 +107,17 @@ impl Route {
         self
     }
 
-    /// Returns whether it leads to so much of the Internet that it can be a part of a default
-    /// route: IPv4 prefixes below /8, IPv6 prefixes below /7 (`2000::/3` is all of it; `fc00::/7`
-    /// is not).
+    /// Returns whether the route leads to a large part of the Internet, so that it can be a part of
+    /// a default route.
+    ///
+    /// Those are IPv4 prefixes shorter than /8 and IPv6 prefixes shorter than /7: `2000::/3` is the
+    /// whole IPv6 Internet, and `fc00::/7` is private.
     pub(super) fn is_wide(&self) -> bool {
-        self.length < if self.destination.is_ipv4() { 8 } else { 7 }
+        let shortest_narrow = if self.destination.is_ipv4() { 8 } else { 7 };
+        self.length < shortest_narrow
     }
 
-    /// Returns whether it leads no further than its own cable: `169.254.0.0/16`, `fe80::/10`.
+    /// Returns whether the route is link-local: within `169.254.0.0/16` or `fe80::/10`.
     pub(super) fn is_link_local(&self) -> bool {
         match self.destination {
             IpAddr::V4(address) => address.is_link_local() && self.length >= 16,
@@ -115,13 +125,13 @@ impl Route {
         }
     }
 
-    /// Returns the destination as `10.0.0.0/8`.
+    /// Returns the destination as text: `10.0.0.0/8`.
     pub(super) fn destination(&self) -> String {
         format!("{}/{}", self.destination, self.length)
     }
 }
 
-/// Reads a destination, which unlike other addresses stays IPv6 when it is a mapped one.
+/// Reads a destination. Unlike other addresses, an IPv4-mapped IPv6 address stays IPv6.
 fn destination(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Some(octets.into());
@@ -137,14 +147,23 @@ fn is_gateway(attributes: Attributes<'_>) -> bool {
         .any(|(kind, _)| matches!(kind, GATEWAY | VIA))
 }
 
-/// Reads the ways of a multipath route: interface, and whether a router is behind it.
-fn hops(mut bytes: &[u8]) -> Vec<(u32, bool)> {
+/// A next hop of a multipath route.
+struct Hop {
+    interface: u32,
+    has_gateway: bool,
+}
+
+/// Reads the next hops of a multipath route (`RTA_MULTIPATH`).
+fn hops(mut bytes: &[u8]) -> Vec<Hop> {
     let mut hops = Vec::new();
     while let Some(length) = u16_at(bytes, 0).map(usize::from)
         && let Some(hop) = bytes.get(..length)
         && let Some(interface) = u32_at(hop, 4)
     {
-        hops.push((interface, is_gateway(Attributes::after(hop, 8))));
+        hops.push(Hop {
+            interface,
+            has_gateway: is_gateway(Attributes::after(hop, 8)),
+        });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     hops
@@ -156,22 +175,18 @@ impl NextHop {
             return None;
         }
         let attributes = Attributes::after(&message.body, 8);
-        let group = attributes.bytes(2).unwrap_or_default();
+        let gateway = attributes.bytes(6).and_then(address);
+        let members = attributes.bytes(2).unwrap_or_default().chunks_exact(8);
         Some(Self {
             id: attributes.u32(1)?,
             interface: attributes.u32(5),
-            has_gateway: attributes
-                .bytes(6)
-                .is_some_and(|gateway| address(gateway).is_some()),
-            group: group
-                .chunks_exact(8)
-                .filter_map(|member| u32_at(member, 0))
-                .collect(),
+            has_gateway: gateway.is_some(),
+            group: members.filter_map(|member| u32_at(member, 0)).collect(),
         })
     }
 }
 
-/// Reads the table that a rule leads to.
+/// Parses a rule, and returns the table that it leads to.
 pub(super) fn parse_rule(message: &Message) -> Option<u32> {
     let body = &message.body;
     if message.kind != NEW_RULE || body.get(7) != Some(&TO_TABLE) {
@@ -183,7 +198,7 @@ pub(super) fn parse_rule(message: &Message) -> Option<u32> {
     table.filter(|table| *table != 0)
 }
 
-/// Returns the body of a request for all routes or rules of a family.
+/// Returns the request body for all routes or rules of a family.
 pub(super) fn request(family: u8) -> Body {
     let mut header = [0; 12];
     header[0] = family;
@@ -191,14 +206,24 @@ pub(super) fn request(family: u8) -> Body {
 }
 
 impl RouteLookup {
+    /// Makes a lookup without a mark and without a bound interface.
+    pub(super) fn new(destination: IpAddr, source: Option<IpAddr>) -> Self {
+        Self {
+            destination,
+            source,
+            mark: 0,
+            interface: None,
+        }
+    }
+
     pub(super) fn request(&self) -> Body {
-        let mut header = [0; 12];
-        header[0] = if self.destination.is_ipv4() {
-            IPV4
-        } else {
-            IPV6
+        let (family, length) = match self.destination {
+            IpAddr::V4(_) => (IPV4, 32),
+            IpAddr::V6(_) => (IPV6, 128),
         };
-        header[1] = if self.destination.is_ipv4() { 32 } else { 128 };
+        let mut header = [0; 12];
+        header[0] = family;
+        header[1] = length;
         let mut body = Body::new(&header).address(1, self.destination);
         if let Some(source) = self.source {
             body = body.address(2, source);
@@ -212,11 +237,12 @@ impl RouteLookup {
         body
     }
 
-    /// Reads the interface that packets leave by from the kernel's answer.
-    pub(super) fn answer(message: &Message) -> Option<u32> {
-        Attributes::after(&message.body, 12)
-            .u32(4)
-            .filter(|_| message.kind == NEW_ROUTE)
+    /// Parses the kernel's answer, and returns the interface that packets leave by.
+    pub(super) fn parse_answer(message: &Message) -> Option<u32> {
+        if message.kind != NEW_ROUTE {
+            return None;
+        }
+        Attributes::after(&message.body, 12).u32(4)
     }
 }
 
@@ -236,13 +262,13 @@ mod tests {
         }
     }
 
-    fn over(interface: u32) -> Body {
+    fn outgoing(interface: u32) -> Body {
         Body::default().attribute(4, &interface.to_ne_bytes())
     }
 
     #[test]
     fn default_route_of_another_table_is_read() {
-        let attributes = over(2)
+        let attributes = outgoing(2)
             .attribute(15, &1000_u32.to_ne_bytes())
             .attribute(5, &[10, 0, 3, 1]);
         let route = Route::parse(&message(IPV4, 0, UNICAST, &attributes)).unwrap();
@@ -258,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_a_multipath_route_is_read() {
+    fn next_hops_of_a_multipath_route_are_read() {
         let mut hops = Vec::new();
         for interface in [2_u32, 5] {
             let gateway = Body::default().attribute(5, &[10, 0, 3, 1]);
@@ -272,14 +298,17 @@ mod tests {
         assert_eq!((route.interfaces, route.has_gateway), (vec![2, 5], true));
     }
 
-    #[test]
-    fn next_hop_object_of_a_group_gives_all_interfaces() {
-        let hop = |id, interface, group| NextHop {
+    fn hop(id: u32, interface: Option<u32>, group: Vec<u32>) -> NextHop {
+        NextHop {
             id,
             interface,
             has_gateway: true,
             group,
-        };
+        }
+    }
+
+    #[test]
+    fn next_hop_object_of_a_group_gives_all_interfaces() {
         let hops = [
             hop(1, Some(2), vec![]),
             hop(2, Some(5), vec![]),
@@ -315,24 +344,27 @@ mod tests {
     }
 
     #[test]
-    fn route_that_no_packet_leaves_by_is_passed_over() {
+    fn local_or_unreachable_route_is_ignored() {
         const UNREACHABLE: u8 = 7;
         const LOCAL: u8 = 2;
         for kind in [LOCAL, UNREACHABLE] {
-            assert_eq!(Route::parse(&message(IPV6, 0, kind, &over(1))), None);
+            assert_eq!(Route::parse(&message(IPV6, 0, kind, &outgoing(1))), None);
         }
     }
 
-    #[test]
-    fn large_part_of_the_internet_is_wide() {
-        let route = |text: &str, length| Route {
+    fn route(text: &str, length: u8) -> Route {
+        Route {
             destination: text.parse().unwrap(),
             length,
             table: 254,
             has_gateway: false,
             interfaces: vec![2],
             next_hop: None,
-        };
+        }
+    }
+
+    #[test]
+    fn large_part_of_the_internet_is_wide() {
         for (text, length) in [
             ("0.0.0.0", 1),
             ("128.0.0.0", 1),
@@ -347,18 +379,20 @@ mod tests {
         assert!(route("fe80::", 64).is_link_local() && route("169.254.0.0", 16).is_link_local());
     }
 
+    fn rule(action: u8, table: u32) -> Option<u32> {
+        let mut body = vec![IPV4, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
+        let attributes = Body::default().attribute(15, &table.to_ne_bytes());
+        body.extend(attributes.bytes());
+        parse_rule(&Message {
+            kind: NEW_RULE,
+            flags: 2,
+            sequence: 1,
+            body,
+        })
+    }
+
     #[test]
-    fn rule_leads_to_a_table_or_to_none() {
-        let rule = |action: u8, table: u32| {
-            let mut body = vec![IPV4, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
-            body.extend(Body::default().attribute(15, &table.to_ne_bytes()).bytes());
-            parse_rule(&Message {
-                kind: NEW_RULE,
-                flags: 2,
-                sequence: 1,
-                body,
-            })
-        };
+    fn rule_without_a_table_is_ignored() {
         assert_eq!(rule(TO_TABLE, 1000), Some(1000));
         assert_eq!(rule(TO_TABLE, 0), None);
         assert_eq!(rule(7, 1000), None);

@@ -1,28 +1,30 @@
-//! Networks made up for the tests of the rules: a host with two cards.
+//! Made-up networks for the tests of the rules: a host with two cards.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::connection::Connection;
+use super::interface::{HOST, RouteAnswers};
 use super::link::Link;
-use super::network::{Network, flows, questions};
+use super::network::{Network, flows, lookups};
 use super::route::Route;
-use super::rules::HOST;
+
 use super::snapshot::NetworkSnapshot;
-use super::stack::RouteAnswers;
+
 use crate::test_tree::Tree;
 use crate::usage::descendants::Descendants;
 
-/// Index of `eth0`, of the PCI device that [`Scene::uses`] is about.
+/// Index of `eth0`, the interface of the PCI device that the reports are on.
 pub(super) const CARD: u32 = 2;
-/// Index of `eth1`, of another PCI device.
+/// Index of `eth1`, an interface of another PCI device.
 pub(super) const OTHER: u32 = 3;
 
 pub(super) struct Scene {
     tree: Tree,
     pub(super) snapshots: Vec<NetworkSnapshot>,
     pub(super) ssh_sockets: BTreeSet<u32>,
-    ways: Vec<(IpAddr, u32)>,
+    /// The kernel's answers to route lookups: destination and outgoing interface.
+    answers: Vec<(IpAddr, u32)>,
 }
 
 pub(super) fn address(text: &str) -> IpAddr {
@@ -63,7 +65,7 @@ impl Scene {
             tree,
             snapshots: vec![host],
             ssh_sockets: BTreeSet::new(),
-            ways: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -108,17 +110,16 @@ impl Scene {
         self
     }
 
-    /// Has the kernel answer that an address is reached over an interface.
-    pub(super) fn way(mut self, destination: &str, interface: u32) -> Self {
-        self.ways.push((address(destination), interface));
+    /// Makes the kernel's answer that an address is reached over an interface.
+    pub(super) fn answer(mut self, destination: &str, interface: u32) -> Self {
+        self.answers.push((address(destination), interface));
         self
     }
 
     pub(super) fn connection(mut self, local: &str, remote: &str) -> Self {
         let remote: SocketAddr = remote.parse().unwrap();
-        let local = local.parse().unwrap();
         let connection = Connection {
-            local,
+            local: local.parse().unwrap(),
             remote: Some(remote),
             interface: None,
             mark: 0,
@@ -130,19 +131,16 @@ impl Scene {
 
     fn network(&self) -> Network {
         let flows = flows(&[], &self.snapshots, &self.ssh_sockets);
-        let mut ways = RouteAnswers::new();
-        for (namespace, lookup) in questions(&self.snapshots, &flows) {
-            let way = self
-                .ways
-                .iter()
-                .find(|way| way.0 == lookup.destination)
-                .map(|way| way.1);
-            ways.insert((namespace, lookup), way);
+        let mut answers = RouteAnswers::new();
+        for (namespace, lookup) in lookups(&self.snapshots, &flows) {
+            let mut own = self.answers.iter();
+            let answer = own.find(|(destination, _)| *destination == lookup.destination);
+            answers.insert((namespace, lookup), answer.map(|(_, interface)| *interface));
         }
-        Network::new(self.snapshots.clone(), &ways, &flows, &self.ssh_sockets)
+        Network::new(self.snapshots.clone(), &answers, &flows, &self.ssh_sockets)
     }
 
-    /// Returns the uses of the device of `eth0`, in words.
+    /// Returns the usages of the device of `eth0`, as text.
     pub(super) fn usages(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
@@ -152,8 +150,8 @@ impl Scene {
         usages.iter().map(ToString::to_string).collect()
     }
 
-    /// Returns the uses, in words, as with a kernel that names no parent of a link.
-    pub(super) fn uses_below(&self) -> Vec<String> {
+    /// Returns the usages, as text, with a kernel that does not report the parents of links.
+    pub(super) fn usages_without_parents(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());
         let below = Descendants {
@@ -164,7 +162,7 @@ impl Scene {
         usages.iter().map(ToString::to_string).collect()
     }
 
-    /// Returns what was not seen for the device of `eth0`, in words.
+    /// Returns the blind spots for the device of `eth0`, as text.
     pub(super) fn blind_spots(&self) -> Vec<String> {
         let host = self.tree.host();
         let device = host.pci("0000:01:00.0".parse().unwrap());

@@ -1,4 +1,4 @@
-//! Everything that netlink lists in one network namespace.
+//! The netlink lists of one network namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::connection::{self, Connection};
 use super::link::{self, Link};
-use super::namespace::{NetworkNamespace, Sockets, USES};
+use super::namespace::{NetworkNamespace, Sockets, USAGES};
 use super::route::{self, IPV4, IPV6, NextHop, Route, RouteLookup, USUAL_TABLES};
 use super::socket::Socket;
 use super::wire::{Body, Message};
 use super::wireguard::{self, WireGuardPeers};
-use crate::usage::report::BlindSpot;
+use crate::usage::blind_spot::BlindSpot;
 
 const GET_ADDRESS: u16 = 22;
 const GET_NEIGHBOUR: u16 = 30;
@@ -24,94 +24,111 @@ const FAMILY_NOT_SUPPORTED: i32 = 97;
 /// The network of one namespace at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NetworkSnapshot {
-    /// Words for messages, such as `network namespace blue`.
+    /// Description for messages, such as `network namespace blue`.
     pub(super) name: String,
     pub(super) links: BTreeMap<u32, Link>,
+    /// Addresses of interfaces, by the interface's index.
     pub(super) addresses: Vec<(u32, IpAddr)>,
     pub(super) routes: Vec<Route>,
-    /// Tables that a rule leads to.
+    /// Routing tables that a rule leads to.
     pub(super) tables: BTreeSet<u32>,
     pub(super) connections: Vec<Connection>,
-    /// Places, in the list of namespaces, of those that links here name by a number.
+    /// Other namespaces that links refer to: the number in this namespace, and the index in the
+    /// list of namespaces.
     pub(super) neighbours: BTreeMap<u32, usize>,
-    /// Remote ends of vxlan interfaces, from their forwarding tables.
+    /// Remote ends in the forwarding tables of vxlan interfaces, by the interface's index.
     pub(super) forwarding: Vec<(u32, IpAddr)>,
     pub(super) wireguard: BTreeMap<u32, WireGuardPeers>,
-    /// Names of the interfaces that PPPoE sessions go over.
+    /// Names of the interfaces below PPPoE sessions.
     pub(super) pppoe: Vec<String>,
     pub(super) blind_spots: Vec<BlindSpot>,
 }
 
 impl NetworkSnapshot {
-    /// Asks for all but the numbers of other namespaces.
+    /// Reads all lists. [`find_neighbours`](Self::find_neighbours) fills in `neighbours`.
     ///
     /// # Errors
     /// If links, addresses, routes or rules cannot be listed, then the kernel's errno. Other lists
-    /// that fail are recorded as unseen.
+    /// that fail become blind spots.
     pub(super) fn read(name: &str, sockets: &Sockets) -> io::Result<Self> {
         let netlink = &sockets.route;
-        let links = netlink.dump(link::GET, &link::request())?;
-        let links: BTreeMap<u32, Link> = links
-            .iter()
-            .filter_map(Link::parse)
-            .map(|link| (link.index, link))
-            .collect();
         let mut snapshot = Self {
             name: name.to_owned(),
-            links,
             ..Self::default()
         };
+        for message in netlink.dump(link::GET, &link::request())? {
+            if let Some(link) = Link::parse(&message) {
+                snapshot.links.insert(link.index, link);
+            }
+        }
         let addresses = netlink.dump(GET_ADDRESS, &Body::new(&[0; 8]))?;
         snapshot.addresses = addresses.iter().filter_map(link::parse_address).collect();
-        let hops = optional(netlink.dump(route::GET_NEXT_HOP, &Body::new(&[0; 8])))?;
-        let hops = hops
-            .iter()
-            .filter_map(NextHop::parse)
-            .map(|hop| (hop.id, hop))
-            .collect();
-        for family in [IPV4, IPV6] {
-            let routes = optional(netlink.dump(route::GET_ROUTE, &route::request(family)))?;
-            let routes = routes.iter().filter_map(Route::parse);
-            snapshot
-                .routes
-                .extend(routes.map(|route| route.resolve(&hops)));
-            let rules = optional(netlink.dump(route::GET_RULE, &route::request(family)))?;
-            snapshot
-                .tables
-                .extend(rules.iter().filter_map(route::parse_rule));
+        snapshot.read_routes(netlink)?;
+        for link in snapshot.links.values() {
+            snapshot.tables.extend(link.vrf_table);
         }
-        snapshot.tables.extend(USUAL_TABLES);
-        snapshot
-            .tables
-            .extend(snapshot.links.values().filter_map(|link| link.vrf_table));
-        snapshot.read_tunnels(sockets);
+        snapshot.read_pppoe(&sockets.pppoe);
+        snapshot.read_vxlan(netlink);
+        snapshot.read_wireguard(&sockets.generic);
         snapshot.read_connections(&sockets.connections);
         Ok(snapshot)
     }
 
-    fn read_tunnels(&mut self, sockets: &Sockets) {
-        // The interface behind "Id Address Device".
-        let sessions = sockets.pppoe.lines().skip(1);
-        self.pppoe = sessions
-            .filter_map(|line| line.split_whitespace().nth(2))
-            .map(str::to_owned)
-            .collect();
-        if self.links.values().any(|link| link.kind == "vxlan") {
-            let mut header = [0; 12];
-            header[0] = 7; // AF_BRIDGE
-            match optional(sockets.route.dump(GET_NEIGHBOUR, &Body::new(&header))) {
-                Ok(list) => {
-                    self.forwarding = list.iter().filter_map(link::parse_forwarding).collect();
-                }
-                Err(error) => self.miss("remote ends of vxlan interfaces", error),
+    fn read_routes(&mut self, netlink: &Socket) -> io::Result<()> {
+        let mut hops = BTreeMap::new();
+        for message in optional(netlink.dump(route::GET_NEXT_HOP, &Body::new(&[0; 8])))? {
+            if let Some(hop) = NextHop::parse(&message) {
+                hops.insert(hop.id, hop);
             }
         }
-        let wireguard = self.links.values().filter(|link| link.kind == "wireguard");
-        for index in wireguard.map(|link| link.index).collect::<Vec<_>>() {
-            let generic = sockets.generic.as_ref().map_err(copy);
+        self.tables.extend(USUAL_TABLES);
+        for family in [IPV4, IPV6] {
+            let request = route::request(family);
+            for message in optional(netlink.dump(route::GET_ROUTE, &request))? {
+                let route = Route::parse(&message);
+                self.routes.extend(route.map(|route| route.resolve(&hops)));
+            }
+            let rules = optional(netlink.dump(route::GET_RULE, &request))?;
+            self.tables
+                .extend(rules.iter().filter_map(route::parse_rule));
+        }
+        Ok(())
+    }
+
+    /// Reads the `Device` column of `/proc/net/pppoe`: `Id Address Device`.
+    fn read_pppoe(&mut self, text: &str) {
+        for line in text.lines().skip(1) {
+            let device = line.split_whitespace().nth(2);
+            self.pppoe.extend(device.map(str::to_owned));
+        }
+    }
+
+    fn read_vxlan(&mut self, netlink: &Socket) {
+        const BRIDGE_FAMILY: u8 = 7;
+        if !self.links.values().any(|link| link.kind == "vxlan") {
+            return;
+        }
+        let mut header = [0; 12];
+        header[0] = BRIDGE_FAMILY;
+        match optional(netlink.dump(GET_NEIGHBOUR, &Body::new(&header))) {
+            Ok(list) => {
+                let entries = list.iter().filter_map(link::parse_forwarding);
+                self.forwarding.extend(entries);
+            }
+            Err(error) => self.add_blind_spot("remote ends of vxlan interfaces", error),
+        }
+    }
+
+    fn read_wireguard(&mut self, generic: &io::Result<Socket>) {
+        let mut indices: Vec<u32> = self.links.keys().copied().collect();
+        indices.retain(|index| self.links[index].kind == "wireguard");
+        for index in indices {
+            let generic = generic.as_ref().map_err(copy);
             match generic.and_then(|generic| wireguard::peers(generic, index)) {
-                Ok(peers) => drop(self.wireguard.insert(index, peers)),
-                Err(error) => self.miss("peers of WireGuard interfaces", error),
+                Ok(peers) => {
+                    self.wireguard.insert(index, peers);
+                }
+                Err(error) => self.add_blind_spot("peers of WireGuard interfaces", error),
             }
         }
     }
@@ -123,49 +140,46 @@ impl NetworkSnapshot {
                 Err(error) => Err(copy(error)),
             };
             match list {
-                Ok(list) => self
-                    .connections
-                    .extend(list.iter().filter_map(Connection::parse)),
-                Err(error) => return self.miss("connections of storage and SSH", error),
+                Ok(list) => {
+                    let connections = list.iter().filter_map(Connection::parse);
+                    self.connections.extend(connections);
+                }
+                Err(error) => return self.add_blind_spot("connections of storage and SSH", error),
             }
         }
     }
 
-    fn miss(&mut self, usages: &'static str, error: io::Error) {
+    fn add_blind_spot(&mut self, usages: &'static str, error: io::Error) {
         self.blind_spots
             .push(BlindSpot::new(usages, &self.name, error));
     }
 
-    /// Finds out which namespaces the links name by a number.
+    /// Fills in `neighbours`: the namespaces that links refer to by a number. A hidden namespace
+    /// becomes a blind spot.
     pub(super) fn find_neighbours(&mut self, sockets: &Sockets, namespaces: &[NetworkNamespace]) {
         let numbers = self.links.values().filter_map(|link| link.below_namespace);
         let mut wanted: BTreeSet<u32> = numbers.collect();
-        for (place, namespace) in namespaces.iter().enumerate() {
+        for (index, namespace) in namespaces.iter().enumerate() {
             if wanted.is_empty() {
                 return;
             }
             let file = namespace.as_fd().as_raw_fd().to_ne_bytes();
-            let question = Body::new(&[0; 4]).attribute(3, &file);
-            let answer = sockets.route.ask(GET_NAMESPACE_NUMBER, &question);
+            let request = Body::new(&[0; 4]).attribute(3, &file);
+            let answer = sockets.route.ask(GET_NAMESPACE_NUMBER, &request);
             if let Ok(Some(number)) = answer.as_ref().map(link::parse_namespace_number) {
                 wanted.remove(&number);
-                self.neighbours.insert(number, place);
+                self.neighbours.insert(number, index);
             }
         }
         for link in self.links.values() {
-            if link
-                .below_namespace
-                .is_some_and(|number| wanted.contains(&number))
-            {
+            let number = link.below_namespace;
+            if number.is_some_and(|number| wanted.contains(&number)) {
                 let place = format!(
                     "the network namespace behind {} in {}",
                     link.name, self.name
                 );
-                self.blind_spots.push(BlindSpot::new(
-                    USES,
-                    place,
-                    "no process and no mount shows it",
-                ));
+                let reason = "no process and no mount shows it";
+                self.blind_spots.push(BlindSpot::new(USAGES, place, reason));
             }
         }
     }
@@ -179,20 +193,22 @@ impl NetworkSnapshot {
     }
 }
 
-/// Asks the kernel by which interface packets leave; `None` where no route leads there.
-pub(super) fn way(sockets: &Sockets, lookup: &RouteLookup) -> Option<u32> {
-    let ask = |lookup: &RouteLookup| sockets.route.ask(route::GET_ROUTE, &lookup.request());
-    // A source that is not an address of this namespace is refused.
-    let answer = ask(lookup).or_else(|_| {
-        ask(&RouteLookup {
+/// Asks the kernel for the interface that packets leave by. Returns `None` without a route.
+pub(super) fn outgoing_interface(sockets: &Sockets, lookup: &RouteLookup) -> Option<u32> {
+    let netlink = &sockets.route;
+    let mut answer = netlink.ask(route::GET_ROUTE, &lookup.request());
+    if answer.is_err() {
+        // The kernel rejects a source that is not an address of this namespace.
+        let without_source = RouteLookup {
             source: None,
             ..lookup.clone()
-        })
-    });
-    RouteLookup::answer(&answer.ok()?)
+        };
+        answer = netlink.ask(route::GET_ROUTE, &without_source.request());
+    }
+    RouteLookup::parse_answer(&answer.ok()?)
 }
 
-/// Takes a list that this kernel does not have for an empty one.
+/// Returns an empty list if the kernel does not have the kind of list.
 fn optional(list: io::Result<Vec<Message>>) -> io::Result<Vec<Message>> {
     match list {
         Err(error)
@@ -207,6 +223,7 @@ fn optional(list: io::Result<Vec<Message>>) -> io::Result<Vec<Message>> {
     }
 }
 
+/// Copies an error, as far as possible.
 pub(super) fn copy(error: &io::Error) -> io::Error {
     error
         .raw_os_error()

@@ -1,4 +1,5 @@
-//! A netlink socket: one question, or one list. It keeps the network namespace it was opened in.
+//! A netlink socket, for one request at a time. A socket belongs to the network namespace in which
+//! it was opened.
 
 use std::cell::Cell;
 use std::io;
@@ -14,13 +15,14 @@ use super::wire::{
     self, Body, FLAG_DUMP, FLAG_INTERRUPTED, KIND_DONE, KIND_ERROR, Message, cut_off, u32_at,
 };
 
-/// Datagrams of a dump are at most this long.
+/// Maximum length of a datagram of a list.
 const DATAGRAM: usize = 64 << 10;
-/// The kernel answers at once; a socket without an answer is an error.
+/// Time limit for an answer. The kernel answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A list that changes while the kernel writes it is read again as often as this.
+/// Number of attempts to read a list that changes while the kernel writes it.
 const ATTEMPTS: usize = 20;
 
+/// A netlink socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     fd: OwnedFd,
@@ -43,25 +45,26 @@ impl Socket {
         })
     }
 
-    /// Lists all objects of a kind.
+    /// Requests the list of all objects of a kind (`NLM_F_DUMP`).
     ///
     /// # Errors
-    /// - If the kernel refuses, then its errno.
-    /// - If the list changes at every attempt, then `EINTR`.
+    /// - If the kernel rejects the request, then its errno.
+    /// - If the list changes during every attempt, then `EINTR`.
     pub(super) fn dump(&self, kind: u16, body: &Body) -> io::Result<Vec<Message>> {
         for _ in 0..ATTEMPTS {
             let messages = self.dump_once(kind, body)?;
-            if messages
-                .iter()
-                .all(|message| message.flags & FLAG_INTERRUPTED == 0)
-            {
+            let mut all_flags = messages.iter().map(|message| message.flags);
+            if all_flags.all(|flags| flags & FLAG_INTERRUPTED == 0) {
                 return Ok(messages);
             }
         }
         Err(rustix::io::Errno::INTR.into())
     }
 
-    /// Asks for one object.
+    /// Requests one object.
+    ///
+    /// # Errors
+    /// If the kernel rejects the request, then its errno.
     pub(super) fn ask(&self, kind: u16, body: &Body) -> io::Result<Message> {
         let sequence = self.send(kind, 0, body)?;
         loop {
@@ -110,7 +113,7 @@ impl Socket {
     }
 }
 
-/// Fails on the kernel's error, or on that at the end of a list.
+/// Returns the error in an error message, or in the message at the end of a list.
 fn check(message: &Message) -> io::Result<()> {
     if !matches!(message.kind, KIND_ERROR | KIND_DONE) {
         return Ok(());
@@ -154,16 +157,13 @@ mod tests {
     fn list_of_links_has_the_loopback_device() {
         let socket = Socket::open(None).unwrap();
         let links = socket.dump(18, &Body::new(&[0; 16])).unwrap();
-        assert!(
-            links
-                .iter()
-                .any(|link| link.body.windows(3).any(|name| name == b"lo\0"))
-        );
+        let mut bodies = links.iter().map(|link| &link.body);
+        assert!(bodies.any(|body| body.windows(3).any(|name| name == b"lo\0")));
         assert_eq!(links.last().unwrap().kind, KIND_DONE);
     }
 
     #[test]
-    fn question_for_what_is_not_there_is_an_error() {
+    fn request_for_a_missing_link_fails() {
         let socket = Socket::open(None).unwrap();
         let mut header = [0; 16];
         header[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());

@@ -1,49 +1,34 @@
-//! What carries an interface: the interfaces below it, down to the cards, in all namespaces.
+//! The stack of interfaces: the carriers of an interface, down to the cards, in all namespaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::interface::{HOST, Interface, RouteAnswers};
 use super::link::Link;
 use super::route::RouteLookup;
-use super::rules::HOST;
 use super::snapshot::NetworkSnapshot;
 
-/// An interface: place of its namespace in the list, and its index there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Interface {
-    pub(super) namespace: usize,
-    pub(super) index: u32,
-}
-
-/// The kernel's answers to questions for the way, by namespace and question.
-pub(super) type RouteAnswers = BTreeMap<(usize, RouteLookup), Option<u32>>;
-
-/// Which interfaces carry which.
+/// The interfaces directly below each interface.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InterfaceStack {
     below: BTreeMap<Interface, BTreeSet<Interface>>,
 }
 
-impl Interface {
-    pub(super) fn new(namespace: usize, index: u32) -> Self {
-        Self { namespace, index }
-    }
-}
-
 impl InterfaceStack {
-    pub(super) fn new(snapshots: &[NetworkSnapshot], ways: &RouteAnswers) -> Self {
+    pub(super) fn new(snapshots: &[NetworkSnapshot], answers: &RouteAnswers) -> Self {
         let mut stack = Self::default();
         for (namespace, snapshot) in snapshots.iter().enumerate() {
             for link in snapshot.links.values() {
-                stack.add_masters(namespace, snapshot, link);
+                stack.add_port(namespace, snapshot, link);
                 stack.add_lower(namespace, snapshots, link);
-                stack.add_outer(namespace, snapshots, link, ways);
+                stack.add_outer(namespace, snapshots, link, answers);
+                stack.add_pppoe(namespace, snapshot, link);
             }
         }
         stack
     }
 
-    /// Returns the interface itself and all that carry it, at any depth.
+    /// Returns an interface and all interfaces that carry it, at any depth.
     pub(super) fn carriers(&self, top: Interface) -> BTreeSet<Interface> {
         let mut carriers = BTreeSet::new();
         let mut todo = vec![top];
@@ -59,123 +44,126 @@ impl InterfaceStack {
         self.below.entry(above).or_default().insert(below);
     }
 
-    /// A bond, bridge, team or VRF goes over its ports. All interfaces of Open vSwitch go over all
-    /// ports: the kernel has one datapath for all of its bridges.
-    fn add_masters(&mut self, namespace: usize, snapshot: &NetworkSnapshot, link: &Link) {
+    /// Adds a port of a bond, bridge, team, VRF or Open vSwitch as a carrier of its master.
+    ///
+    /// All interfaces of Open vSwitch are carried by all of its ports: the kernel has one datapath
+    /// for all bridges.
+    fn add_port(&mut self, namespace: usize, snapshot: &NetworkSnapshot, link: &Link) {
         let port = Interface::new(namespace, link.index);
         let Some(master) = link.master else { return };
         self.add(Interface::new(namespace, master), port);
-        if snapshot
-            .links
-            .get(&master)
-            .is_some_and(|master| master.kind == "openvswitch")
-        {
-            for internal in snapshot
-                .links
-                .values()
-                .filter(|link| link.kind == "openvswitch")
-            {
+        let master = snapshot.links.get(&master);
+        if !master.is_some_and(|master| master.kind == "openvswitch") {
+            return;
+        }
+        for internal in snapshot.links.values() {
+            if internal.kind == "openvswitch" {
                 self.add(Interface::new(namespace, internal.index), port);
             }
         }
     }
 
-    /// A VLAN, macvlan and the like go over one interface; a veth over its peer, and over the
+    /// Adds the interface below a VLAN, macvlan and the like. Below a veth is its peer, and the
     /// switch that the peer is a port of.
     fn add_lower(&mut self, namespace: usize, snapshots: &[NetworkSnapshot], link: &Link) {
         let above = Interface::new(namespace, link.index);
         let Some(index) = link.below else { return };
-        let Some(other) = other_namespace(namespace, snapshots, link) else {
+        let Some(other) = lower_namespace(namespace, snapshots, link) else {
             return;
         };
         self.add(above, Interface::new(other, index));
-        let lower = snapshots[other]
-            .links
-            .get(&index)
-            .filter(|_| link.kind == "veth");
-        if let Some(switch) = lower.and_then(|lower| lower.master) {
+        if link.kind != "veth" {
+            return;
+        }
+        let peer = snapshots[other].links.get(&index);
+        if let Some(switch) = peer.and_then(|peer| peer.master) {
             self.add(above, Interface::new(other, switch));
         }
     }
 
-    /// A tunnel goes over the interfaces that its outer packets take.
+    /// Adds the interfaces that the outer packets of a tunnel take.
     fn add_outer(
         &mut self,
         namespace: usize,
         snapshots: &[NetworkSnapshot],
         link: &Link,
-        ways: &RouteAnswers,
+        answers: &RouteAnswers,
     ) {
         let above = Interface::new(namespace, link.index);
         for other in outer_namespaces(namespace, snapshots, link) {
-            let outside = &snapshots[other];
-            let local = link
-                .tunnel
-                .local
-                .into_iter()
-                .flat_map(|local| outside.interfaces_with(local));
-            let answers = tunnel_lookups(&snapshots[namespace], link).into_iter();
-            let answers =
-                answers.filter_map(|lookup| ways.get(&(other, lookup)).copied().flatten());
-            for index in link.tunnel.link.into_iter().chain(local).chain(answers) {
+            let mut indices: Vec<u32> = link.tunnel.link.into_iter().collect();
+            if let Some(local) = link.tunnel.local {
+                indices.extend(snapshots[other].interfaces_with(local));
+            }
+            for lookup in tunnel_lookups(&snapshots[namespace], link) {
+                let answer = answers.get(&(other, lookup));
+                indices.extend(answer.copied().flatten());
+            }
+            for index in indices {
                 self.add(above, Interface::new(other, index));
             }
         }
-        if link.kind == "ppp" {
-            let own = &snapshots[namespace];
-            for device in own
-                .links
-                .values()
-                .filter(|device| own.pppoe.contains(&device.name))
-            {
+    }
+
+    /// Adds the interfaces of PPPoE sessions below a PPP interface.
+    fn add_pppoe(&mut self, namespace: usize, snapshot: &NetworkSnapshot, link: &Link) {
+        if link.kind != "ppp" {
+            return;
+        }
+        let above = Interface::new(namespace, link.index);
+        for device in snapshot.links.values() {
+            if snapshot.pppoe.contains(&device.name) {
                 self.add(above, Interface::new(namespace, device.index));
             }
         }
     }
 }
 
-/// Returns the namespace of an interface's lower side; `None` if it cannot be seen.
-fn other_namespace(own: usize, snapshots: &[NetworkSnapshot], link: &Link) -> Option<usize> {
+/// Returns the namespace of the interface below a link; `None` if that namespace is hidden.
+fn lower_namespace(own: usize, snapshots: &[NetworkSnapshot], link: &Link) -> Option<usize> {
     match link.below_namespace {
         Some(number) => snapshots[own].neighbours.get(&number).copied(),
         None => Some(own),
     }
 }
 
-/// Returns the namespaces that a tunnel's outer packets may be in. WireGuard keeps to the one that
-/// it was made in and does not name it; that is the host's, as a rule.
+/// Returns the namespaces that a tunnel's outer packets may be in.
+///
+/// WireGuard sends from the namespace in which it was created and does not report which one that
+/// is. As a rule, that is the host's.
 pub(super) fn outer_namespaces(
     own: usize,
     snapshots: &[NetworkSnapshot],
     link: &Link,
 ) -> Vec<usize> {
-    let mut namespaces: Vec<usize> = other_namespace(own, snapshots, link).into_iter().collect();
+    let mut namespaces: Vec<usize> = lower_namespace(own, snapshots, link).into_iter().collect();
     if link.is_tunnel() && link.below_namespace.is_none() && own != HOST {
         namespaces.push(HOST);
     }
     namespaces
 }
 
-/// Returns the questions for the way of a tunnel's outer packets.
+/// Returns the route lookups of a tunnel's outer packets, one for each remote end.
 pub(super) fn tunnel_lookups(snapshot: &NetworkSnapshot, link: &Link) -> Vec<RouteLookup> {
-    let forwarding = snapshot
-        .forwarding
-        .iter()
-        .filter(|(index, _)| *index == link.index);
-    let mut remotes: BTreeSet<IpAddr> = forwarding.map(|(_, remote)| *remote).collect();
-    remotes.extend(link.tunnel.remote);
     let peers = snapshot.wireguard.get(&link.index);
+    let mut remotes: BTreeSet<IpAddr> = link.tunnel.remote.into_iter().collect();
     remotes.extend(peers.iter().flat_map(|peers| &peers.remotes));
-    let lookup = |destination| RouteLookup {
-        destination,
-        source: link
-            .tunnel
-            .local
-            .filter(|local| local.is_ipv4() == destination.is_ipv4()),
-        mark: peers.map_or(0, |peers| peers.mark),
-        interface: link.tunnel.link,
-    };
-    remotes.into_iter().map(lookup).collect()
+    for (index, remote) in &snapshot.forwarding {
+        if *index == link.index {
+            remotes.insert(*remote);
+        }
+    }
+    let mut lookups = Vec::new();
+    for destination in remotes {
+        let local = link.tunnel.local;
+        lookups.push(RouteLookup {
+            destination,
+            source: local.filter(|local| local.is_ipv4() == destination.is_ipv4()),
+            mark: peers.map_or(0, |peers| peers.mark),
+            interface: link.tunnel.link,
+        });
+    }
+    lookups
 }
 
 #[cfg(test)]
@@ -227,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn tunnel_is_carried_by_the_way_to_its_remote_end() {
+    fn tunnel_is_carried_by_the_route_to_its_remote_end() {
         let remote = Some(address("10.0.3.100"));
         let tunnel = Tunnel {
             remote,
@@ -240,7 +228,7 @@ mod tests {
         };
         let scene = Scene::new().add(vxlan).default_over(10, 254);
         assert_eq!(scene.usages(), [""; 0]);
-        let usages = scene.way("10.0.3.100", CARD).usages();
+        let usages = scene.answer("10.0.3.100", CARD).usages();
         let expected = [
             "the default route over vxlan0, carried by eth0",
             "the tunnel vxlan0, carried by eth0",
@@ -249,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn vxlan_is_carried_by_the_ways_of_its_forwarding_table() {
+    fn vxlan_is_carried_by_routes_of_its_forwarding_table() {
         let mut scene = Scene::new().add(Link {
             kind: "vxlan".into(),
             ..link(10, "flannel.1")
         });
         scene.snapshots[HOST].forwarding = vec![(10, address("10.0.3.100"))];
-        let usages = scene.way("10.0.3.100", CARD).usages();
+        let usages = scene.answer("10.0.3.100", CARD).usages();
         assert_eq!(usages, ["the tunnel flannel.1, carried by eth0"]);
     }
 
@@ -289,7 +277,7 @@ mod tests {
             .wireguard
             .insert(9, WireGuardPeers { mark: 0, remotes });
         assert_eq!(scene.usages(), [""; 0]);
-        let usages = scene.way("10.0.3.100", CARD).usages();
+        let usages = scene.answer("10.0.3.100", CARD).usages();
         assert_eq!(usages, ["wg0 in network namespace blue, carried by eth0"]);
     }
 }

@@ -1,23 +1,25 @@
-//! Servers of storage that this host has mounted or attached, whether a connection is open or not.
+//! Storage servers that this host has mounted or attached, with or without an open connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use crate::usage::blind_spot::BlindSpot;
 use crate::usage::disk::mounts::Mount;
-use crate::usage::report::BlindSpot;
+
 use crate::{Host, sysfs};
 
 /// The mounts of one mount namespace.
 #[derive(Clone, Debug)]
 pub(super) struct MountTable {
-    /// Place, in the list of namespaces, of the network namespace of a process with these mounts.
+    /// Index, in the list of namespaces, of the network namespace of a process with these mounts.
     pub(super) network: usize,
     pub(super) mounts: Vec<Mount>,
 }
 
-/// A server of storage.
+/// A storage server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StorageServer {
+    /// Index of the network namespace in the list.
     pub(super) network: usize,
     pub(super) protocol: &'static str,
     pub(super) address: IpAddr,
@@ -25,7 +27,7 @@ pub(super) struct StorageServer {
     pub(super) source: Option<IpAddr>,
 }
 
-/// Lists the servers of all mounts, and the mounts whose server is not known.
+/// Lists the servers of all mounts. A mount whose server is unknown becomes a blind spot.
 pub(super) fn mounted(tables: &[MountTable]) -> (Vec<StorageServer>, Vec<BlindSpot>) {
     let mut servers = Vec::new();
     let mut blind_spots = Vec::new();
@@ -36,73 +38,71 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<StorageServer>, Vec<BlindSp
             };
             let addresses = addresses(mount);
             if addresses.is_empty() {
-                let why = "the mount's options have no address of its server";
-                blind_spots.push(BlindSpot::new(
-                    "connections of network file systems",
-                    &mount.mount_point,
-                    why,
-                ));
+                let usages = "connections of network file systems";
+                let reason = "the mount's options have no address of its server";
+                blind_spots.push(BlindSpot::new(usages, &mount.mount_point, reason));
             }
-            servers.extend(addresses.into_iter().map(|address| StorageServer {
-                network: table.network,
-                protocol,
-                address,
-                source: None,
-            }));
+            for address in addresses {
+                servers.push(StorageServer {
+                    network: table.network,
+                    protocol,
+                    address,
+                    source: None,
+                });
+            }
         }
     }
     (servers, blind_spots)
 }
 
-/// Lists the iSCSI and NVMe over Fabrics targets that sysfs shows.
+/// Lists the iSCSI and NVMe over Fabrics targets in sysfs.
 pub(super) fn attached(host: &Host) -> Vec<StorageServer> {
     let connections = host.path("sys/class/iscsi_connection");
     let mut servers = Vec::new();
     for name in sysfs::names(&connections) {
-        let addresses = ["address", "persistent_address"];
-        let addresses = addresses.map(|file| sysfs::read(connections.join(&name).join(file)));
-        let addresses = addresses
-            .iter()
-            .flatten()
-            .filter_map(|text| parse_address(text));
-        servers.extend(addresses.map(|address| StorageServer {
-            network: 0,
-            protocol: "iSCSI",
-            address,
-            source: None,
-        }));
+        for file in ["address", "persistent_address"] {
+            let text = sysfs::read(connections.join(&name).join(file));
+            if let Some(address) = text.and_then(|text| parse_address(&text)) {
+                servers.push(StorageServer {
+                    network: 0,
+                    protocol: "iSCSI",
+                    address,
+                    source: None,
+                });
+            }
+        }
     }
     let controllers = host.path("sys/class/nvme");
-    let names = sysfs::names(&controllers);
-    servers.extend(
-        names
-            .iter()
-            .filter_map(|name| nvme(&controllers.join(name))),
-    );
+    for name in sysfs::names(&controllers) {
+        servers.extend(nvme_target(&controllers.join(name)));
+    }
     servers
 }
 
-/// Reads a controller's `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.2`.
-fn nvme(controller: &Path) -> Option<StorageServer> {
+/// Reads the target of an NVMe controller: `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.2`.
+fn nvme_target(controller: &Path) -> Option<StorageServer> {
     let protocol = match sysfs::read(controller.join("transport"))?.as_str() {
         "tcp" => "NVMe over TCP",
         "rdma" => "NVMe over RDMA",
         _ => return None,
     };
     let text = sysfs::read(controller.join("address"))?;
-    let part = |name: &str| {
-        let mut parts = text.split(',').filter_map(|part| part.split_once('='));
-        parts
-            .find(|part| part.0 == name)
-            .and_then(|part| parse_address(part.1))
-    };
-    let source = part("host_traddr").or_else(|| part("src_addr"));
+    let address = option(&text, "traddr").and_then(parse_address)?;
+    let source = option(&text, "host_traddr").and_then(parse_address);
+    let source = source.or_else(|| option(&text, "src_addr").and_then(parse_address));
     Some(StorageServer {
         network: 0,
         protocol,
-        address: part("traddr")?,
+        address,
         source,
     })
+}
+
+/// Returns the value of an option in `NAME=VALUE,NAME=VALUE`.
+fn option<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let mut options = text.split(',').filter_map(|option| option.split_once('='));
+    let (_, value) = options.find(|(own, _)| *own == name)?;
+    Some(value)
 }
 
 fn protocol(mount: &Mount) -> Option<&'static str> {
@@ -115,28 +115,18 @@ fn protocol(mount: &Mount) -> Option<&'static str> {
     })
 }
 
-/// Returns the addresses of a mount's server: those of the monitors with Ceph.
+/// Returns the addresses of a mount's server. With Ceph, those are the addresses of the monitors.
 fn addresses(mount: &Mount) -> Vec<IpAddr> {
-    let value = |name: &str| {
-        let mut options = mount
-            .options
-            .split(',')
-            .filter_map(|option| option.split_once('='));
-        options.find_map(|(option, value)| (option == name).then_some(value))
-    };
     let texts: Vec<&str> = match mount.kind.as_str() {
-        "ceph" => match value("mon_addr") {
+        "ceph" => match option(&mount.options, "mon_addr") {
             Some(monitors) => monitors.split('/').collect(),
-            None => mount
-                .source
-                .split(":/")
-                .next()
-                .unwrap_or_default()
-                .split(',')
-                .collect(),
+            None => {
+                let (monitors, _) = mount.source.split_once(":/").unwrap_or((&mount.source, ""));
+                monitors.split(',').collect()
+            }
         },
         "9p" => vec![&mount.source],
-        _ => value("addr").into_iter().collect(),
+        _ => option(&mount.options, "addr").into_iter().collect(),
     };
     texts.into_iter().filter_map(parse_address).collect()
 }
@@ -197,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn monitors_of_ceph_are_read_in_both_spellings() {
+    fn ceph_monitors_are_read_in_both_spellings() {
         let expected = [
             ("Ceph", "10.0.0.1".to_owned()),
             ("Ceph", "10.0.0.2".to_owned()),
@@ -213,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn mount_without_an_address_is_unseen() {
+    fn mount_without_an_address_is_a_blind_spot() {
         let (servers, blind_spots) = mounted(&[table("nfs nas:/x rw,proto=tcp")]);
         assert_eq!(servers, []);
         assert_eq!(blind_spots[0].place, "/data");

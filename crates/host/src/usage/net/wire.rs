@@ -1,7 +1,6 @@
-//! Netlink messages: requests are written, answers taken apart. Nothing here does I/O.
+//! The encoding of netlink messages, without any I/O.
 //!
-//! Unknown attributes are passed over, since kernels add new ones. A message that is cut off is an
-//! error.
+//! Unknown attributes are ignored, since kernels add new ones. A truncated message is an error.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,10 +14,10 @@ pub(super) const KIND_DONE: u16 = 3;
 
 const HEADER: usize = 16;
 const ATTRIBUTE_HEADER: usize = 4;
-/// Without the bits that mark nested attributes and network byte order.
+/// Mask of an attribute's kind. The other bits mark nested attributes and network byte order.
 const ATTRIBUTE_KIND: u16 = 0x3fff;
 
-/// One message of the kernel.
+/// A message from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) kind: u16,
@@ -63,7 +62,7 @@ impl Body {
         &self.0
     }
 
-    /// Returns the whole request, with its header before the body.
+    /// Encodes the whole request: the netlink header and the body.
     pub(super) fn request(&self, kind: u16, flags: u16, sequence: u32) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER + self.0.len());
         bytes.extend(((HEADER + self.0.len()) as u32).to_ne_bytes());
@@ -77,7 +76,7 @@ impl Body {
 }
 
 impl<'a> Attributes<'a> {
-    /// Returns the attributes after a fixed header of `header` bytes.
+    /// Returns the attributes behind a fixed header of `header` bytes.
     pub(super) fn after(body: &'a [u8], header: usize) -> Self {
         Self(body.get(header.next_multiple_of(4)..).unwrap_or_default())
     }
@@ -98,7 +97,7 @@ impl<'a> Attributes<'a> {
             .find_map(|(found, value)| (found == kind).then_some(value))
     }
 
-    /// Returns the attributes inside of one; none if it is not there.
+    /// Returns the attributes nested in an attribute; none if that attribute is absent.
     pub(super) fn nested(self, kind: u16) -> Self {
         Self(self.bytes(kind).unwrap_or_default())
     }
@@ -121,10 +120,10 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Takes the messages of one datagram apart.
+/// Decodes the messages of one datagram.
 ///
 /// # Errors
-/// If a message is cut off, then `InvalidData`.
+/// If a message is truncated, then `InvalidData`.
 pub(super) fn messages(mut bytes: &[u8]) -> io::Result<Vec<Message>> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
@@ -150,7 +149,7 @@ pub(super) fn cut_off() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the kernel's answer is cut off")
 }
 
-/// Reads an IP address of 4 or 16 bytes. An IPv4 address mapped into IPv6 is an IPv4 address.
+/// Reads an IP address of 4 or 16 bytes. An IPv4-mapped IPv6 address becomes an IPv4 address.
 pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Some(IpAddr::from(octets));
@@ -159,15 +158,13 @@ pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(
-        bytes.get(offset..offset + 2)?.try_into().ok()?,
-    ))
+    let bytes = bytes.get(offset..offset + 2)?;
+    Some(u16::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(
-        bytes.get(offset..offset + 4)?.try_into().ok()?,
-    ))
+    let bytes = bytes.get(offset..offset + 4)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -175,24 +172,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn message_written_is_read_back_with_attributes() {
+    fn encoded_message_is_decoded_with_its_attributes() {
         let body = Body::new(&[7; 12])
             .attribute(3, b"eth0\0")
             .attribute(0x8000 | 5, &9_u32.to_ne_bytes());
         let mut bytes = body.request(24, FLAG_DUMP, 5);
         bytes.extend(Body::new(&[]).request(KIND_DONE, 0, 5));
         let messages = messages(&bytes).unwrap();
-        assert_eq!(
-            messages
-                .iter()
-                .map(|message| message.kind)
-                .collect::<Vec<_>>(),
-            [24, KIND_DONE]
-        );
-        assert_eq!(
-            (messages[0].flags, messages[0].sequence),
-            (FLAG_DUMP | FLAG_REQUEST, 5)
-        );
+        let kinds: Vec<u16> = messages.iter().map(|message| message.kind).collect();
+        assert_eq!(kinds, [24, KIND_DONE]);
+        assert_eq!(messages[0].flags, FLAG_DUMP | FLAG_REQUEST);
+        assert_eq!(messages[0].sequence, 5);
         let attributes = Attributes::after(&messages[0].body, 12);
         assert_eq!(attributes.text(3).as_deref(), Some("eth0"));
         assert_eq!(attributes.u32(5), Some(9));
@@ -200,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn message_cut_off_is_an_error() {
+    fn truncated_message_is_an_error() {
         let whole = Body::new(&[1; 8]).request(24, 0, 1);
         for length in 1..whole.len() {
             assert!(messages(&whole[..length]).is_err(), "{length}");
@@ -208,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn attribute_with_any_length_ends_the_list() {
+    fn attribute_with_a_wrong_length_ends_the_list() {
         for length in [0_u16, 3, 9, u16::MAX] {
             let mut bytes = length.to_ne_bytes().to_vec();
             bytes.extend([1, 0, 0, 0, 0, 0]);

@@ -9,14 +9,16 @@ use super::wire::{Attributes, Body, Message, address, u16_at};
 const CONTROLLER: u16 = 0x10;
 const HEADER: usize = 4;
 
-/// Where the outer packets of a WireGuard interface go.
+/// The peers of a WireGuard interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WireGuardPeers {
+    /// Mark of the outer packets.
     pub(super) mark: u32,
+    /// Addresses that the outer packets are sent to.
     pub(super) remotes: Vec<IpAddr>,
 }
 
-/// Asks for the peers of an interface of the socket's namespace.
+/// Requests the peers of an interface in the socket's namespace.
 pub(super) fn peers(generic: &Socket, interface: u32) -> io::Result<WireGuardPeers> {
     const GET_FAMILY: [u8; HEADER] = [3, 1, 0, 0];
     const GET_DEVICE: [u8; HEADER] = [0, 1, 0, 0];
@@ -40,20 +42,18 @@ fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> WireGuardPeers {
     for message in messages {
         let attributes = Attributes::after(&message.body, HEADER);
         found.mark = attributes.u32(7).unwrap_or(found.mark);
-        let peers = attributes.nested(8);
-        let ends = peers
-            .iter()
-            .filter_map(|(_, peer)| Attributes::after(peer, 0).bytes(4));
-        found
-            .remotes
-            .extend(ends.filter_map(socket_address).map(|end| end.ip()));
+        for (_, peer) in attributes.nested(8).iter() {
+            let end = Attributes::after(peer, 0).bytes(4);
+            let end = end.and_then(socket_address);
+            found.remotes.extend(end.map(|end| end.ip()));
+        }
     }
     found.remotes.sort();
     found.remotes.dedup();
     found
 }
 
-/// Reads a `struct sockaddr_in` or `sockaddr_in6`.
+/// Reads a `struct sockaddr_in` or `struct sockaddr_in6`.
 fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
     let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
     let octets = match u16_at(bytes, 0)? {
@@ -68,6 +68,21 @@ fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
+    /// Returns a message with one peer.
+    fn message(end: &[u8], mark: u32) -> Message {
+        let peer = Body::default().attribute(1, &[1; 32]).attribute(4, end);
+        let peers = Body::default().attribute(0x8000, peer.bytes());
+        let body = Body::new(&[0, 1, 0, 0])
+            .attribute(7, &mark.to_ne_bytes())
+            .attribute(0x8008, peers.bytes());
+        Message {
+            kind: 30,
+            flags: 0,
+            sequence: 1,
+            body: body.bytes().to_vec(),
+        }
+    }
+
     #[test]
     fn peers_are_read_from_all_messages_of_a_list() {
         let v4 = [2, 0, 0x1f, 0x90, 10, 0, 3, 100, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -79,18 +94,7 @@ mod tests {
                 .octets(),
         );
         v6.extend([0; 4]);
-        let message = |end: &[u8], mark: u32| {
-            let peer = Body::default().attribute(1, &[1; 32]).attribute(4, end);
-            let peers = Body::default().attribute(0x8000, peer.bytes());
-            let body = Body::new(&[0, 1, 0, 0]).attribute(7, &mark.to_ne_bytes());
-            let body = body.attribute(0x8008, peers.bytes());
-            Message {
-                kind: 30,
-                flags: 0,
-                sequence: 1,
-                body: body.bytes().to_vec(),
-            }
-        };
+
         let remotes = ["10.0.3.100", "2001:db8::1"]
             .map(|text| text.parse().unwrap())
             .to_vec();
