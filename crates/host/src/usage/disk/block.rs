@@ -1,177 +1,190 @@
-//! UsageReport of block devices: file systems, swap, loop devices, exclusive claims; also through all that
-//! is made of them.
+//! Usages of block devices: file systems, swap, loop devices and exclusive claims, also of the
+//! block devices that are made of others.
 
 use std::collections::BTreeSet;
 
 use super::exclusive::{self, CLAIMS, ExclusiveOpen, open_exclusively};
-use super::mounts::{Mount, MountNamespace, without_binds};
+use super::mounts::{Mount, without_binds};
 use super::stack::{self, BlockStack, dir, holders, partitions};
+use super::survey::DiskSurvey;
 use crate::device::DeviceNumber;
-use crate::usage::report::{BlindSpot, UsageReport};
-use crate::usage::survey::{HostSurvey, Usage};
+use crate::usage::blind_spot::BlindSpot;
+use crate::usage::report::UsageReport;
+use crate::usage::usage::Usage;
 use crate::{Host, sysfs};
 
-/// Returns the uses of a stack, and what of it could not be looked at.
-pub(crate) fn usages(survey: &HostSurvey, stack: &BlockStack) -> UsageReport {
+/// Reports the usages of a stack. Exclusive claims count only if there is no other usage.
+pub(crate) fn block_usages(survey: &DiskSurvey, stack: &BlockStack) -> UsageReport {
     if stack.is_empty() {
         return UsageReport::default();
     }
-    let host = &survey.host;
     let mut usages = BTreeSet::new();
-    for (block, number) in &with_btrfs_siblings(host, stack) {
+    for (block, number) in &with_btrfs_siblings(&survey.host, stack) {
         usages.extend(mounts(survey, block, *number));
-        if survey
-            .swaps
-            .iter()
-            .any(|swap| names_block(host, swap, block, *number))
-        {
-            usages.insert(Usage::Swap {
-                block: label(host, block),
+        if is_swap(survey, block, *number) {
+            let block = label(&survey.host, block);
+            usages.insert(Usage::Swap { block });
+        }
+    }
+    for device in &survey.loops {
+        if stack.values().any(|number| device.is_over(*number)) {
+            usages.insert(Usage::Loop {
+                block: device.name.clone(),
+                file: device.file.clone(),
             });
         }
     }
-    for up in survey
-        .loops
-        .iter()
-        .filter(|up| stack.values().any(|number| up.is_over(*number)))
-    {
-        usages.insert(Usage::Loop {
-            block: up.name.clone(),
-            file: up.file.clone(),
-        });
-    }
-    let mut found = UsageReport::default();
+    let mut report = UsageReport::default();
     if usages.is_empty() {
-        found = claims(survey, stack);
+        report = exclusive_claims(survey, stack);
     }
-    found.usages.extend(usages);
-    found.blind_spots.extend(survey.blind_spots.iter().cloned());
-    found
+    report.usages.extend(usages);
+    report
+        .blind_spots
+        .extend(survey.blind_spots.iter().cloned());
+    report
 }
 
-/// Returns where a block device is mounted: in this mount namespace, else in the first that has it.
-fn mounts(survey: &HostSurvey, block: &str, number: Option<DeviceNumber>) -> Vec<Usage> {
+/// Returns the mounts of a block device: in this mount namespace, else in the first one that has
+/// any.
+fn mounts(survey: &DiskSurvey, block: &str, number: Option<DeviceNumber>) -> Vec<Usage> {
     let host = &survey.host;
-    let is_on = |mount: &&Mount| {
-        (number.is_some() && number == mount.number)
-            || mount
-                .source
-                .split(':')
-                .any(|source| names_block(host, source, block, number))
-    };
-    for MountNamespace { process, mounts } in &survey.namespaces {
-        let mounts = without_binds(mounts.iter().filter(is_on).collect());
+    for namespace in &survey.namespaces {
+        let on_block = namespace
+            .mounts
+            .iter()
+            .filter(|mount| is_mount_of(host, mount, block, number));
+        let mounts = without_binds(on_block.collect());
         if !mounts.is_empty() {
             let block = label(host, block);
-            let points = mounts.into_iter().map(|mount| mount.mount_point.clone());
-            return points
-                .map(|point| Usage::mount(block.clone(), point, process.as_ref()))
+            let process = namespace.process.as_ref();
+            return mounts
+                .into_iter()
+                .map(|mount| Usage::mount(block.clone(), mount.mount_point.clone(), process))
                 .collect();
         }
     }
     Vec::new()
 }
 
-/// Asks the kernel for the whole disks exclusively, which says of their partitions too whether
-/// another has them so. Where that is not wanted, returns what sysfs shows.
-fn claims(survey: &HostSurvey, stack: &BlockStack) -> UsageReport {
-    let host = &survey.host;
-    let mut found = UsageReport::default();
-    if !survey.opens_disks {
-        found.usages = parts_of_others(host, stack);
-        return found;
+fn is_mount_of(host: &Host, mount: &Mount, block: &str, number: Option<DeviceNumber>) -> bool {
+    if number.is_some() && number == mount.number {
+        return true;
     }
-    for (block, number) in exclusive::whole(host, stack) {
+    let mut sources = mount.source.split(':');
+    sources.any(|source| names_block(host, source, block, number))
+}
+
+fn is_swap(survey: &DiskSurvey, block: &str, number: Option<DeviceNumber>) -> bool {
+    let mut swaps = survey.swaps.iter();
+    swaps.any(|swap| names_block(&survey.host, swap, block, number))
+}
+
+/// Reports the exclusive claims of a stack.
+///
+/// If the survey may open disks, the whole disks are opened exclusively: the kernel then also
+/// reports exclusive claims of their partitions. Otherwise only the claims in sysfs are reported.
+fn exclusive_claims(survey: &DiskSurvey, stack: &BlockStack) -> UsageReport {
+    let host = &survey.host;
+    let mut report = UsageReport::default();
+    if !survey.opens_disks {
+        report.usages = claims_in_sysfs(host, stack);
+        return report;
+    }
+    for (block, number) in exclusive::whole_disks(host, stack) {
         if survey.held.contains(&number) {
             continue;
         }
         match open_exclusively(host, block, number) {
-            // A disk that is not held could be mounted before its driver lets it go.
-            Ok(ExclusiveOpen::Free(_)) if !survey.claimed.is_empty() => {
+            // A disk that is not held could be mounted before its driver releases it.
+            Ok(ExclusiveOpen::Free(_)) if survey.is_claimed => {
                 let reason = "another program had it until now: try again";
-                found
+                let node = stack::node(host, block);
+                report
                     .blind_spots
-                    .push(BlindSpot::new(CLAIMS, stack::node(host, block), reason));
+                    .push(BlindSpot::new(CLAIMS, node, reason));
             }
-            Ok(ExclusiveOpen::Free(_) | ExclusiveOpen::Empty) => {}
-            Ok(ExclusiveOpen::Busy) => found.usages.extend(claim(host, stack, block)),
-            Err(blind_spots) => found.blind_spots.push(blind_spots),
+            Ok(ExclusiveOpen::Free(_) | ExclusiveOpen::NoMedium) => {}
+            Ok(ExclusiveOpen::Busy) => report.usages.extend(busy_parts(host, stack, block)),
+            Err(blind_spot) => report.blind_spots.push(blind_spot),
         }
     }
-    found
+    report
 }
 
 /// Returns the claims of a stack that sysfs shows: the block devices that others are made of.
-fn parts_of_others(host: &Host, stack: &BlockStack) -> Vec<Usage> {
-    let parts = stack
+fn claims_in_sysfs(host: &Host, stack: &BlockStack) -> Vec<Usage> {
+    stack
         .keys()
-        .filter(|block| !holders(host, block).is_empty());
-    parts.map(|block| exclusive(host, block)).collect()
+        .filter(|block| !holders(host, block).is_empty())
+        .map(|block| exclusive_usage(host, block))
+        .collect()
 }
 
-fn exclusive(host: &Host, block: &str) -> Usage {
-    let holders = holders(host, block)
-        .iter()
-        .map(|holder| label(host, holder))
-        .collect();
+fn exclusive_usage(host: &Host, block: &str) -> Usage {
+    let holders = holders(host, block);
     Usage::Exclusive {
         block: label(host, block),
-        holders,
+        holders: holders.iter().map(|holder| label(host, holder)).collect(),
     }
 }
 
-/// Names what is claimed of a disk: the parts that something is made of, else the disk.
-fn claim(host: &Host, stack: &BlockStack, disk: &str) -> Vec<Usage> {
-    let parts = partitions(host, disk).into_iter().filter(|part| {
+/// Returns the partitions of a busy disk that are busy themselves; the disk if there is none.
+fn busy_parts(host: &Host, stack: &BlockStack, disk: &str) -> Vec<Usage> {
+    let mut parts = partitions(host, disk);
+    parts.retain(|part| {
         let number = stack.get(part).copied().flatten();
-        number.is_some_and(|number| {
-            matches!(
-                open_exclusively(host, part, number),
-                Ok(ExclusiveOpen::Busy)
-            )
-        })
+        number.is_some_and(|number| is_busy(host, part, number))
     });
-    let parts: Vec<Usage> = parts.map(|part| exclusive(host, &part)).collect();
     if parts.is_empty() {
-        vec![exclusive(host, disk)]
-    } else {
-        parts
+        parts.push(disk.to_owned());
     }
+    parts
+        .iter()
+        .map(|part| exclusive_usage(host, part))
+        .collect()
 }
 
-/// A btrfs over several devices is mounted from one of them.
+fn is_busy(host: &Host, block: &str, number: DeviceNumber) -> bool {
+    matches!(
+        open_exclusively(host, block, number),
+        Ok(ExclusiveOpen::Busy)
+    )
+}
+
+/// Adds the other devices of each btrfs: a btrfs over several devices is mounted from one of them.
 fn with_btrfs_siblings(host: &Host, stack: &BlockStack) -> BlockStack {
     let btrfs = host.path("sys/fs/btrfs");
     let mut all = stack.clone();
     for id in sysfs::names(&btrfs) {
         let devices = sysfs::names(btrfs.join(id).join("devices"));
-        if devices.iter().any(|device| stack.contains_key(device)) {
-            all.extend(
-                devices
-                    .into_iter()
-                    .map(|device| (device.clone(), stack::number(host, &device))),
-            );
+        if !devices.iter().any(|device| stack.contains_key(device)) {
+            continue;
+        }
+        for device in devices {
+            let number = stack::number(host, &device);
+            all.insert(device, number);
         }
     }
     all
 }
 
-/// Says whether a path that the kernel reported is a block device: by the number of its node, else
-/// by name, also as a mapping.
+/// Returns whether a path that the kernel reported leads to a block device.
+///
+/// The comparison is by the number of the node at the path, by the device's name, or by the name of
+/// its device mapping.
 fn names_block(host: &Host, path: &str, block: &str, number: Option<DeviceNumber>) -> bool {
     let Some(below_dev) = path.strip_prefix("/dev/") else {
         return false;
     };
-    let there = host
-        .number_at(&host.path("dev").join(below_dev))
-        .ok()
-        .flatten();
-    (there.is_some() && there == number)
+    let node = host.path("dev").join(below_dev);
+    let at_path = host.number_at(&node).ok().flatten();
+    (at_path.is_some() && at_path == number)
         || below_dev == block
         || mapping(host, block).is_some_and(|name| below_dev == format!("mapper/{name}"))
 }
 
-/// Returns the name under which people see a block device.
+/// Returns the name of a block device for messages: that of its device mapping, if there is one.
 fn label(host: &Host, block: &str) -> String {
     mapping(host, block).unwrap_or_else(|| block.into())
 }
@@ -187,7 +200,7 @@ mod tests {
 
     const NVME: &str = "sys/devices/pci/0000:01:00.0";
 
-    fn uses_with(tree: &Tree, mountinfo: &str, swaps: &str) -> Vec<Usage> {
+    fn usages_with(tree: &Tree, mountinfo: &str, swaps: &str) -> Vec<Usage> {
         tree.file("proc/self/mountinfo", mountinfo);
         tree.file(
             "proc/swaps",
@@ -229,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_file_system_on_lvm_in_luks_on_a_partition() {
+    fn file_system_on_lvm_in_luks_on_a_partition_is_found() {
         let tree = nvme();
         dm(
             &tree,
@@ -238,15 +251,16 @@ mod tests {
             &format!("{NVME}/nvme/nvme0/nvme0n1/nvme0n1p3"),
         );
         dm(&tree, 1, "vg-srv", "sys/devices/virtual/block/dm-0");
-        let info = "22 1 259:9 / / rw - ext4 /dev/sda1 rw\n30 22 253:1 / /srv/my\\040data rw - xfs /dev/dm-1 rw\n";
+        let info = "22 1 259:9 / / rw - ext4 /dev/sda1 rw\n\
+                    30 22 253:1 / /srv/my\\040data rw - xfs /dev/dm-1 rw\n";
         assert_eq!(
-            uses_with(&tree, info, ""),
+            usages_with(&tree, info, ""),
             [mount("vg-srv", "/srv/my data")]
         );
     }
 
     #[test]
-    fn finds_a_file_system_on_a_multipath_nvme() {
+    fn file_system_on_a_multipath_nvme_is_found() {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x010802);
         tree.class("block", &format!("{NVME}/nvme/nvme1/nvme0c1n1"));
@@ -255,38 +269,38 @@ mod tests {
         tree.block(&format!("{head}/nvme0n1p1"), "259:2");
         tree.file(&format!("{head}/nvme0n1p1/partition"), "1\n");
         let info = "30 22 259:2 / /data rw shared:1 - ext4 /dev/nvme0n1p1 rw\n";
-        assert_eq!(uses_with(&tree, info, ""), [mount("nvme0n1p1", "/data")]);
+        assert_eq!(usages_with(&tree, info, ""), [mount("nvme0n1p1", "/data")]);
     }
 
     #[test]
-    fn finds_a_btrfs_by_its_source_and_by_its_other_devices() {
+    fn btrfs_is_found_by_its_source_and_its_other_devices() {
         let tree = nvme();
         let info = "30 22 0:40 /@ /home rw - btrfs /dev/nvme0n1p3 rw\n";
-        assert_eq!(uses_with(&tree, info, ""), [mount("nvme0n1p3", "/home")]);
+        assert_eq!(usages_with(&tree, info, ""), [mount("nvme0n1p3", "/home")]);
 
         let info = "30 22 0:40 / /home rw - btrfs /dev/sdb1 rw\n";
-        assert_eq!(uses_with(&tree, info, ""), []);
+        assert_eq!(usages_with(&tree, info, ""), []);
         for device in ["nvme0n1p3", "sdb1"] {
             tree.link(&format!("sys/fs/btrfs/1234/devices/{device}"), "x");
         }
-        assert_eq!(uses_with(&tree, info, ""), [mount("sdb1", "/home")]);
+        assert_eq!(usages_with(&tree, info, ""), [mount("sdb1", "/home")]);
     }
 
     #[test]
-    fn finds_swap_by_a_link_to_a_mapping() {
+    fn swap_is_found_by_a_link_to_a_mapping() {
         let tree = nvme();
         dm(&tree, 2, "vg-swap", &format!("{NVME}/nvme/nvme0/nvme0n1"));
         let swap = [Usage::Swap {
             block: "vg-swap".into(),
         }];
         assert_eq!(
-            uses_with(&tree, "", "/dev/mapper/vg-swap partition 1 0 -2\n"),
+            usages_with(&tree, "", "/dev/mapper/vg-swap partition 1 0 -2\n"),
             swap
         );
         tree.file("dev/dm-2", "block 253:2\n");
         tree.link("dev/vg/swap", "../dm-2");
         assert_eq!(
-            uses_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"),
+            usages_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"),
             swap
         );
         let mapped = [Usage::Exclusive {
@@ -294,26 +308,29 @@ mod tests {
             holders: vec!["vg-swap".into()],
         }];
         assert_eq!(
-            uses_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"),
+            usages_with(&tree, "", "/dev/vg/other partition 1 0 -2\n"),
             mapped
         );
     }
 
     #[test]
-    fn names_bind_mounts_only_where_the_whole_is_not_mounted() {
+    fn bind_mount_is_named_only_without_a_mount_of_the_whole() {
         let bind = "31 22 259:3 /pods/1 /run/pod rw - ext4 /dev/nvme0n1p3 rw\n";
         assert_eq!(
-            uses_with(&nvme(), bind, ""),
+            usages_with(&nvme(), bind, ""),
             [mount("nvme0n1p3", "/run/pod")]
         );
         let both = format!("{bind}30 22 259:3 / /srv rw - ext4 /dev/nvme0n1p3 rw\n");
-        assert_eq!(uses_with(&nvme(), &both, ""), [mount("nvme0n1p3", "/srv")]);
+        assert_eq!(
+            usages_with(&nvme(), &both, ""),
+            [mount("nvme0n1p3", "/srv")]
+        );
     }
 
     #[test]
-    fn a_disk_that_is_only_there_has_no_use() {
+    fn disk_without_any_usage_is_free() {
         assert_eq!(
-            uses_with(&nvme(), "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n", ""),
+            usages_with(&nvme(), "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n", ""),
             []
         );
     }

@@ -1,5 +1,7 @@
-//! Exclusive opens of block devices, which is how the kernel keeps two users of a disk apart: a
-//! mount, a volume group, a RAID and swap each have one, and refuse a disk that another has.
+//! Exclusive opens of block devices.
+//!
+//! The kernel keeps two users of a disk apart by exclusive opens (`O_EXCL`). A mount, a volume
+//! group, a RAID and swap each have one, and refuse a disk that another user has open so.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -9,32 +11,34 @@ use rustix::io::Errno;
 use super::stack::{self, BlockStack};
 use crate::Host;
 use crate::device::DeviceNumber;
-use crate::usage::report::BlindSpot;
+use crate::usage::blind_spot::BlindSpot;
 
-pub(crate) const CLAIMS: &str = "exclusive claims on it";
+pub(super) const CLAIMS: &str = "exclusive claims on it";
 
-/// The disks of a device, held exclusively: none is mounted for as long as this lives.
+/// The disks of a device, held exclusively: nothing can mount them while this value lives.
 #[derive(Debug, Default)]
 pub(crate) struct HeldDisks {
     files: Vec<(DeviceNumber, OwnedFd)>,
 }
 
-/// The answer to an exclusive open.
+/// Result of an exclusive open.
 pub(crate) enum ExclusiveOpen {
-    /// Nobody else has the device so.
+    /// The device is open exclusively now.
     Free(OwnedFd),
-    /// Somebody has.
+    /// Another user has the device open exclusively (`EBUSY`).
     Busy,
-    /// There is no medium, so nothing to have.
-    Empty,
+    /// The drive has no medium (`ENOMEDIUM`, `ENXIO`).
+    NoMedium,
 }
 
 impl HeldDisks {
-    /// Holds the whole disks of a stack, by which their partitions are held too. One that another
-    /// has for longer than a look takes is left out.
+    /// Holds the whole disks of a stack, and thereby their partitions.
+    ///
+    /// A disk that stays busy is left out. A disk that is busy only while another program inspects
+    /// it is waited for.
     pub(crate) fn new(host: &Host, stack: &BlockStack) -> Self {
         let mut files = Vec::new();
-        for (block, number) in whole(host, stack) {
+        for (block, number) in whole_disks(host, stack) {
             host.wait_until(host.wait() / 8, || {
                 match open_exclusively(host, block, number) {
                     Ok(ExclusiveOpen::Busy) => false,
@@ -42,7 +46,7 @@ impl HeldDisks {
                         files.push((number, file));
                         true
                     }
-                    Ok(ExclusiveOpen::Empty) | Err(_) => true,
+                    Ok(ExclusiveOpen::NoMedium) | Err(_) => true,
                 }
             });
         }
@@ -59,11 +63,10 @@ impl HeldDisks {
 }
 
 /// Returns the disks of a stack that have a node and are not partitions.
-pub(crate) fn whole<'a>(host: &Host, stack: &'a BlockStack) -> Vec<(&'a str, DeviceNumber)> {
-    let blocks = stack
+pub(super) fn whole_disks<'a>(host: &Host, stack: &'a BlockStack) -> Vec<(&'a str, DeviceNumber)> {
+    stack
         .iter()
-        .filter(|(block, _)| !stack::is_partition(host, block));
-    blocks
+        .filter(|(block, _)| !stack::is_partition(host, block))
         .filter_map(|(block, number)| Some((block.as_str(), (*number)?)))
         .collect()
 }
@@ -71,31 +74,28 @@ pub(crate) fn whole<'a>(host: &Host, stack: &'a BlockStack) -> Vec<(&'a str, Dev
 /// Opens a block device exclusively by its node in `/dev`.
 ///
 /// # Errors
-/// When the node is missing, of another device, or cannot be opened.
-pub(crate) fn open_exclusively(
+/// - If the node cannot be opened, then the error of the system call.
+/// - If the node is not that of the device, then its number.
+pub(super) fn open_exclusively(
     host: &Host,
     block: &str,
     number: DeviceNumber,
 ) -> Result<ExclusiveOpen, BlindSpot> {
     let node = stack::node(host, block);
+    let path = host.path(node.trim_start_matches('/'));
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match open(
-        host.path(node.trim_start_matches('/')),
-        flags,
-        Mode::empty(),
-    ) {
+    let file = match open(path, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::BUSY) => return Ok(ExclusiveOpen::Busy),
-        Err(Errno::NOMEDIUM | Errno::NXIO) => return Ok(ExclusiveOpen::Empty),
+        Err(Errno::NOMEDIUM | Errno::NXIO) => return Ok(ExclusiveOpen::NoMedium),
         Err(error) => return Err(BlindSpot::new(CLAIMS, node, std::io::Error::from(error))),
     };
     match host.number_of(&file) {
         Ok(Some(found)) if found == number => Ok(ExclusiveOpen::Free(file)),
-        Ok(Some(found)) => Err(BlindSpot::new(
-            CLAIMS,
-            node,
-            format!("it is {found}, not {number}"),
-        )),
+        Ok(Some(found)) => {
+            let reason = format!("it is {found}, not {number}");
+            Err(BlindSpot::new(CLAIMS, node, reason))
+        }
         Ok(None) => Err(BlindSpot::new(CLAIMS, node, "it is not a device node")),
         Err(error) => Err(BlindSpot::new(CLAIMS, node, error)),
     }

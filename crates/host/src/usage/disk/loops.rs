@@ -1,41 +1,48 @@
-//! LoopDevice devices: over a disk itself, or over a file on one.
+//! Loop devices over a disk, or over a file on a disk.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::stack;
 use crate::device::DeviceNumber;
-use crate::usage::report::BlindSpot;
+use crate::usage::blind_spot::BlindSpot;
 use crate::{Host, sys, sysfs};
 
-/// A loop device that has a backing file.
+/// A loop device that is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoopDevice {
     pub(crate) name: String,
-    /// The path of the backing file, as it was when the loop device was set up.
+    /// Path of the backing file at the time of the set-up.
     pub(crate) file: String,
-    /// The block device that is the backing file, or that it is on.
-    over: DeviceNumber,
+    /// Block device that is the backing file, or that has the backing file.
+    backing: DeviceNumber,
 }
 
 impl LoopDevice {
+    /// Returns whether the loop device is over a block device.
     pub(crate) fn is_over(&self, block: Option<DeviceNumber>) -> bool {
-        block == Some(self.over)
+        block == Some(self.backing)
     }
 }
 
-pub(crate) fn loops(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<LoopDevice> {
+/// Lists the loop devices. One whose backing device is unknown becomes a blind spot.
+pub(super) fn loops(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<LoopDevice> {
     let class = host.path("sys/class/block");
+    let mut names = sysfs::names(&class);
+    names.retain(|name| name.starts_with("loop"));
     let mut loops = Vec::new();
-    for name in sysfs::names(&class)
-        .into_iter()
-        .filter(|name| name.starts_with("loop"))
-    {
+    for name in names {
         let Some(file) = sysfs::read(class.join(&name).join("loop/backing_file")) else {
             continue;
         };
-        match over(host, &name, &file) {
-            Ok(over) => loops.push(LoopDevice { name, file, over }),
+        match backing_device(host, &name, &file) {
+            Ok(backing) => loops.push(LoopDevice {
+                name,
+                file,
+                backing,
+            }),
             Err(error) => {
                 let place = format!("/dev/{name}, over {file}");
                 blind_spots.push(BlindSpot::new("what a loop device is over", place, error));
@@ -45,20 +52,23 @@ pub(crate) fn loops(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<LoopDe
     loops
 }
 
-/// Asks the loop device, which knows the file even where its path is of another mount namespace;
-/// else looks at the path.
-fn over(host: &Host, name: &str, file: &str) -> std::io::Result<DeviceNumber> {
-    let path = host.path(file.trim_start_matches('/'));
-    if let Some(number) = status(host, name) {
+/// Returns the block device below a loop device.
+///
+/// The loop driver knows the backing file even if its path belongs to another mount namespace. If
+/// the driver cannot be asked, the path is used.
+fn backing_device(host: &Host, name: &str, file: &str) -> io::Result<DeviceNumber> {
+    if let Some(number) = loop_status(host, name) {
         return Ok(number);
     }
+    let path = host.path(file.trim_start_matches('/'));
     match host.number_at(&path)? {
         Some(number) => Ok(number),
         None => Ok(DeviceNumber::block(fs::metadata(&path)?.dev())),
     }
 }
 
-fn status(host: &Host, name: &str) -> Option<DeviceNumber> {
+/// Asks the loop driver for the backing device (`LOOP_GET_STATUS64`).
+fn loop_status(host: &Host, name: &str) -> Option<DeviceNumber> {
     if host.is_copy() {
         return None;
     }
@@ -69,7 +79,7 @@ fn status(host: &Host, name: &str) -> Option<DeviceNumber> {
         .custom_flags(nonblock.cast_signed())
         .open(node)
         .ok()?;
-    if host.number_of(&file).ok()? != super::stack::number(host, name) {
+    if host.number_of(&file).ok()? != stack::number(host, name) {
         return None;
     }
     sys::backing_device(file).ok().map(DeviceNumber::block)

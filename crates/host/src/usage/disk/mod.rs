@@ -1,10 +1,14 @@
-//! HostSurvey of block devices: mounts, swap, loop devices, kernel targets and exclusive claims.
+//! Usage of block devices: mounts, swap, loop devices, kernel targets and exclusive claims.
 
-pub(crate) mod block;
+mod block;
 mod exclusive;
-pub(crate) mod loops;
+mod loops;
 pub(crate) mod mounts;
 pub(crate) mod stack;
-pub(crate) mod targets;
+mod survey;
+mod targets;
 
+pub(crate) use block::block_usages;
 pub(crate) use exclusive::HeldDisks;
+pub(crate) use survey::DiskSurvey;
+pub(crate) use targets::KernelTarget;

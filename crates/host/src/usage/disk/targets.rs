@@ -1,99 +1,107 @@
-//! Kernel targets that export a disk to other machines: nvmet, LIO and USB gadgets, as configfs has
-//! them. They need no process, and most do not claim the disk.
+//! Kernel targets, which export a disk to other machines: nvmet, LIO and USB gadgets, as configfs
+//! lists them.
+//!
+//! Targets need no process, and most of them do not claim the disk exclusively.
 
 use std::fs;
 use std::path::Path;
 
 use super::stack;
 use crate::device::DeviceNumber;
+use crate::usage::blind_spot::BlindSpot;
 use crate::usage::descendants::Descendants;
-use crate::usage::report::BlindSpot;
 use crate::{Host, sysfs};
 
 const EXPORTS: &str = "disks that a kernel target exports";
 
-/// A target and the device that it exports.
+/// A kernel target and the device that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct KernelTarget {
     pub(crate) name: String,
     pub(crate) number: DeviceNumber,
 }
 
 struct TargetScan<'a> {
     host: &'a Host,
-    found: Vec<Target>,
+    targets: Vec<KernelTarget>,
     blind_spots: &'a mut Vec<BlindSpot>,
 }
 
-pub(crate) fn targets(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<Target> {
-    let mut search = TargetScan {
+/// Lists the kernel targets. A target whose device is unknown becomes a blind spot.
+pub(super) fn targets(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<KernelTarget> {
+    let mut scan = TargetScan {
         host,
-        found: Vec::new(),
+        targets: Vec::new(),
         blind_spots,
     };
     let config = host.path("sys/kernel/config");
     for (module, folder) in [("nvmet", "nvmet"), ("target_core_mod", "target")] {
         let dir = config.join(folder);
         if host.path("sys/module").join(module).exists() && !dir.exists() {
-            search.blind_spots.push(BlindSpot::new(
-                EXPORTS,
-                dir.display(),
-                "no configfs is mounted there",
-            ));
+            scan.add_blind_spot(dir.display(), "no configfs is mounted there");
         }
     }
-    search.nvmet(&config.join("nvmet/subsystems"));
-    search.lio(&config.join("target/core"));
-    search.gadgets(&config.join("usb_gadget"));
-    search.found
+    scan.add_nvmet(&config.join("nvmet/subsystems"));
+    scan.add_lio(&config.join("target/core"));
+    scan.add_gadgets(&config.join("usb_gadget"));
+    scan.targets
 }
 
 impl TargetScan<'_> {
-    fn nvmet(&mut self, subsystems: &Path) {
+    fn add_blind_spot(&mut self, place: impl std::fmt::Display, reason: impl std::fmt::Display) {
+        self.blind_spots
+            .push(BlindSpot::new(EXPORTS, place, reason));
+    }
+
+    fn add_nvmet(&mut self, subsystems: &Path) {
         for nqn in sysfs::names(subsystems) {
             let namespaces = subsystems.join(&nqn).join("namespaces");
             for id in sysfs::names(&namespaces) {
                 let name = format!("nvmet namespace {id} of {nqn}");
-                self.nvmet_path(name, &namespaces.join(id));
+                self.add_nvmet_object(name, &namespaces.join(id));
             }
-            let passthru = subsystems.join(&nqn).join("passthru");
-            self.nvmet_path(format!("nvmet passthru of {nqn}"), &passthru);
+            let controller = subsystems.join(&nqn).join("passthru");
+            self.add_nvmet_object(format!("nvmet passthru of {nqn}"), &controller);
         }
     }
 
-    fn nvmet_path(&mut self, name: String, dir: &Path) {
+    fn add_nvmet_object(&mut self, name: String, dir: &Path) {
         if sysfs::number(dir.join("enable")) == Some(1) {
-            self.path(name, sysfs::read(dir.join("device_path")));
+            self.add_path(name, sysfs::read(dir.join("device_path")));
         }
     }
 
-    fn lio(&mut self, core: &Path) {
+    fn add_lio(&mut self, core: &Path) {
         for hba in sysfs::names(core) {
+            // The groups of ports stand beside the objects.
+            if hba == "alua" {
+                continue;
+            }
             for object in sysfs::names(core.join(&hba)) {
                 let dir = core.join(&hba).join(&object);
-                let name = format!("LIO {hba}/{object}");
-                let info = sysfs::read(dir.join("info")).unwrap_or_default();
-                // Attributes and groups of ports stand beside the objects.
-                if hba == "alua" || !dir.is_dir() || sysfs::number(dir.join("enable")) == Some(0) {
-                    continue;
-                }
-                let number = iblock_number(&info).or_else(|| self.scsi_number(&hba, &info));
-                let path = || fileio_path(&info).or_else(|| sysfs::read(dir.join("udev_path")));
-                match (number, path().filter(|path| path.starts_with('/'))) {
-                    (Some(number), _) => self.found.push(Target { name, number }),
-                    (None, Some(path)) => self.path(name, Some(path)),
-                    // Objects in memory, or of a program that has the disk open by itself.
-                    (None, None) if hba.starts_with("rd_") || hba.starts_with("user_") => {}
-                    (None, None) if hba.starts_with("pscsi_") => {
-                        let reason = "no node shows which SCSI device it is";
-                        self.blind_spots.push(BlindSpot::new(EXPORTS, name, reason));
-                    }
-                    (None, None) => {
-                        let reason = "its `info` and `udev_path` show no disk or file";
-                        self.blind_spots.push(BlindSpot::new(EXPORTS, name, reason));
-                    }
+                // The attributes of the adapter stand beside its objects.
+                if dir.is_dir() && sysfs::number(dir.join("enable")) != Some(0) {
+                    self.add_lio_object(&hba, &object, &dir);
                 }
             }
+        }
+    }
+
+    fn add_lio_object(&mut self, hba: &str, object: &str, dir: &Path) {
+        let name = format!("LIO {hba}/{object}");
+        let info = sysfs::read(dir.join("info")).unwrap_or_default();
+        if let Some(number) = iblock_number(&info).or_else(|| self.scsi_number(hba, &info)) {
+            self.targets.push(KernelTarget { name, number });
+            return;
+        }
+        let path = fileio_path(&info).or_else(|| sysfs::read(dir.join("udev_path")));
+        if let Some(path) = path.filter(|path| path.starts_with('/')) {
+            self.add_path(name, Some(path));
+        } else if hba.starts_with("pscsi_") {
+            self.add_blind_spot(name, "no node shows which SCSI device it is");
+        } else if !hba.starts_with("rd_") && !hba.starts_with("user_") {
+            // Objects of `rd_` are in memory; a program has the disk of a `user_` object open.
+            self.add_blind_spot(name, "its `info` and `udev_path` show no disk or file");
         }
     }
 
@@ -102,40 +110,36 @@ impl TargetScan<'_> {
         let device = scsi_address(hba, info)?;
         let dir = fs::canonicalize(self.host.path("sys/bus/scsi/devices").join(device)).ok()?;
         let below = Descendants::of_device_dir(&dir);
-        let block = below
-            .blocks
-            .iter()
-            .find_map(|block| stack::number(self.host, block));
-        block.or_else(|| below.nodes.iter().find_map(|node| node.number))
+        let mut blocks = below.blocks.iter();
+        blocks
+            .find_map(|block| stack::number(self.host, block))
+            .or_else(|| below.nodes.iter().find_map(|node| node.number))
     }
 
-    fn gadgets(&mut self, gadgets: &Path) {
+    fn add_gadgets(&mut self, gadgets: &Path) {
         for gadget in sysfs::names(gadgets) {
             let functions = gadgets.join(&gadget).join("functions");
             for function in sysfs::names(&functions) {
                 for lun in sysfs::names(functions.join(&function)) {
                     let name = format!("USB gadget {gadget}, {function}/{lun}");
-                    self.path(
-                        name,
-                        sysfs::read(functions.join(&function).join(lun).join("file")),
-                    );
+                    let file = functions.join(&function).join(lun).join("file");
+                    self.add_path(name, sysfs::read(file));
                 }
             }
         }
     }
 
-    /// A file that is not a device is on a mounted file system, which counts by itself.
-    fn path(&mut self, name: String, path: Option<String>) {
+    /// Adds a target by the path that it exports.
+    ///
+    /// A regular file adds nothing: the file is on a mounted file system, which is a usage itself.
+    fn add_path(&mut self, name: String, path: Option<String>) {
         let Some(path) = path.filter(|path| path.starts_with('/')) else {
             return;
         };
         match self.host.number_at(&self.host.path(&path[1..])) {
-            Ok(Some(number)) => self.found.push(Target { name, number }),
+            Ok(Some(number)) => self.targets.push(KernelTarget { name, number }),
             Ok(None) => {}
-            Err(error) => {
-                self.blind_spots
-                    .push(BlindSpot::new(EXPORTS, format!("{path} of {name}"), error));
-            }
+            Err(error) => self.add_blind_spot(format!("{path} of {name}"), error),
         }
     }
 }
@@ -151,18 +155,22 @@ fn iblock_number(info: &str) -> Option<DeviceNumber> {
     (major != 0).then_some(DeviceNumber::Block(major, minor))
 }
 
-/// Reads `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3` of a pscsi object's `info`, as sysfs names
-/// the SCSI device: `3:0:1:2`. With `Host ID: PHBA Mode`, the host is that of the object's folder.
+/// Reads the address of a pscsi object's SCSI device, as sysfs names the device: `3:0:1:2`.
+///
+/// The object's `info` has `Channel ID: 0 Target ID: 1 LUN: 2 Host ID: 3`. With
+/// `Host ID: PHBA Mode`, the host is in the name of the object's folder.
 fn scsi_address(hba: &str, info: &str) -> Option<String> {
-    let number = |name: &str| {
-        let (_, rest) = info.split_once(name)?;
-        rest.split_whitespace().next()?.parse::<u32>().ok()
-    };
-    let channel = number("Channel ID: ")?;
-    let target = number("Target ID: ")?;
-    let lun = number("LUN: ")?;
-    let host = number("Host ID: ").or_else(|| hba.strip_prefix("pscsi_")?.parse().ok())?;
+    let channel = number_after(info, "Channel ID: ")?;
+    let target = number_after(info, "Target ID: ")?;
+    let lun = number_after(info, "LUN: ")?;
+    let host =
+        number_after(info, "Host ID: ").or_else(|| hba.strip_prefix("pscsi_")?.parse().ok())?;
     Some(format!("{host}:{channel}:{target}:{lun}"))
+}
+
+fn number_after(info: &str, name: &str) -> Option<u32> {
+    let (_, rest) = info.split_once(name)?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Reads `File: PATH  Size: …` of a fileio object's `info`.
@@ -178,7 +186,7 @@ mod tests {
 
     const CONFIG: &str = "sys/kernel/config";
 
-    fn found(tree: &Tree) -> (Vec<Target>, Vec<BlindSpot>) {
+    fn found(tree: &Tree) -> (Vec<KernelTarget>, Vec<BlindSpot>) {
         let mut blind_spots = Vec::new();
         (targets(&tree.host(), &mut blind_spots), blind_spots)
     }
@@ -200,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_namespaces_and_controllers_that_nvmet_exports() {
+    fn nvmet_namespaces_and_controllers_are_found() {
         let tree = tree();
         let subsystem = format!("{CONFIG}/nvmet/subsystems/nqn.x");
         let objects = [
@@ -229,16 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn finds_disks_that_lio_and_gadgets_export() {
+    fn disks_that_lio_and_gadgets_export_are_found() {
         let tree = tree();
         let core = format!("{CONFIG}/target/core");
-        let iblock = "Status: ACTIVATED\n        iBlock device: sda  UDEV PATH: /dev/sda  readonly: 0\n\
+        let iblock = "Status: ACTIVATED\n\
+                      \x20       iBlock device: sda  UDEV PATH: /dev/sda  readonly: 0\n\
                       \x20       Major: 8 Minor: 0  CLAIMED: IBLOCK\n";
-        let fileio = |path: &str| {
-            format!(
-                "TCM FILEIO ID: 0        File: {path}  Size: 67108864  Mode: O_DSYNC Async: 0\n"
-            )
-        };
         tree.file(&format!("{core}/iblock_0/disk/info"), iblock);
         tree.file(
             &format!("{core}/fileio_0/disk/info"),
@@ -257,7 +261,11 @@ mod tests {
         assert_eq!(names(&tree), expected);
     }
 
-    /// Adds a pscsi object and the SCSI device that it is over.
+    fn fileio(path: &str) -> String {
+        format!("TCM FILEIO ID: 0        File: {path}  Size: 67108864  Mode: O_DSYNC Async: 0\n")
+    }
+
+    /// Adds a pscsi object and its SCSI device.
     fn pscsi(tree: &Tree, hba: &str, host: &str) -> String {
         let dir = "sys/devices/pci/0000:04:00.0/host3/target3:0:1/3:0:1:2";
         tree.class("scsi_generic", &format!("{dir}/scsi_generic/sg4"));
@@ -267,7 +275,7 @@ mod tests {
             "sys/bus/scsi/devices/3:0:1:2",
             "../../../devices/pci/0000:04:00.0/host3/target3:0:1/3:0:1:2",
         );
-        let place = format!("Channel ID: 0 Target ID: 1 LUN: 2 Host ID: {host}\n");
+        let place = format!("Channel ID: 0 KernelTarget ID: 1 LUN: 2 Host ID: {host}\n");
         let info = format!(
             "Status: ACTIVATED\n        SCSI Device Bus Location: {place}        Vendor: X\n"
         );
@@ -289,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn scsi_device_that_nothing_shows_is_unseen() {
+    fn scsi_device_without_a_node_is_a_blind_spot() {
         let tree = tree();
         pscsi(&tree, "pscsi_7", "PHBA Mode");
         let (targets, blind_spots) = found(&tree);
@@ -298,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn object_without_a_known_disk_is_unseen() {
+    fn object_without_a_known_disk_is_a_blind_spot() {
         let tree = tree();
         let core = format!("{CONFIG}/target/core");
         for hba in ["fileio_0", "iblock_0", "new_0", "rd_mcp_1", "user_2"] {
@@ -318,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_cannot_be_looked_at_are_unseen() {
+    fn target_that_cannot_be_read_is_a_blind_spot() {
         let tree = tree();
         tree.dir("sys/module/nvmet");
         let object = format!("{CONFIG}/target/core/pscsi_0/disk");

@@ -1,72 +1,73 @@
-//! The nodes of a device, and the processes that have them open.
+//! The nodes of a device, and the processes that have the nodes open.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::scan::Processes;
 use crate::device::DeviceNumber;
 use crate::usage::descendants::DeviceNode;
-use crate::usage::survey::Usage;
+use crate::usage::usage::Usage;
 use crate::{Device, Host, sysfs};
 
 /// Major number of NVIDIA's nodes.
-const NVIDIA: u32 = 195;
+const NVIDIA_MAJOR: u32 = 195;
 
-/// The VFIO nodes of a device: its own, and its group's.
+/// Returns the VFIO nodes of a device: that of the device and that of its group.
 pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
-    let number =
-        |path: std::path::PathBuf| DeviceNumber::parse_char(&sysfs::read(path.join("dev"))?);
-    let own = device.cdev.iter().map(|name| DeviceNode {
-        path: format!("/dev/vfio/devices/{name}"),
-        number: number(host.pci(device.address).join("vfio-dev").join(name)),
-        vital: true,
-    });
-    let group = device
-        .group
-        .filter(|_| device.on_vfio())
-        .map(|group| DeviceNode {
-            path: format!("/dev/vfio/{group}"),
-            number: number(host.path("sys/class/vfio").join(group.to_string())),
+    let mut nodes = Vec::new();
+    if let Some(name) = &device.cdev {
+        let dir = host.pci(device.address).join("vfio-dev").join(name);
+        nodes.push(DeviceNode {
+            path: format!("/dev/vfio/devices/{name}"),
+            number: char_number(&dir),
             vital: true,
         });
-    own.chain(group).collect()
+    }
+    if let Some(group) = device.group.filter(|_| device.on_vfio()) {
+        let dir = host.path("sys/class/vfio").join(group.to_string());
+        nodes.push(DeviceNode {
+            path: format!("/dev/vfio/{group}"),
+            number: char_number(&dir),
+            vital: true,
+        });
+    }
+    nodes
 }
 
-/// NVIDIA's own driver has nodes that sysfs does not know.
+/// Reads the number of a character device from its folder in sysfs.
+pub(super) fn char_number(dir: &Path) -> Option<DeviceNumber> {
+    DeviceNumber::parse_char(&sysfs::read(dir.join("dev"))?)
+}
+
+/// Returns the node of a GPU on NVIDIA's own driver, which sysfs does not list.
 pub(crate) fn nvidia_node(host: &Host, device: &Device) -> Option<DeviceNode> {
-    let path = host
-        .path("proc/driver/nvidia/gpus")
-        .join(device.address.to_string())
-        .join("information");
+    let folder = host.path("proc/driver/nvidia/gpus");
+    let path = folder.join(device.address.to_string()).join("information");
     let information = sysfs::read(path)?;
-    let minor = information
-        .lines()
-        .find_map(|line| line.strip_prefix("Device Minor:"))?
-        .trim();
-    let number = minor
-        .parse()
-        .ok()
-        .map(|minor| DeviceNumber::Char(NVIDIA, minor));
+    let mut lines = information.lines();
+    let minor = lines.find_map(|line| line.strip_prefix("Device Minor:"))?;
+    let minor = minor.trim();
+    let number = minor.parse().ok();
     Some(DeviceNode {
         path: format!("/dev/nvidia{minor}"),
-        number,
+        number: number.map(|minor| DeviceNumber::Char(NVIDIA_MAJOR, minor)),
         vital: true,
     })
 }
 
-/// Lists who has nodes open, each process once for a node.
+/// Lists the processes that have nodes open, each process once for each node.
 pub(crate) fn holders(nodes: &[DeviceNode], processes: &Processes) -> Vec<Usage> {
     let mut holders = BTreeSet::new();
     for (process, numbers) in &processes.open {
-        for node in nodes
-            .iter()
-            .filter(|node| node.number.is_some_and(|number| numbers.contains(&number)))
-        {
-            holders.insert(Usage::Process {
-                pid: process.pid,
-                comm: process.comm.clone(),
-                node: node.path.clone(),
-                vital: node.vital,
-            });
+        for node in nodes {
+            if node.number.is_some_and(|number| numbers.contains(&number)) {
+                holders.insert(Usage::Process {
+                    pid: process.pid,
+                    comm: process.comm.clone(),
+                    node: node.path.clone(),
+                    vital: node.vital,
+                });
+            }
         }
     }
     holders.into_iter().collect()
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
     use crate::test_tree::Tree;
 
-    /// Lets a process have a node open, which is a device of this number.
+    /// Adds a process that has a node open.
     fn open(tree: &Tree, pid: u32, comm: &str, path: &str, number: &str) {
         tree.file(&path[1..], number);
         tree.file(&format!("proc/{pid}/comm"), format!("{comm}\n"));
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_who_has_the_vfio_nodes_open() {
+    fn process_with_an_open_vfio_node_is_a_holder() {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.place("0000:01:00.0", Some("vfio-pci"), 12);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_who_has_an_nvidia_gpu_open() {
+    fn process_with_an_open_nvidia_node_is_a_holder() {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x030000);
         let information = "Model: \t\t A GPU\nDevice Minor: \t 1\nGPU Firmware: \t 1\n";
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_disk_blocks_and_an_open_keyboard_informs() {
+    fn open_disk_blocks_and_open_keyboard_informs() {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x0c0330);
         tree.block(&format!("{dir}/usb1/sda"), "8:0");

@@ -1,6 +1,7 @@
-//! Files registered with an io_uring, which are in no `/proc/PID/fd`. The ring's `fdinfo` lists
-//! them as `UserFiles`, whenever the ring is not busy at that moment: by path, before Linux 6.14 by
-//! name.
+//! Devices that are registered with an io_uring.
+//!
+//! Registered files are in no `/proc/PID/fd`. The ring's `fdinfo` lists them while the ring is not
+//! busy: by path, before Linux 6.14 by name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,116 +10,143 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::uring_list::{UringList, omits_busy_list};
+use crate::Host;
 use crate::device::DeviceNumber;
-use crate::usage::report::BlindSpot;
-use crate::{Host, sysfs};
+use crate::usage::blind_spot::BlindSpot;
 
 const FILES: &str = "devices registered with an io_uring";
-/// Largest size of a ring's `fdinfo` that is read, in bytes.
-const MOST_BYTES: u64 = 16 << 20;
-/// Most files that are looked at for one process.
-const MOST_FILES: usize = 65_536;
-/// Most entries of a `/dev` that are read for one process.
-const MOST_ENTRIES: usize = 4_096;
-/// Most folders between a `/dev` and a node.
-const MOST_DEPTH: usize = 4;
-/// Folders of `/dev` where any user makes files, and nobody makes nodes.
+/// Maximum size of a ring's `fdinfo`, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
+/// Maximum number of files that are inspected for one process.
+const MAX_FILES: usize = 65_536;
+/// Maximum number of entries of a `/dev` that are read for one process.
+const MAX_ENTRIES: usize = 4_096;
+/// Maximum number of folders between a `/dev` and a node.
+const MAX_DEPTH: usize = 4;
+/// Number of attempts to read the list of a busy ring.
+const ATTEMPTS: usize = 20;
+/// Folders of `/dev` in which any user creates files, and in which there are no nodes.
 const WITHOUT_NODES: [&str; 3] = ["shm", "hugepages", "mqueue"];
 
-/// IoUrings of one process, or of a thread with descriptors of its own. Any user can have many, with
-/// long lists, so the work for them has limits.
-pub(crate) struct IoUrings<'a> {
+/// The io_urings of one process, or of a thread with its own descriptors.
+///
+/// Any user can have many rings with long lists, so the work for one process is limited.
+pub(super) struct IoUrings<'a> {
     host: &'a Host,
     /// Folder of the process or thread in `/proc`.
     dir: &'a Path,
-    /// Names of files whose paths the kernel does not print.
+    /// Names of registered files whose paths the kernel does not print.
     names: BTreeSet<String>,
-    /// DeviceNumber of files that may still be looked at.
-    left: usize,
+    /// Number of files that may still be inspected.
+    files_left: usize,
 }
 
 impl<'a> IoUrings<'a> {
-    pub(crate) fn new(host: &'a Host, dir: &'a Path) -> Self {
+    pub(super) fn new(host: &'a Host, dir: &'a Path) -> Self {
         Self {
             host,
             dir,
             names: BTreeSet::new(),
-            left: MOST_FILES,
+            files_left: MAX_FILES,
         }
     }
 
-    /// Returns the devices that are registered with one ring by their paths, by the ring's file in
-    /// `fdinfo`. Keeps the names without a path for [`named`](Self::named).
+    /// Returns the devices that one ring lists by path, and keeps the names without a path for
+    /// [`find_named`](Self::find_named). `info` is the ring's file in `fdinfo`.
     ///
     /// # Errors
-    /// When the ring stayed busy, a path of its list leads to nothing and may be that of a device,
-    /// or the list is beyond the limits.
-    pub(crate) fn registered(&mut self, info: &Path) -> Result<Vec<DeviceNumber>, BlindSpot> {
-        let (paths, names) = sort(self.files(info)?);
+    /// - If the ring stays busy.
+    /// - If a path leads to nothing but may have been that of a device.
+    /// - If the list exceeds a limit.
+    pub(super) fn find_registered(&mut self, info: &Path) -> Result<Vec<DeviceNumber>, BlindSpot> {
+        let Some(UringList { paths, names }) = self.read_list(info)? else {
+            return Ok(Vec::new());
+        };
         let count = paths.len() + names.difference(&self.names).count();
-        self.left = self.left.checked_sub(count).ok_or_else(|| {
-            let reason = format!("the process has registered more than {MOST_FILES} files");
-            BlindSpot::new(FILES, info.display(), reason)
-        })?;
+        let Some(files_left) = self.files_left.checked_sub(count) else {
+            let reason = format!("the process has registered more than {MAX_FILES} files");
+            return Err(BlindSpot::new(FILES, info.display(), reason));
+        };
+        self.files_left = files_left;
         self.names.extend(names);
         let mut numbers = Vec::new();
         for path in &paths {
-            numbers.extend(at_path(self.host, self.dir, path)?);
+            numbers.extend(self.number_at(path)?);
         }
         Ok(numbers)
     }
 
-    fn files(&self, info: &Path) -> Result<Vec<String>, BlindSpot> {
-        for _ in 0..20 {
-            // Without a file, the process has ended meanwhile.
+    /// Reads the list of a ring. Returns `None` if the process has ended meanwhile.
+    fn read_list(&self, info: &Path) -> Result<Option<UringList>, BlindSpot> {
+        for _ in 0..ATTEMPTS {
             let Some(text) = read(info) else {
-                return Ok(Vec::new());
+                return Ok(None);
             };
-            if text.len() as u64 > MOST_BYTES {
-                let reason = format!("it has more than {} MiB", MOST_BYTES >> 20);
+            if text.len() as u64 > MAX_BYTES {
+                let reason = format!("it has more than {} MiB", MAX_BYTES >> 20);
                 return Err(BlindSpot::new(FILES, info.display(), reason));
             }
             let text = String::from_utf8_lossy(&text);
-            if let Some(files) = user_files(&text, omits_busy_list(self.host)) {
-                return Ok(files);
+            if let Some(list) = UringList::parse(&text, omits_busy_list(self.host)) {
+                return Ok(Some(list));
             }
             sleep(Duration::from_millis(2));
         }
         Err(BlindSpot::new(FILES, info.display(), "the ring is busy"))
     }
 
-    /// Returns the devices below `/dev`, of the process or of this host, that have one of the names
-    /// of the lists.
+    /// Returns the device that a path of the process leads to: in the process's root, else in that
+    /// of this host.
     ///
     /// # Errors
-    /// When such a `/dev` has too many entries, or its folders are too deep.
-    pub(crate) fn named(&self) -> Result<Vec<DeviceNumber>, BlindSpot> {
+    /// If the path leads to nothing but may have been that of a device.
+    fn number_at(&self, path: &str) -> Result<Option<DeviceNumber>, BlindSpot> {
+        let inside = self.dir.join("root").join(&path[1..]);
+        let found = self
+            .host
+            .number_at(&inside)
+            .or_else(|_| self.host.number_at(&self.host.path(&path[1..])));
+        match found {
+            Err(error) if error.kind() == ErrorKind::NotFound && is_deleted_file(path) => Ok(None),
+            number => number.map_err(|error| BlindSpot::new(FILES, path, error)),
+        }
+    }
+
+    /// Returns the devices with one of the kept names: below `/dev` of the process, and below that
+    /// of this host.
+    ///
+    /// # Errors
+    /// If such a `/dev` has too many entries, or folders that are too deep.
+    pub(super) fn find_named(&self) -> Result<Vec<DeviceNumber>, BlindSpot> {
         let mut numbers = Vec::new();
         if !self.names.is_empty() {
             for dev in [self.dir.join("root/dev"), self.host.path("dev")] {
-                self.walk(dev, &mut numbers)?;
+                self.walk(&dev, &mut numbers)
+                    .map_err(|reason| BlindSpot::new(FILES, dev.display(), reason))?;
             }
         }
         Ok(numbers)
     }
 
-    fn walk(&self, dev: PathBuf, numbers: &mut Vec<DeviceNumber>) -> Result<(), BlindSpot> {
-        let beyond = |reason: String| Err(BlindSpot::new(FILES, dev.display(), reason));
+    fn walk(&self, dev: &Path, numbers: &mut Vec<DeviceNumber>) -> Result<(), String> {
         let mut entries = 0;
-        let mut folders = vec![(dev.clone(), 0)];
+        let mut folders: Vec<(PathBuf, usize)> = vec![(dev.to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 entries += 1;
-                if entries > MOST_ENTRIES {
-                    return beyond(format!("it has more than {MOST_ENTRIES} entries"));
+                if entries > MAX_ENTRIES {
+                    return Err(format!("it has more than {MAX_ENTRIES} entries"));
                 }
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    let is_named = self.names.contains(&*name);
-                    numbers.extend(is_named.then(|| number(self.host, &entry.path())).flatten());
-                } else if depth == MOST_DEPTH {
-                    return beyond(format!("it has folders more than {MOST_DEPTH} deep"));
+                    if self.names.contains(&*name) {
+                        let number = self.host.number_at(&entry.path());
+                        numbers.extend(number.ok().flatten());
+                    }
+                } else if depth == MAX_DEPTH {
+                    return Err(format!("it has folders more than {MAX_DEPTH} deep"));
                 } else if depth > 0 || !WITHOUT_NODES.contains(&&*name) {
                     folders.push((entry.path(), depth + 1));
                 }
@@ -128,43 +156,18 @@ impl<'a> IoUrings<'a> {
     }
 }
 
-/// Reads a ring's `fdinfo`, up to one byte more than may be.
+/// Reads a ring's `fdinfo`, up to one byte more than the limit.
 fn read(info: &Path) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(info)
-        .ok()?
-        .take(MOST_BYTES + 1)
-        .read_to_end(&mut text)
-        .ok()?;
+    let file = File::open(info).ok()?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).ok()?;
     Some(text)
 }
 
-/// Returns the paths of a list, and the names that may be those of nodes: none if the kernel prints
-/// paths. Sockets and files of the kernel's own have names that no node has.
-fn sort(files: Vec<String>) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (paths, mut names): (BTreeSet<_>, BTreeSet<_>) =
-        files.into_iter().partition(|file| file.starts_with('/'));
-    names.retain(|name| paths.is_empty() && !name.is_empty() && !name.contains(['[', ':', '<']));
-    (paths, names)
-}
-
-/// Returns the device that a path of a process leads to.
+/// Returns whether a path that leads to nothing cannot have been that of a device.
 ///
-/// # Errors
-/// If it leads to nothing, and the path may have been that of a device.
-fn at_path(host: &Host, dir: &Path, path: &str) -> Result<Option<DeviceNumber>, BlindSpot> {
-    let inside = dir.join("root").join(&path[1..]);
-    match host
-        .number_at(&inside)
-        .or_else(|_| host.number_at(&host.path(&path[1..])))
-    {
-        Err(error) if error.kind() == ErrorKind::NotFound && is_deleted_file(path) => Ok(None),
-        number => number.map_err(|error| BlindSpot::new(FILES, path, error)),
-    }
-}
-
-/// Returns whether a path that leads to nothing is that of a file in memory, or of one that was
-/// deleted where no device nodes are made: they are made in a folder `dev`.
+/// Such is the path of a file in memory. Such is also the path of a deleted file outside of any
+/// folder `dev`, since nodes are created in folders of that name.
 fn is_deleted_file(path: &str) -> bool {
     if path.starts_with("/memfd:") {
         return true;
@@ -178,38 +181,6 @@ fn is_deleted_file(path: &str) -> bool {
             .is_some_and(|(top, _)| WITHOUT_NODES.contains(&top)),
         None => path.split('/').all(|part| part != "dev"),
     }
-}
-
-fn number(host: &Host, path: &Path) -> Option<DeviceNumber> {
-    host.number_at(path).ok().flatten()
-}
-
-/// Returns whether the kernel leaves the list out when a ring is busy (since Linux 6.15), instead
-/// of its entries alone.
-fn omits_busy_list(host: &Host) -> bool {
-    let release = sysfs::read(host.path("proc/sys/kernel/osrelease")).unwrap_or_default();
-    let mut parts = release
-        .split('.')
-        .map_while(|part| part.parse::<u32>().ok());
-    (parts.next(), parts.next()) >= (Some(6), Some(15))
-}
-
-/// Reads the list of registered files: `UserFiles: COUNT`, then a line `INDEX: FILE` for each.
-/// `None` if the ring was busy: the list is missing, or, unless `is_whole`, its entries are.
-fn user_files(text: &str, is_whole: bool) -> Option<Vec<String>> {
-    let mut lines = text
-        .lines()
-        .skip_while(|line| !line.starts_with("UserFiles:"));
-    let count = lines.next()?.trim_start_matches("UserFiles:").trim();
-    let files = lines.map_while(|line| {
-        let (index, file) = line.trim_start().split_once(": ")?;
-        index
-            .parse::<u32>()
-            .is_ok()
-            .then(|| crate::usage::disk::mounts::unescape(file))
-    });
-    let files: Vec<String> = files.collect();
-    (is_whole || count == "0" || !files.is_empty()).then_some(files)
 }
 
 #[cfg(test)]
@@ -226,21 +197,21 @@ mod tests {
         tree
     }
 
-    /// Looks at rings of one process by their files in `fdinfo`.
-    fn look(tree: &Tree, infos: &[&str]) -> Result<Vec<DeviceNumber>, BlindSpot> {
+    /// Returns the devices of the rings with these files in `fdinfo`.
+    fn find(tree: &Tree, infos: &[&str]) -> Result<Vec<DeviceNumber>, BlindSpot> {
         let host = tree.host();
         let dir = tree.path("proc/77");
         let mut rings = IoUrings::new(&host, &dir);
         let mut numbers = Vec::new();
         for info in infos {
-            numbers.extend(rings.registered(&tree.path(&format!("proc/77/fdinfo/{info}")))?);
+            numbers.extend(rings.find_registered(&tree.path(&format!("proc/77/fdinfo/{info}")))?);
         }
-        numbers.extend(rings.named()?);
+        numbers.extend(rings.find_named()?);
         Ok(numbers)
     }
 
     fn found(tree: &Tree) -> Result<Vec<DeviceNumber>, BlindSpot> {
-        look(tree, &["5"])
+        find(tree, &["5"])
     }
 
     #[test]
@@ -251,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn list_without_its_entries_is_of_a_busy_ring() {
+    fn list_without_entries_means_a_busy_ring() {
         let info = "UserFiles:\t3\nUserBufs:\t0\n";
         let tree = ring(info);
         for release in ["6.8.0-45-generic", "6.14.2", "5.14.0-570.el9.x86_64"] {
@@ -262,7 +233,7 @@ mod tests {
                 "{release}"
             );
         }
-        // Its slots are empty.
+        // These kernels leave out the whole list of a busy ring, so here all slots are empty.
         for release in ["6.15.0", "7.3.0-rc1"] {
             tree.file("proc/sys/kernel/osrelease", release);
             assert_eq!(found(&tree), Ok(vec![]), "{release}");
@@ -278,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_and_deleted_files_are_no_devices() {
+    fn memory_and_deleted_files_are_not_devices() {
         let memory = [
             "/memfd:ring",
             "/dev/shm/x",
@@ -295,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_file_of_a_folder_dev_is_unseen() {
+    fn deleted_file_in_a_folder_dev_is_a_blind_spot() {
         let own = ["/dev/sda", "/dev/shm", "/dev/shmem/x", "/dev/disks/shm/x"];
         for file in own.into_iter().chain(["/srv/chroot/dev/sda"]) {
             let file = format!("{file} (deleted)");
@@ -304,13 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_node_has_are_not_looked_for() {
+    fn names_that_no_node_has_are_ignored() {
         let files = "    0: <none>\n    1: socket:[12]\n    2: anon_inode:kvm-vm\n";
         let tree = ring(&format!("UserFiles:\t3\n{files}"));
         for name in ["<none>", "socket:[12]", "anon_inode:kvm-vm"] {
             tree.file(&format!("dev/{name}"), "block 259:0\n");
         }
-        tree.dir("dev/1/2/3/4/5"); // a walk would end there
+        tree.dir("dev/1/2/3/4/5"); // exceeds the limit of a walk
         assert_eq!(found(&tree), Ok(vec![]));
     }
 
@@ -324,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_all_rings_are_looked_for_at_once() {
+    fn names_of_all_rings_are_searched_at_once() {
         let tree = ring("UserFiles:\t2\n    0: xvda\n    1: xvda\n");
         tree.file(
             "proc/77/fdinfo/6",
@@ -332,7 +303,7 @@ mod tests {
         );
         tree.file("dev/xvda", "block 259:0\n");
         tree.file("dev/disks/xvdb", "block 259:1\n");
-        let mut numbers = look(&tree, &["5", "6"]).unwrap();
+        let mut numbers = find(&tree, &["5", "6"]).unwrap();
         numbers.sort();
         assert_eq!(
             numbers,
@@ -341,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_dev_beyond_the_limits_is_unseen() {
+    fn folder_dev_beyond_the_limits_is_a_blind_spot() {
         let tree = ring("UserFiles:\t1\n    0: xvda\n");
         tree.dir("proc/77/root/dev/1/2/3/4");
         tree.dir("proc/77/root/dev/shm/1/2/3/4/5");
@@ -355,7 +326,7 @@ mod tests {
         );
 
         let tree = ring("UserFiles:\t1\n    0: xvda\n");
-        for name in 0..MOST_ENTRIES {
+        for name in 0..MAX_ENTRIES {
             tree.file(&format!("dev/{name}"), "");
         }
         assert_eq!(found(&tree), Ok(vec![]));
@@ -366,23 +337,22 @@ mod tests {
         );
     }
 
+    fn list(count: usize, path: &str) -> String {
+        let files = (0..count).map(|index| format!("{index:>5}: {path}{index}\n"));
+        format!("UserFiles:\t{count}\n{}", files.collect::<String>())
+    }
+
     #[test]
-    fn list_beyond_the_limits_is_unseen() {
-        let list = |count: usize, path: &str| {
-            let files = (0..count).map(|index| format!("{index:>5}: {path}{index}\n"));
-            format!("UserFiles:\t{count}\n{}", files.collect::<String>())
-        };
-        let sockets = list(MOST_FILES + 1, "socket:[7]");
+    fn list_beyond_the_limits_is_a_blind_spot() {
+        let sockets = list(MAX_FILES + 1, "socket:[7]");
         assert_eq!(found(&ring(&sockets)), Ok(vec![]));
         let reason = "the process has registered more than 65536 files";
         assert_eq!(
-            found(&ring(&list(MOST_FILES + 1, "/x")))
-                .unwrap_err()
-                .reason,
+            found(&ring(&list(MAX_FILES + 1, "/x"))).unwrap_err().reason,
             reason
         );
         assert_eq!(
-            found(&ring(&list(MOST_FILES + 1, "x"))).unwrap_err().reason,
+            found(&ring(&list(MAX_FILES + 1, "x"))).unwrap_err().reason,
             reason
         );
         let large = "x".repeat(1 + (16 << 20));
@@ -393,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn name_without_a_path_is_looked_for_below_dev() {
+    fn name_without_a_path_is_searched_below_dev() {
         let info = "UserFiles:\t4\n    0: xvda\n    1: <none>\n    2: [eventfd]\n    3: TCP\n";
         let tree = ring(info);
         tree.file("proc/77/root/dev/disks/xvda", "block 259:0\n");
@@ -401,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_ring_and_path_without_file_are_unseen() {
+    fn busy_ring_and_missing_path_are_blind_spots() {
         assert_eq!(
             found(&ring("pos:\t0\n")).unwrap_err().reason,
             "the ring is busy"

@@ -3,4 +3,5 @@
 pub(crate) mod holders;
 mod io_uring;
 pub(crate) mod scan;
+mod uring_list;
 mod vfio_file;

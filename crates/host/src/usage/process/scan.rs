@@ -1,6 +1,7 @@
-//! What the host's processes have open and mapped, and the mount namespaces that they are in;
-//! looked at once for many devices. All of them can be seen by root alone, in the first PID
-//! namespace.
+//! The scan of the host's processes: the devices that they have open or mapped, and their mount
+//! namespaces.
+//!
+//! Only root in the first PID namespace can inspect all processes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -9,24 +10,25 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use super::io_uring::IoUrings;
-use super::vfio_file;
+use super::vfio_file::vfio_number;
 use crate::device::DeviceNumber;
-use crate::usage::report::BlindSpot;
+use crate::usage::blind_spot::BlindSpot;
 use crate::{Host, sysfs};
 
-/// DeviceNumber of the first PID namespace, which the kernel never changes (`PROC_PID_INIT_INO`).
+/// Link target of `ns/pid` in the first PID namespace. The kernel never changes the number
+/// (`PROC_PID_INIT_INO`).
 pub(crate) const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 const OPENERS: &str = "processes that have it open";
 
-/// Names of a process.
+/// The number and the name of a process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) comm: String,
 }
 
-/// A look at all processes.
+/// The result of a scan of all processes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Processes {
     /// The devices that each process has open, mapped, or registered with an io_uring.
@@ -37,63 +39,61 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// Looks at all processes but at these descriptors of this one.
-    pub(crate) fn scan(host: &Host, own: &[RawFd]) -> Self {
+    /// Scans all processes. The descriptors `own_fds` of this process are left out.
+    pub(crate) fn scan(host: &Host, own_fds: &[RawFd]) -> Self {
         let proc = host.path("proc");
-        let mut look = ProcessScan {
+        let mut scan = ProcessScan {
             host,
-            own,
+            own_fds,
             proc: &proc,
             files: HashMap::new(),
             refused: BTreeMap::new(),
         };
         let mut found = Self::default();
         let mut namespaces = BTreeSet::new();
-        look.check_namespace();
+        scan.check_namespace();
         for pid in pids(&proc) {
-            let numbers = look.numbers(pid);
+            let numbers = scan.numbers(pid);
             let dir = proc.join(pid.to_string());
             let namespace = sysfs::link_name(dir.join("ns/mnt"));
-            let first = namespace.is_some_and(|namespace| namespaces.insert(namespace));
-            if numbers.is_empty() && !first {
+            let is_first = namespace.is_some_and(|namespace| namespaces.insert(namespace));
+            if numbers.is_empty() && !is_first {
                 continue;
             }
             let process = Process {
                 pid,
                 comm: sysfs::read(dir.join("comm")).unwrap_or_default(),
             };
-            if first {
+            if is_first {
                 found.mount_namespaces.push(process.clone());
             }
             if !numbers.is_empty() {
                 found.open.push((process, numbers));
             }
         }
-        found.blind_spots.extend(look.refused.into_values());
+        found.blind_spots.extend(scan.refused.into_values());
         found
     }
 }
 
-/// Lists the processes that a `/proc` shows.
+/// Lists the processes in a `/proc`.
 pub(crate) fn pids(proc: &Path) -> Vec<u32> {
-    sysfs::names(proc)
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect()
+    let names = sysfs::names(proc);
+    names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 struct ProcessScan<'a> {
     host: &'a Host,
-    own: &'a [RawFd],
+    own_fds: &'a [RawFd],
     proc: &'a Path,
-    /// The files that are mapped, most of which are so by many processes.
+    /// Mapped files with the device of each. Most files are mapped by many processes.
     files: HashMap<String, Option<DeviceNumber>>,
-    /// The first refusal of each kind: the others are like it.
+    /// The first refusal of each kind, which stands for the others.
     refused: BTreeMap<ErrorKind, BlindSpot>,
 }
 
 impl ProcessScan<'_> {
-    /// Notes when this `/proc` does not show all processes of the host.
+    /// Records a blind spot if this `/proc` does not show all processes of the host.
     fn check_namespace(&mut self) {
         let link = self.proc.join("1/ns/pid");
         let (kind, reason) = match fs::read_link(&link) {
@@ -102,7 +102,7 @@ impl ProcessScan<'_> {
                 let reason = format!("{}, not the host's own PID namespace", target.display());
                 (ErrorKind::Other, reason)
             }
-            // A kernel without PID namespaces has one, and no file for it.
+            // A kernel without PID namespaces lacks the file.
             Err(error)
                 if error.kind() == ErrorKind::NotFound && self.proc.join("1/ns/mnt").exists() =>
             {
@@ -117,43 +117,45 @@ impl ProcessScan<'_> {
     fn numbers(&mut self, pid: u32) -> BTreeSet<DeviceNumber> {
         let dir = self.proc.join(pid.to_string());
         let mut numbers = BTreeSet::new();
-        self.descriptors(&dir, &mut numbers);
-        self.maps(&dir, &mut numbers);
-        for thread in self.other_threads(&dir) {
-            self.descriptors(&thread, &mut numbers);
-            self.maps(&thread, &mut numbers);
+        self.add_descriptors(&dir, &mut numbers);
+        self.add_mappings(&dir, &mut numbers);
+        for thread in self.separate_threads(&dir) {
+            self.add_descriptors(&thread, &mut numbers);
+            self.add_mappings(&thread, &mut numbers);
         }
         numbers
     }
 
-    /// Returns the threads whose descriptors are not those of their process, by count: where the
-    /// first thread has ended, and where one has a table of its own (`unshare(CLONE_FILES)`).
-    fn other_threads(&self, dir: &Path) -> Vec<PathBuf> {
+    /// Returns the threads whose descriptors may differ from those of their process.
+    ///
+    /// Those are all threads if the first one has ended. Otherwise those are the threads with
+    /// another number of descriptors: they have a table of their own (`unshare(CLONE_FILES)`).
+    fn separate_threads(&self, dir: &Path) -> Vec<PathBuf> {
         let tasks = dir.join("task");
         let threads = sysfs::names(&tasks);
         if threads.len() < 2 {
             return Vec::new();
         }
-        let count = |dir: &Path| fs::metadata(dir.join("fd")).map_or(0, |data| data.len());
-        let ended = fs::read_dir(dir.join("fd")).is_ok_and(|mut fds| fds.next().is_none());
-        let threads = threads.iter().map(|thread| tasks.join(thread));
+        let has_ended = fs::read_dir(dir.join("fd")).is_ok_and(|mut fds| fds.next().is_none());
         threads
-            .filter(|thread| ended || count(thread) != count(dir))
+            .iter()
+            .map(|thread| tasks.join(thread))
+            .filter(|thread| has_ended || descriptor_count(thread) != descriptor_count(dir))
             .collect()
     }
 
-    fn descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
+    fn add_descriptors(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
         let fds = dir.join("fd");
         let this = fs::read_link(self.proc.join("self")).map(|pid| self.proc.join(pid));
-        let own = this.is_ok_and(|this| dir.starts_with(this)); // or one of its threads
+        let is_own = this.is_ok_and(|this| dir.starts_with(this)); // or one of its threads
         let entries = match fs::read_dir(&fds) {
             Ok(entries) => entries,
-            Err(error) => return self.note(&fds, &error),
+            Err(error) => return self.note_refusal(&fds, &error),
         };
         let mut rings = IoUrings::new(self.host, dir);
         for entry in entries.flatten() {
             let fd = entry.file_name().to_string_lossy().parse::<RawFd>();
-            if own && fd.is_ok_and(|fd| self.own.contains(&fd)) {
+            if is_own && fd.is_ok_and(|fd| self.own_fds.contains(&fd)) {
                 continue;
             }
             let path = entry.path();
@@ -161,15 +163,15 @@ impl ProcessScan<'_> {
                 Ok(Some(number)) => {
                     numbers.insert(number);
                 }
-                Ok(None) => self.anonymous(&mut rings, dir, &path, numbers),
-                Err(error) => self.note(&path, &error),
+                Ok(None) => self.add_anonymous(&mut rings, dir, &path, numbers),
+                Err(error) => self.note_refusal(&path, &error),
             }
         }
-        self.add(rings.named(), numbers);
+        self.add_registered(rings.find_named(), numbers);
     }
 
-    /// Looks into a file without a node, which can hold a device or several.
-    fn anonymous(
+    /// Adds the devices of a file without a node: an io_uring or an open VFIO device.
+    fn add_anonymous(
         &mut self,
         rings: &mut IoUrings<'_>,
         dir: &Path,
@@ -181,14 +183,16 @@ impl ProcessScan<'_> {
         };
         let info = dir.join("fdinfo").join(fd.file_name().unwrap_or_default());
         match target.to_str() {
-            Some("anon_inode:[io_uring]") => self.add(rings.registered(&info), numbers),
-            Some("anon_inode:[vfio-device]") => numbers.extend(vfio_file::number(self.host, &info)),
+            Some("anon_inode:[io_uring]") => {
+                self.add_registered(rings.find_registered(&info), numbers);
+            }
+            Some("anon_inode:[vfio-device]") => numbers.extend(vfio_number(self.host, &info)),
             _ => {}
         }
     }
 
-    /// Adds the devices that are registered with a ring.
-    fn add(
+    /// Adds the devices that are registered with an io_uring.
+    fn add_registered(
         &mut self,
         registered: Result<Vec<DeviceNumber>, BlindSpot>,
         numbers: &mut BTreeSet<DeviceNumber>,
@@ -196,18 +200,17 @@ impl ProcessScan<'_> {
         match registered {
             Ok(registered) => numbers.extend(registered),
             Err(blind_spot) => {
-                self.refused
-                    .entry(ErrorKind::WouldBlock)
-                    .or_insert(blind_spot);
+                let first = self.refused.entry(ErrorKind::WouldBlock);
+                first.or_insert(blind_spot);
             }
         }
     }
 
-    fn maps(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
+    fn add_mappings(&mut self, dir: &Path, numbers: &mut BTreeSet<DeviceNumber>) {
         let path = dir.join("maps");
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) => return self.note(&path, &error),
+            Err(error) => return self.note_refusal(&path, &error),
         };
         for line in String::from_utf8_lossy(&text).lines() {
             let Some(FileMapping { range, file }) = FileMapping::parse(line) else {
@@ -223,15 +226,15 @@ impl ProcessScan<'_> {
                     numbers.extend(number);
                     self.files.insert(file.to_owned(), number);
                 }
-                Err(error) => self.note(&link, &error),
+                Err(error) => self.note_refusal(&link, &error),
             }
         }
     }
 
-    /// Notes what was refused. A process that has ended meanwhile is not an error.
-    fn note(&mut self, path: &Path, error: &io::Error) {
-        let ended = error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
-        if ended || error.kind() == ErrorKind::NotFound {
+    /// Records a refused file as a blind spot, unless the process has ended meanwhile.
+    fn note_refusal(&mut self, path: &Path, error: &io::Error) {
+        let has_ended = error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
+        if has_ended || error.kind() == ErrorKind::NotFound {
             return;
         }
         self.refused
@@ -240,24 +243,34 @@ impl ProcessScan<'_> {
     }
 }
 
+/// Returns the number of descriptors of a process or thread, which is the size of its `fd` folder
+/// (Linux 6.2).
+fn descriptor_count(dir: &Path) -> u64 {
+    fs::metadata(dir.join("fd")).map_or(0, |data| data.len())
+}
+
 /// A line of `/proc/PID/maps` for a file with a path.
 struct FileMapping<'t> {
-    /// Its name in `map_files`.
+    /// Name of the mapping in `map_files`.
     range: String,
-    /// Device, inode and path: the same for the same file.
+    /// Device, inode and path, which identify the file.
     file: &'t str,
 }
 
 impl<'t> FileMapping<'t> {
-    /// `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH`
+    /// Parses `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH`.
     fn parse(line: &'t str) -> Option<Self> {
         let mut fields = line.splitn(4, ' ');
         let (start, end) = fields.next()?.split_once('-')?;
         let file = fields.nth(2)?;
         let path = file.splitn(3, ' ').nth(2)?.trim_start();
-        let bare = |digits: &'t str| digits.trim_start_matches('0');
-        path.starts_with('/').then(|| Self {
-            range: format!("{}-{}", bare(start), bare(end)),
+        if !path.starts_with('/') {
+            return None;
+        }
+        let start = start.trim_start_matches('0');
+        let end = end.trim_start_matches('0');
+        Some(Self {
+            range: format!("{start}-{end}"),
             file,
         })
     }
@@ -265,10 +278,12 @@ impl<'t> FileMapping<'t> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
     use crate::test_tree::Tree;
 
-    fn look(tree: &Tree) -> Processes {
+    fn scan(tree: &Tree) -> Processes {
         Processes::scan(&tree.host(), &[])
     }
 
@@ -292,15 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn node_under_another_name_is_the_same_device() {
+    fn node_with_another_name_is_the_same_device() {
         let tree = tree();
         tree.file("srv/container/dev/xvda", "block 259:0\n");
         tree.link("proc/77/fd/3", "/srv/container/dev/xvda");
-        assert_eq!(numbers(&look(&tree)), [(77, vec![DISK])]);
+        assert_eq!(numbers(&scan(&tree)), [(77, vec![DISK])]);
     }
 
     #[test]
-    fn mapping_counts_after_its_descriptor_was_closed() {
+    fn mapping_counts_without_an_open_descriptor() {
         let tree = tree();
         let maps = "00400000-00401000 r--p 00000000 fe:00 12   /bin/cat\n\
                     7f00-8f00 rw-s 00000000 00:05 99                  /dev/nvme0n1\n\
@@ -309,16 +324,16 @@ mod tests {
         tree.link("proc/77/map_files/400000-401000", "/bin/cat");
         tree.link("proc/77/map_files/7f00-8f00", "/dev/nvme0n1");
         tree.file("bin/cat", "");
-        let found = look(&tree);
+        let found = scan(&tree);
         assert_eq!(numbers(&found), [(77, vec![DISK])]);
         assert_eq!(found.blind_spots, []);
     }
 
     #[test]
-    fn rings_of_a_process_show_paths_and_names() {
+    fn devices_registered_with_io_urings_are_found() {
         let tree = tree();
         tree.file("dev/sdb", "block 8:16\n");
-        tree.file("proc/77/fd/anon_inode:[io_uring]", ""); // where the links lead in a copy
+        tree.file("proc/77/fd/anon_inode:[io_uring]", ""); // the target of the links in a copy
         for (fd, file) in [("3", "/dev/nvme0n1"), ("4", "sdb")] {
             tree.link(&format!("proc/77/fd/{fd}"), "anon_inode:[io_uring]");
             tree.file(
@@ -326,7 +341,7 @@ mod tests {
                 format!("UserFiles:\t1\n    0: {file}\n"),
             );
         }
-        let found = look(&tree);
+        let found = scan(&tree);
         assert_eq!(
             numbers(&found),
             [(77, vec![DeviceNumber::Block(8, 16), DISK])]
@@ -335,12 +350,12 @@ mod tests {
     }
 
     #[test]
-    fn threads_with_descriptors_of_their_own_are_looked_at() {
+    fn thread_with_its_own_descriptors_is_scanned() {
         let tree = tree();
         tree.dir("proc/77/fd"); // the first thread has ended
         tree.dir("proc/77/task/77/fd");
         tree.link("proc/77/task/78/fd/3", "/dev/nvme0n1");
-        assert_eq!(numbers(&look(&tree)), [(77, vec![DISK])]);
+        assert_eq!(numbers(&scan(&tree)), [(77, vec![DISK])]);
     }
 
     #[test]
@@ -351,30 +366,35 @@ mod tests {
         for fd in ["77/fd/3", "77/fd/4", "78/fd/3"] {
             tree.link(&format!("proc/{fd}"), "/dev/nvme0n1");
         }
-        let open = |own: &[RawFd]| numbers(&Processes::scan(&tree.host(), own)).len();
-        assert_eq!((open(&[3]), open(&[3, 4])), (2, 1));
+        for (own_fds, count) in [(&[3][..], 2), (&[3, 4], 1)] {
+            let found = Processes::scan(&tree.host(), own_fds);
+            assert_eq!(numbers(&found).len(), count, "{own_fds:?}");
+        }
+    }
+
+    /// Returns whether a scan of the real host finds `/dev/full` open in this process.
+    fn has_full_open(own_fds: &[RawFd]) -> bool {
+        let found = Processes::scan(&Host::new(), own_fds);
+        let mut own = found
+            .open
+            .iter()
+            .filter(|(process, _)| process.pid == std::process::id());
+        own.any(|(_, numbers)| numbers.contains(&DeviceNumber::Char(1, 7)))
     }
 
     #[test]
     fn own_descriptors_are_left_out_on_the_real_host() {
-        use std::os::fd::AsRawFd;
         let file = fs::File::open("/dev/full").unwrap();
-        let pid = std::process::id();
-        let has = |own: &[RawFd]| {
-            let found = Processes::scan(&Host::new(), own);
-            let mut own = found.open.iter().filter(|(process, _)| process.pid == pid);
-            own.any(|(_, numbers)| numbers.contains(&DeviceNumber::Char(1, 7)))
-        };
-        assert!(has(&[]));
-        assert!(!has(&[file.as_raw_fd()]));
+        assert!(has_full_open(&[]));
+        assert!(!has_full_open(&[file.as_raw_fd()]));
     }
 
     #[test]
-    fn another_pid_namespace_hides_processes() {
+    fn other_pid_namespace_is_a_blind_spot() {
         let tree = tree();
         fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
         tree.link("proc/1/ns/pid", "pid:[4026532000]");
-        let blind_spot = look(&tree).blind_spots.remove(0);
+        let blind_spot = scan(&tree).blind_spots.remove(0);
         assert!(
             blind_spot
                 .reason
@@ -384,10 +404,10 @@ mod tests {
     }
 
     #[test]
-    fn proc_without_the_first_process_hides_processes() {
+    fn proc_without_the_first_process_is_a_blind_spot() {
         let tree = tree();
         fs::remove_dir_all(tree.path("proc/1")).unwrap();
-        let blind_spot = look(&tree).blind_spots.remove(0);
+        let blind_spot = scan(&tree).blind_spots.remove(0);
         assert!(blind_spot.place.ends_with("proc/1/ns/pid"), "{blind_spot}");
         assert!(blind_spot.reason.contains("No such file"), "{blind_spot}");
     }
@@ -399,7 +419,7 @@ mod tests {
             tree.link(&format!("proc/{pid}/ns/mnt"), namespace);
             tree.file(&format!("proc/{pid}/comm"), "name\n");
         }
-        let pids: Vec<u32> = look(&tree)
+        let pids: Vec<u32> = scan(&tree)
             .mount_namespaces
             .iter()
             .map(|process| process.pid)

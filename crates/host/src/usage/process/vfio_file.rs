@@ -1,31 +1,29 @@
-//! Open VFIO devices that a process got from its group, or from another process: they have no node,
-//! and their `fdinfo` names the device, since Linux 6.18.
+//! VFIO devices that a process has open without a node.
+//!
+//! A process gets such a file from its group (`VFIO_GROUP_GET_DEVICE_FD`) or from another process.
+//! The `fdinfo` of the file names the device since Linux 6.18.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::holders::char_number;
 use crate::device::DeviceNumber;
 use crate::{Host, sysfs};
 
-/// Returns the number of the VFIO node of the device that a descriptor in `/proc/PID/fd` is, by the
-/// descriptor's file in `fdinfo`.
-pub(crate) fn number(host: &Host, info: &Path) -> Option<DeviceNumber> {
+/// Returns the number of the VFIO node of an open VFIO device: that of the device, else that of its
+/// group. `info` is the file's path in `/proc/PID/fdinfo`.
+pub(super) fn vfio_number(host: &Host, info: &Path) -> Option<DeviceNumber> {
     let text = sysfs::read(info)?;
-    let path = text
-        .lines()
-        .find_map(|line| line.strip_prefix("vfio-device-syspath:"))?
-        .trim();
-    let device = host.path(path.trim_start_matches('/'));
+    let mut lines = text.lines();
+    let path = lines.find_map(|line| line.strip_prefix("vfio-device-syspath:"))?;
+    let device = host.path(path.trim().trim_start_matches('/'));
     let nodes = device.join("vfio-dev");
-    let own = sysfs::names(&nodes)
-        .into_iter()
-        .map(|name| nodes.join(name));
-    let group = sysfs::link_name(device.join("iommu_group"));
-    let group = group.map(|group| host.path("sys/class/vfio").join(group));
-    own.chain(group).find_map(number_in)
-}
-
-fn number_in(dir: PathBuf) -> Option<DeviceNumber> {
-    DeviceNumber::parse_char(&sysfs::read(dir.join("dev"))?)
+    for name in sysfs::names(&nodes) {
+        if let Some(number) = char_number(&nodes.join(name)) {
+            return Some(number);
+        }
+    }
+    let group = sysfs::link_name(device.join("iommu_group"))?;
+    char_number(&host.path("sys/class/vfio").join(group))
 }
 
 #[cfg(test)]
@@ -45,7 +43,8 @@ mod tests {
             }
             tree.file("proc/77/comm", "qemu\n");
             tree.link("proc/77/fd/9", "anon_inode:[vfio-device]");
-            tree.file("proc/77/fd/anon_inode:[vfio-device]", ""); // where the link of a copy leads
+            // The link leads to this file in a copy.
+            tree.file("proc/77/fd/anon_inode:[vfio-device]", "");
             tree.file(
                 "proc/77/fdinfo/9",
                 format!("pos:\t0\nvfio-device-syspath: /{dir}\n"),
