@@ -1,71 +1,71 @@
-//! What can go wrong, with what the user can do about it.
+//! The error type of this crate.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::usage::hint;
 use crate::{BlindSpot, Companion, Owner, Usage, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A device is not there.
+    /// No PCI device has the address.
     #[error("{device}: no such PCI device")]
     NotFound {
-        /// The address asked for.
+        /// The requested address.
         device: Address,
-        /// Addresses near it that are there.
+        /// Up to three existing addresses near the requested one.
         near: Vec<Address>,
     },
-    /// A device is asked for twice in one call.
+    /// Two requests of one call name the same device.
     #[error("{device} is named twice")]
     Twice {
         /// The device.
         device: Address,
     },
-    /// Bridges are not assigned: what is behind them would be lost.
+    /// The device is a bridge. Bridges are never assigned: the host would lose the devices behind
+    /// them.
     #[error("{device} is a bridge and stays with the host")]
     Bridge {
         /// The bridge.
         device: Address,
     },
-    /// A device without an IOMMU group cannot be kept from the rest of memory.
+    /// The device has no IOMMU group, so no IOMMU confines its DMA.
     #[error("{device} has no IOMMU group")]
     NoGroup {
         /// The device.
         device: Address,
-        /// Whether other devices of this host have one.
+        /// Whether other devices of this host have an IOMMU group.
         others_have: bool,
     },
-    /// VFIO has the device without an IOMMU: its DMA would reach all memory of the host.
+    /// VFIO has the device in its no-IOMMU mode: the device's DMA would reach all host memory.
     #[error(
-        "{device} has no IOMMU (VFIO's no-IOMMU mode), so its DMA would reach all memory of the host"
+        "{device} has no IOMMU (VFIO's no-IOMMU mode), so its DMA would reach all memory of the \
+         host"
     )]
     DeviceWithoutIommu {
         /// The device.
         device: Address,
     },
-    /// Something on the host uses the device.
+    /// The host uses the device.
     #[error("{device} is in use: {}", abridge(usages, "; "))]
     InUse {
         /// The device.
         device: Address,
-        /// What would break. Never empty.
+        /// The usages that would break. Never empty.
         usages: Vec<Usage>,
     },
-    /// Not all could be looked at that may use the device.
+    /// The host may use the device: some parts of the host could not be inspected.
     #[error("{device} may be in use: {}", abridge(blind_spots, "; "))]
     UsageUnknown {
         /// The device.
         device: Address,
-        /// What could not be looked at. Never empty.
+        /// Those parts. Never empty.
         blind_spots: Vec<BlindSpot>,
     },
-    /// Other devices of the IOMMU group are on drivers of the host.
+    /// Other devices of the IOMMU group are on host drivers, or belong to guests.
     #[error(
         "{device} shares IOMMU group {group} with {}",
         list(companions, " and with ")
@@ -73,15 +73,15 @@ pub enum Error {
     NotViable {
         /// The device.
         device: Address,
-        /// DeviceNumber of the group.
+        /// Number of the group.
         group: u32,
-        /// Those in the way. Never empty.
+        /// Those devices. Never empty.
         companions: Vec<Companion>,
     },
-    /// Several reasons against a request.
+    /// Several errors of one call.
     #[error("{}", list(.0, "\n"))]
     Several(Vec<Error>),
-    /// The caller wants a device as it is, and it is not on a VFIO driver.
+    /// An unmanaged device is not on a VFIO driver.
     #[error("{device} is on {}, not on a VFIO driver", driver_text(driver))]
     NotOnVfio {
         /// The device.
@@ -89,20 +89,20 @@ pub enum Error {
         /// Its driver.
         driver: Option<String>,
     },
-    /// Somebody else has the device.
+    /// Another process has claimed the device.
     #[error("{device} belongs to {owner}")]
     Claimed {
         /// The device.
         device: Address,
-        /// Who has it.
+        /// The owner of the claim.
         owner: Owner,
     },
-    /// Processes have a VFIO device open: the kernel would wait for them.
+    /// Processes have the VFIO device open: an unbind would wait for them.
     #[error("{device} is open in {}", abridge(holders, ", "))]
     Held {
         /// The device.
         device: Address,
-        /// [`Usage::Process`] for each. Never empty.
+        /// A [`Usage::Process`] for each process. Never empty.
         holders: Vec<Usage>,
     },
     /// Virtual functions would vanish if the device left its driver.
@@ -110,36 +110,36 @@ pub enum Error {
     VirtualFunctions {
         /// The device.
         device: Address,
-        /// The driver that it is on.
+        /// The current driver.
         driver: Option<String>,
-        /// DeviceNumber of its virtual functions.
+        /// Number of virtual functions.
         count: u32,
-        /// Those that can be named.
+        /// The virtual functions that sysfs lists.
         functions: Vec<VirtualFunction>,
     },
-    /// A driver is not there, and could not be loaded.
+    /// The kernel does not have the driver, and its module could not be loaded.
     #[error("no PCI driver '{driver}' on this host{}", answer_text(answer))]
     NoDriver {
-        /// Its name.
+        /// Name of the driver.
         driver: String,
-        /// What `modprobe` said.
+        /// Messages of `modprobe`.
         answer: String,
     },
-    /// What is asked for as a driver cannot be one.
+    /// The requested driver name has characters that no driver name has.
     #[error("'{driver}' is not the name of a driver")]
     BadDriverName {
-        /// What is asked for.
+        /// The requested name.
         driver: String,
     },
-    /// The driver asked for does not hand the device on.
+    /// The requested driver is not a VFIO driver.
     #[error("{driver} is not a VFIO driver: {device} is not bound to it")]
     NotVfio {
         /// The device.
         device: Address,
-        /// The driver asked for.
+        /// The requested driver.
         driver: String,
     },
-    /// The kernel took the request and did something else.
+    /// The kernel accepted the request, but the device is on another driver now.
     #[error(
         "{device} is on {} after it was bound to {}",
         driver_text(now),
@@ -148,31 +148,31 @@ pub enum Error {
     NotTaken {
         /// The device.
         device: Address,
-        /// The driver asked for.
+        /// The requested driver.
         wanted: Option<String>,
-        /// The driver it is on.
+        /// The current driver.
         now: Option<String>,
     },
-    /// The device node of a VFIO device did not appear.
+    /// The node of a VFIO device did not appear within the wait time.
     #[error("{device} is bound, but {} did not appear", node.display())]
     NoNode {
         /// The device.
         device: Address,
-        /// `/dev/vfio/devices/…`.
+        /// Path of the node, `/dev/vfio/devices/…`.
         node: PathBuf,
     },
-    /// A change failed, and so did putting things back.
+    /// A change failed, and undoing the change failed too.
     #[error("{failure}; restoring {device} failed too")]
     NotUndone {
-        /// The device. Its record is kept, so that it can still be given back.
+        /// The device. Its record is kept, so that a later release can give the device back.
         device: Address,
-        /// What failed first.
+        /// The first failure.
         failure: Box<Error>,
-        /// Why it could not be undone.
+        /// The failure of the undo.
         #[source]
         source: Box<Error>,
     },
-    /// The host has no working IOMMU.
+    /// The host has no IOMMU groups.
     #[error("this host has no IOMMU groups: its IOMMU is off or missing")]
     NoIommu,
     /// The kernel has no iommufd.
@@ -186,7 +186,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// The kernel's answer.
+        /// The error of the system call.
         source: io::Error,
     },
     /// A file could not be written.
@@ -194,156 +194,82 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What was to be written.
+        /// The value.
         value: String,
-        /// The kernel's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// A file or folder could not be made, locked or removed.
+    /// A file or folder could not be created, opened, written or removed.
     #[error("cannot {what} {}", path.display())]
     File {
-        /// The verb.
+        /// The verb: `open`, `write`, …
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// The kernel's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The caller interrupted an assignment. All is as it was.
+    /// The caller interrupted an assignment. All devices are as they were.
     #[error("interrupted; all devices are as they were")]
     Interrupted,
-    /// A write to sysfs has not ended in time. The kernel goes on with it.
+    /// A write to sysfs exceeded its time limit. The kernel is still working on the write.
     #[error(
         "{device}: writing '{value}' to {} has not ended after {} s, and the kernel is still at it",
         path.display(),
         limit.as_secs_f32()
     )]
     Stuck {
-        /// The device. Its record is kept, and it stays claimed until the write has ended.
+        /// The device. Its record is kept, and its claim lasts until the write has ended.
         device: Address,
         /// The file.
         path: PathBuf,
-        /// The text that is written.
+        /// The value.
         value: String,
-        /// The time that it was given.
+        /// The time limit.
         limit: Duration,
     },
-    /// A device that was taken is not there, so that it cannot be given back now.
+    /// A taken device is absent, so that it cannot be given back now.
     #[error("{device} is not there now and is not given back; its record is kept")]
     Away {
         /// The device.
         device: Address,
     },
     /// A record was written by a newer version of this program.
-    #[error("{} is a record of version {version}, and only versions up to {known} are understood", path.display())]
+    #[error(
+        "{} is a record of version {version}, and only versions up to {known} are understood",
+        path.display()
+    )]
     NewerRecord {
         /// The record.
         path: PathBuf,
         /// Its version.
         version: u32,
-        /// The newest version that is understood.
+        /// The newest version that this program reads.
         known: u32,
     },
-    /// A record makes no sense.
+    /// A record is not valid JSON of a record.
     #[error("{} is not a device record", path.display())]
     BadRecord {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the JSON parser.
         source: serde_json::Error,
     },
 }
 
 impl Error {
-    /// Returns one error for several: none for none, and the error itself for one.
+    /// Joins errors into one: `None` for an empty list, the error itself for a list of one.
     pub fn several(mut errors: Vec<Error>) -> Option<Error> {
         match errors.len() {
             0 | 1 => errors.pop(),
             _ => Some(Error::Several(errors)),
         }
     }
-
-    /// Says what the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotFound { near, .. } if near.is_empty() => "this host shows no PCI devices".into(),
-            Self::NotFound { near, .. } => {
-                format!("check the address; devices near it: {}", list(near, ", "))
-            }
-            Self::NoGroup { others_have: false, .. } | Self::NoIommu | Self::DeviceWithoutIommu { .. } => {
-                NO_IOMMU.into()
-            }
-            Self::NoGroup { .. } => "move the device to another slot: this one is not behind an IOMMU".into(),
-            Self::InUse { usages, .. } => hint::end_uses(usages),
-            Self::UsageUnknown { blind_spots, .. } => hint::see(blind_spots),
-            Self::NotViable { companions, .. } => format!(
-                "bind {} too, in the same call: the devices of a group are isolated only together",
-                list(&companions.iter().map(|companion| companion.address).collect::<Vec<_>>(), ", ")
-            ),
-            Self::Several(errors) => {
-                let hints: BTreeSet<String> = errors.iter().filter_map(Error::hint).collect();
-                let hints = Vec::from_iter(hints);
-                return (!hints.is_empty()).then(|| hints.join("\n"));
-            }
-            Self::NotOnVfio { device, .. } => {
-                format!("run `passthru bind {device}`, or set managed='yes' in the domain")
-            }
-            Self::Claimed { owner: Owner { guest: Some(guest), .. }, .. } => {
-                format!("stop '{guest}' first, or give this guest another device")
-            }
-            Self::Claimed { .. } => "wait until that process has ended".into(),
-            Self::Held { .. } => "end these processes first".into(),
-            Self::VirtualFunctions { device, .. } => format!(
-                "free them, write 0 to /sys/bus/pci/devices/{device}/sriov_numvfs and run \
-                 `passthru unbind {device}`; with `--force` they vanish regardless"
-            ),
-            Self::NoDriver { .. } => {
-                "use a kernel that has this driver (for vfio-pci: CONFIG_VFIO_PCI)".into()
-            }
-            Self::BadDriverName { .. } => "use only letters, digits, '_' and '-'".into(),
-            Self::NotVfio { .. } => {
-                "name vfio-pci or a variant of it, or name no driver to get the one for the device".into()
-            }
-            Self::NoNode { .. } => "mount a devtmpfs on /dev, or start udev".into(),
-            Self::NotUndone { device, .. } => {
-                format!("run `passthru unbind {device}` once the cause is removed")
-            }
-            Self::NoIommufd => {
-                "use a kernel with CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have it, Debian does not)".into()
-            }
-            Self::NoCdev => {
-                "use a kernel with CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into()
-            }
-            Self::Read { source, .. } | Self::Write { source, .. } | Self::File { source, .. }
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                "run it as root".into()
-            }
-            Self::Write { path, .. } if path.ends_with("bind") => {
-                "read the driver's reason in the kernel's log (`dmesg`)".into()
-            }
-            Self::Stuck { device, .. } => {
-                format!("end what uses the device (`dmesg` may name it), then run `passthru unbind {device}`")
-            }
-            Self::Away { device } => {
-                format!("run `passthru unbind {device}` once the device is there again")
-            }
-            Self::NewerRecord { .. } => "use the newer version of passthru that wrote it".into(),
-            Self::BadRecord { path, .. } => format!("remove {}", path.display()),
-            _ => return None,
-        })
-    }
 }
 
-const NO_IOMMU: &str = "switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU), and on Intel add \
-                                                intel_iommu=on to the kernel's command line";
-
 fn list<T: ToString>(items: &[T], between: &str) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join(between)
+    let texts: Vec<String> = items.iter().map(T::to_string).collect();
+    texts.join(between)
 }
 
 fn functions_text(count: u32, functions: &[VirtualFunction]) -> String {

@@ -1,12 +1,15 @@
-//! The host as a place: where its `/sys`, `/proc`, `/dev`, `/run` and `/lib/modules` are.
+//! The host: its file trees (`/sys`, `/proc`, `/dev`, `/run`, `/lib/modules`) and time limits.
+//!
+//! The methods of [`Host`] that concern an object stand in the file of that object.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use passthru_pci::Address;
 
-/// The host's file trees, and how long to wait for what the kernel does by and by.
+/// A host: its file trees and the time limits for its kernel.
 #[derive(Clone, Debug)]
 pub struct Host {
     root: PathBuf,
@@ -25,13 +28,15 @@ pub struct SshSession {
 }
 
 impl Host {
-    /// Returns the host this program runs on.
+    /// Returns the host that this program runs on.
     pub fn new() -> Self {
         Self::at("/")
     }
 
-    /// Returns a host whose trees are below `root`: `root/sys`, `root/proc` and so on. In a copy of
-    /// `/dev`, a file with the text `block 259:0` or `char 511:3` stands for a device node.
+    /// Returns a host whose file trees are below `root`: `root/sys`, `root/proc` and so on.
+    ///
+    /// In a copy of `/dev`, a file with the text `block 259:0` or `char 511:3` stands for a device
+    /// node.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -41,15 +46,16 @@ impl Host {
         }
     }
 
-    /// Sets how long to wait for a device node to appear, or for a holder to let go. 2 seconds at
-    /// first.
+    /// Sets the time to wait for a device node to appear, or for a process to close a device. The
+    /// default is 2 seconds.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
     /// Sets the SSH session that the program was started from, as `sshd` describes it in
-    /// `SSH_CONNECTION`: the device that it goes over counts as in use. Other text changes nothing.
+    /// `SSH_CONNECTION`. The network card of that session counts as in use. Text in another format
+    /// changes nothing.
     #[must_use]
     pub fn with_ssh_connection(self, text: &str) -> Self {
         Self {
@@ -58,8 +64,8 @@ impl Host {
         }
     }
 
-    /// Sets how long a write to sysfs or a `modprobe` may take before it is reported as stuck. 60
-    /// seconds at first: some drivers need half of that to let a device go.
+    /// Sets the time limit of a write to sysfs and of a `modprobe`. The default is 60 seconds: some
+    /// drivers need half of that to release a device.
     #[must_use]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
@@ -70,7 +76,7 @@ impl Host {
         self.path("dev/vfio/devices").join(name)
     }
 
-    /// Says whether this is a copy of a host's trees.
+    /// Returns whether this is a copy of a host's file trees.
     pub(crate) fn is_copy(&self) -> bool {
         self.root != Path::new("/")
     }
@@ -91,14 +97,29 @@ impl Host {
         self.root.join(relative)
     }
 
-    /// Folder of a PCI device in sysfs.
+    /// Returns the folder of a PCI device in sysfs.
     pub(crate) fn pci(&self, address: Address) -> PathBuf {
         self.path("sys/bus/pci/devices").join(address.to_string())
     }
 
-    /// Folder of a PCI driver in sysfs.
+    /// Returns the folder of a PCI driver in sysfs.
     pub(crate) fn pci_driver(&self, driver: &str) -> PathBuf {
         self.path("sys/bus/pci/drivers").join(driver)
+    }
+
+    /// Calls `condition` every 10 milliseconds until it returns true or the time is up. Returns its
+    /// last result.
+    pub(crate) fn wait_until(&self, time: Duration, mut condition: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            if condition() {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -109,41 +130,47 @@ impl Default for Host {
 }
 
 impl SshSession {
-    /// Reads `CLIENT PORT SERVER PORT`.
+    /// Parses `CLIENT PORT SERVER PORT`.
     fn parse(text: &str) -> Option<Self> {
-        let address = |at: usize| {
-            let bare = text.split_whitespace().nth(at)?.split('%').next()?;
-            bare.parse::<IpAddr>()
-                .ok()
-                .map(|address| address.to_canonical())
-        };
+        let words: Vec<&str> = text.split_whitespace().collect();
         Some(Self {
-            client: address(0)?,
-            server: address(2)?,
+            client: parse_address(words.first()?)?,
+            server: parse_address(words.get(2)?)?,
         })
     }
+}
+
+/// Parses an address with or without a zone: `fe80::1%eth0`.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.split('%').next()?;
+    let address: IpAddr = bare.parse().ok()?;
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn session(text: &str) -> Option<SshSession> {
+        Host::new().with_ssh_connection(text).ssh_session
+    }
+
+    fn ends(client: &str, server: &str) -> SshSession {
+        SshSession {
+            client: client.parse().unwrap(),
+            server: server.parse().unwrap(),
+        }
+    }
+
     #[test]
-    fn ssh_session_is_read_as_sshd_writes_it() {
-        let session = |text| Host::new().with_ssh_connection(text).ssh_session;
-        let ends = |client: &str, server: &str| {
-            Some(SshSession {
-                client: client.parse().unwrap(),
-                server: server.parse().unwrap(),
-            })
-        };
+    fn ssh_session_is_parsed_as_sshd_prints_it() {
         assert_eq!(
             session("10.0.3.2 50000 10.0.3.15 22"),
-            ends("10.0.3.2", "10.0.3.15")
+            Some(ends("10.0.3.2", "10.0.3.15"))
         );
         assert_eq!(
             session("fe80::1%eth0 50000 fe80::2%eth0 22"),
-            ends("fe80::1", "fe80::2")
+            Some(ends("fe80::1", "fe80::2"))
         );
         assert_eq!(session("UNKNOWN 65535 UNKNOWN 65535"), None);
         assert_eq!(session(""), None);

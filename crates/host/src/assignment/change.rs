@@ -1,37 +1,43 @@
-//! What taking a device does to it, told before anything is touched.
+//! The driver change of a request, computed before anything changes.
 
+use super::request::Request;
 use crate::record::FormerState;
-use crate::{Error, Host, Request};
+use crate::{Error, Host};
 
-/// The drivers of a device that is taken and given back.
+/// The drivers of a device before, during and after an assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverChange {
-    /// The one that it has now.
+    /// Current driver.
     pub from: Option<String>,
-    /// The one that it gets: the one asked for, else [`Host::vfio_driver`].
+    /// Driver during the assignment: the requested one, else [`Host::vfio_driver`].
     pub to: String,
-    /// The one that it goes back to when a guest gives it back, by its record where it was taken
-    /// before.
+    /// Driver after a guest gives the device back. If the device was taken before, this is the
+    /// driver in the record.
     pub back: Option<String>,
 }
 
 impl Host {
-    /// Returns what a request changes: nothing for a device that is not managed. Looks at nothing
-    /// else than the device and its record; whether it can be had at all is for
-    /// [`check`](Self::check).
+    /// Returns the driver change of a request; `None` for an unmanaged device.
+    ///
+    /// Only the device and its record are read. [`check`](Self::check) decides whether the device
+    /// can be taken at all.
     ///
     /// # Errors
-    /// [`Error::NotFound`], and [`Error::BadDriverName`].
+    /// - [`Error::NotFound`], if there is no device.
+    /// - [`Error::BadDriverName`], if the requested driver cannot be one.
     pub fn change(&self, request: &Request) -> Result<Option<DriverChange>, Error> {
         if !request.managed {
             return Ok(None);
         }
         let device = self.device(request.address)?;
         let to = match &request.driver {
-            Some(driver) => Self::check_driver_name(driver).map(|()| driver.clone())?,
+            Some(driver) => {
+                Self::check_driver_name(driver)?;
+                driver.clone()
+            }
             None => self.vfio_driver(&device),
         };
-        // A record that cannot be read (without privileges, say) stands in the way only when the
+        // A record that cannot be read, such as without privileges, is an error only when the
         // device is taken.
         let identity = self.identity(request.address)?;
         let record = self.valid_record(&device, &identity).ok().flatten();
@@ -50,10 +56,9 @@ mod tests {
     use crate::test_tree::Tree;
 
     fn change(tree: &Tree, driver: Option<&str>) -> DriverChange {
-        let request = Request::managed("01:00.0".parse().unwrap());
         let request = Request {
             driver: driver.map(str::to_owned),
-            ..request
+            ..Request::managed("01:00.0".parse().unwrap())
         };
         tree.host().change(&request).unwrap().unwrap()
     }
@@ -66,13 +71,14 @@ mod tests {
         }
     }
 
-    fn on(driver: &str) -> Tree {
+    fn host_with_device_on(driver: &str) -> Tree {
         let tree = Tree::new();
         tree.pci("0000:01:00.0", 0x020000);
         tree.place("0000:01:00.0", Some(driver), 1);
         tree
     }
 
+    /// Writes a record that the device was taken from `igb`.
     fn record(tree: &Tree, guest: Option<&str>) {
         let claim = tree
             .host()
@@ -88,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_managed_device_goes_to_vfio_and_back_to_where_it_was() {
-        let tree = on("igb");
+    fn managed_device_goes_to_vfio_and_back() {
+        let tree = host_with_device_on("igb");
         assert_eq!(change(&tree, None), drivers("igb", "vfio-pci", "igb"));
         assert_eq!(
             change(&tree, Some("mlx5_vfio_pci")),
@@ -100,15 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crashed_guest_left_goes_back_to_the_driver_of_the_host() {
-        let tree = on("vfio-pci");
+    fn device_of_a_crashed_guest_goes_back_to_its_host_driver() {
+        let tree = host_with_device_on("vfio-pci");
         record(&tree, Some("crashed"));
         assert_eq!(change(&tree, None), drivers("vfio-pci", "vfio-pci", "igb"));
     }
 
     #[test]
-    fn what_was_bound_by_hand_goes_back_to_that() {
-        let tree = on("vfio-pci");
+    fn device_bound_by_hand_goes_back_to_that_driver() {
+        let tree = host_with_device_on("vfio-pci");
         record(&tree, None);
         assert_eq!(
             change(&tree, None),

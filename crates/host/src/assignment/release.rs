@@ -1,11 +1,11 @@
-//! Devices that are given back by hand: that were taken until further notice, or by a guest that
-//! crashed.
+//! The release of devices by hand: of devices that were bound by hand, or that a crashed guest
+//! left.
 
 use passthru_pci::Address;
 
 use crate::{Claim, Error, Host, UsageReport};
 
-/// Devices that are claimed, and may go back to the host's drivers.
+/// Devices that are claimed and ready to go back to their host drivers.
 #[derive(Debug)]
 #[must_use = "the devices stay where they are"]
 pub struct PendingRelease {
@@ -13,50 +13,54 @@ pub struct PendingRelease {
     force: bool,
 }
 
-/// Results of giving devices back.
+/// Result of a release of several devices.
 #[derive(Debug, Default)]
 pub struct ReleaseResult {
-    /// Devices that went back, each with the driver that it is on.
+    /// Devices that went back, each with its driver.
     pub done: Vec<(Address, Option<String>)>,
-    /// Errors of those that did not.
+    /// Errors of the devices that did not go back.
     pub errors: Vec<Error>,
-    /// Devices that were not touched after an interruption.
+    /// Devices that were not changed, because of an interruption.
     pub untouched: Vec<Address>,
 }
 
 impl Host {
-    /// Gives devices back, as [`claim_to_release`](Self::claim_to_release) and
-    /// [`PendingRelease::give_back`] do. Returns the driver that each is on then.
+    /// Claims devices and gives them back. Returns the driver of each device then.
     ///
     /// # Errors
-    /// Those of both.
+    /// Those of [`claim_to_release`](Self::claim_to_release), and the errors of the devices that
+    /// did not go back.
     pub fn release(&self, devices: &[Address], force: bool) -> Result<Vec<Option<String>>, Error> {
-        let released = self.claim_to_release(devices, force)?.give_back(&|| false);
-        match Error::several(released.errors) {
-            Some(error) => Err(error),
-            None => Ok(released
-                .done
-                .into_iter()
-                .map(|(_, driver)| driver)
-                .collect()),
+        let release = self.claim_to_release(devices, force)?;
+        let result = release.give_back(&|| false);
+        if let Some(error) = Error::several(result.errors) {
+            return Err(error);
         }
+        let drivers = result.done.into_iter().map(|(_, driver)| driver);
+        Ok(drivers.collect())
     }
 
-    /// Claims devices that were taken until further notice, or by a guest that crashed, and looks
-    /// at all of them. With `force`, processes that have a device open are no obstacle: the kernel
-    /// asks them to let go, and waits. Virtual functions are no obstacle then either, and vanish.
+    /// Claims devices, and checks that all of them can go back.
+    ///
+    /// With `force`, neither virtual functions nor processes that have a device open are an
+    /// obstacle. The virtual functions vanish, and the kernel asks the processes to close the
+    /// device, and waits.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Claimed`], [`Error::Held`], [`Error::UsageUnknown`] and
-    /// [`Error::VirtualFunctions`]. All of them, and nothing has changed then.
+    /// The errors of all devices, and nothing has changed then:
+    ///
+    /// - [`Error::NotFound`] or [`Error::Claimed`].
+    /// - [`Error::Held`] or [`Error::UsageUnknown`], unless `force` is set.
+    /// - [`Error::VirtualFunctions`], unless `force` is set.
     pub fn claim_to_release(
         &self,
         devices: &[Address],
         force: bool,
     ) -> Result<PendingRelease, Error> {
-        let (mut claims, mut errors) = (Vec::new(), Vec::new());
+        let mut claims = Vec::new();
+        let mut errors = Vec::new();
         for address in devices {
-            match self.claim_for_release(*address, force) {
+            match self.claim_one_to_release(*address, force) {
                 Ok(claim) => claims.push(claim),
                 Err(error) => errors.push(error),
             }
@@ -67,7 +71,7 @@ impl Host {
         }
     }
 
-    fn claim_for_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
+    fn claim_one_to_release(&self, address: Address, force: bool) -> Result<Claim, Error> {
         let device = self.device(address)?;
         let claim = self.claim(address, None)?;
         if force {
@@ -78,50 +82,51 @@ impl Host {
             usages: holders,
             blind_spots,
         } = self.vfio_holders(&device);
-        if holders.is_empty() && blind_spots.is_empty() {
-            return Ok(claim);
+        if !holders.is_empty() {
+            return Err(Error::Held {
+                device: address,
+                holders,
+            });
         }
-        if holders.is_empty() {
+        if !blind_spots.is_empty() {
             return Err(Error::UsageUnknown {
                 device: address,
                 blind_spots,
             });
         }
-        Err(Error::Held {
-            device: address,
-            holders,
-        })
+        Ok(claim)
     }
 }
 
 impl PendingRelease {
-    /// Gives the devices back, in their order, until interrupted: `interrupted` is asked before
-    /// each. One that fails stops no other, and its record stays.
+    /// Gives the devices back in order. A device that fails keeps its record and does not stop the
+    /// others.
+    ///
+    /// `interrupted` is called before each device. Once it returns true, no further device changes.
     pub fn give_back(self, interrupted: &dyn Fn() -> bool) -> ReleaseResult {
-        let mut released = ReleaseResult::default();
-        let mut claims = self.claims.into_iter();
-        while let Some(claim) = claims.next() {
-            if interrupted() {
-                released.untouched.push(claim.device());
-                released
-                    .untouched
-                    .extend(claims.by_ref().map(|claim| claim.device()));
-            } else {
-                match claim.release(self.force) {
-                    Ok(driver) => released.done.push((claim.device(), driver)),
-                    Err(error) => released.errors.push(error),
-                }
+        let mut result = ReleaseResult::default();
+        let mut is_interrupted = false;
+        for claim in self.claims {
+            is_interrupted = is_interrupted || interrupted();
+            if is_interrupted {
+                result.untouched.push(claim.device());
+                continue;
+            }
+            match claim.release(self.force) {
+                Ok(driver) => result.done.push((claim.device(), driver)),
+                Err(error) => result.errors.push(error),
             }
         }
-        released
+        result
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::test_tree::Tree;
-    use std::cell::Cell;
 
     /// Makes a host with two devices without a driver.
     fn host() -> (Tree, [Address; 2]) {
@@ -136,10 +141,9 @@ mod tests {
     #[test]
     fn interruption_between_two_devices_leaves_the_second() {
         let (tree, devices) = host();
-        let asked = Cell::new(0);
-        let interrupted = || asked.replace(asked.get() + 1) > 0;
+        let calls = Cell::new(0);
         let release = tree.host().claim_to_release(&devices, true).unwrap();
-        let released = release.give_back(&interrupted);
+        let released = release.give_back(&|| calls.replace(calls.get() + 1) > 0);
         assert_eq!(released.done, [(devices[0], None)], "{:?}", released.errors);
         assert_eq!(released.untouched, [devices[1]]);
         assert!(released.errors.is_empty(), "{released:?}");
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn all_devices_are_looked_at_before_the_first_is_touched() {
+    fn all_devices_are_checked_before_the_first_changes() {
         let (tree, devices) = host();
         let claim = tree.host().claim(devices[1], None).unwrap();
         let error = tree.host().claim_to_release(&devices, true).unwrap_err();

@@ -5,9 +5,12 @@ mod claim;
 mod lock;
 mod owner;
 mod switch;
+#[cfg(test)]
+mod tests;
+mod virtual_function;
 mod virtual_functions;
 
 pub use claim::Claim;
 pub use lock::{LockError, lock_as, lock_owner};
 pub use owner::Owner;
-pub use virtual_functions::VirtualFunction;
+pub use virtual_function::VirtualFunction;

@@ -1,15 +1,15 @@
 //! The owner of a claim, as it stands in the claim's lock file.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Usage;
-
-/// Who has a device.
+/// The owner of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The guest that it is for; `None` for a short while, as long as a device is bound by hand.
+    /// The guest; `None` while a device is bound by hand, which takes a short time.
     pub guest: Option<String>,
     /// The process that holds the claim.
     pub pid: u32,
@@ -24,12 +24,17 @@ impl fmt::Display for Owner {
     }
 }
 
-impl From<Owner> for Usage {
-    fn from(owner: Owner) -> Self {
-        let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
-        Usage::Guest {
-            name,
-            pid: owner.pid,
-        }
-    }
+/// Reads the owner of a lock file. The default owner is returned if the holder of the lock has not
+/// written its name yet.
+pub(crate) fn read_owner(lock: &mut File) -> Owner {
+    let mut text = String::new();
+    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Writes the owner into a lock file.
+pub(crate) fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(&serde_json::to_vec(owner)?)
 }

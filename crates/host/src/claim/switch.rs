@@ -1,4 +1,4 @@
-//! The way of a device from one driver to another.
+//! Moves of a device from one driver to another.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use crate::record::FormerState;
 use crate::usage::HeldDisks;
 use crate::{Device, Error, Host, sysfs, time_limit};
 
-/// Right to change the driver of a claimed device.
+/// The right to change the driver of a claimed device.
 ///
 /// Each write to sysfs has a time limit. A write that is stuck in the kernel keeps the lock of the
-/// claim until the kernel is done, so that no other process changes the device meanwhile.
+/// claim until the write ends. So no other process changes the device meanwhile.
 pub(crate) struct DriverSwitch<'a> {
     pub(crate) host: &'a Host,
     /// Lock of the device's claim.
@@ -20,45 +20,46 @@ pub(crate) struct DriverSwitch<'a> {
 }
 
 impl DriverSwitch<'_> {
-    /// Moves a device to a driver that is there, and checks that it is on it, and that it is a VFIO
-    /// driver.
+    /// Moves a device to a loaded driver, and checks that the device is on it, and that it is a
+    /// VFIO driver.
     ///
-    /// The device's disks are let go once they are gone: their names are free for another driver
-    /// then.
-    pub(crate) fn to_driver(
+    /// The held disks of the device are released after the unbind, when they no longer exist.
+    pub(crate) fn move_to_driver(
         &self,
         device: &Device,
         driver: &str,
-        hold: HeldDisks,
+        disks: HeldDisks,
     ) -> Result<(), Error> {
         self.set_override(device, Some(driver))?;
-        self.detach(device, hold)?;
+        self.unbind(device, disks)?;
         self.bind(device, driver)?;
         let device = self.expect_driver(device, Some(driver))?;
         expect_vfio(&device, driver)?;
         self.await_node(&device)
     }
 
-    /// Moves a device back to how it was; without `former`, to whatever driver the kernel picks.
-    pub(crate) fn back(&self, device: &Device, former: Option<&FormerState>) -> Result<(), Error> {
-        let wanted = former.and_then(|former| former.driver.as_deref());
-        self.set_override(
-            device,
-            former.and_then(|former| former.driver_override.as_deref()),
-        )?;
-        if stays(device, former) {
+    /// Moves a device back to its former state; without `former`, to the driver that the kernel
+    /// finds.
+    pub(crate) fn move_back(
+        &self,
+        device: &Device,
+        former: Option<&FormerState>,
+    ) -> Result<(), Error> {
+        let former_override = former.and_then(|former| former.driver_override.as_deref());
+        self.set_override(device, former_override)?;
+        if stays_on_driver(device, former) {
             return Ok(());
         }
-        self.detach(device, HeldDisks::default())?;
-        match (former, wanted) {
-            (None, _) => return self.probe(device),
-            (Some(_), None) => {}
-            (Some(_), Some(driver)) => {
-                self.host.load_driver(driver)?;
-                self.bind(device, driver)?;
-            }
+        self.unbind(device, HeldDisks::default())?;
+        let Some(former) = former else {
+            return self.probe(device);
+        };
+        if let Some(driver) = &former.driver {
+            self.host.load_driver(driver)?;
+            self.bind(device, driver)?;
         }
-        self.expect_driver(device, wanted).map(drop)
+        self.expect_driver(device, former.driver.as_deref())?;
+        Ok(())
     }
 
     fn set_override(&self, device: &Device, driver: Option<&str>) -> Result<(), Error> {
@@ -66,25 +67,21 @@ impl DriverSwitch<'_> {
             return Ok(());
         }
         let path = self.host.pci(device.address).join("driver_override");
-        self.write(
-            device,
-            path,
-            &format!("{}\n", driver.unwrap_or_default()),
-            HeldDisks::default(),
-        )
+        let value = format!("{}\n", driver.unwrap_or_default());
+        self.write(device, path, &value, HeldDisks::default())
     }
 
-    /// Takes a device from its driver. Its disks are held until the kernel is done, however long it
+    /// Unbinds a device from its driver. Its disks are held until the write ends, however long that
     /// takes.
-    fn detach(&self, device: &Device, hold: HeldDisks) -> Result<(), Error> {
+    fn unbind(&self, device: &Device, disks: HeldDisks) -> Result<(), Error> {
         if device.driver.is_none() {
             return Ok(());
         }
         let path = self.host.pci(device.address).join("driver/unbind");
-        self.write(device, path, &device.address.to_string(), hold)
+        self.write(device, path, &device.address.to_string(), disks)
     }
 
-    /// Lets the kernel find a driver, with its module loaded if there is one.
+    /// Makes the kernel find a driver, after loading the module for the device.
     fn probe(&self, device: &Device) -> Result<(), Error> {
         if let Some(modalias) = sysfs::read(self.host.pci(device.address).join("modalias")) {
             let answer = self.host.modprobe(&modalias);
@@ -99,24 +96,25 @@ impl DriverSwitch<'_> {
         )
     }
 
+    /// Reads the device again, and checks that it is on the wanted driver.
     fn expect_driver(&self, device: &Device, wanted: Option<&str>) -> Result<Device, Error> {
         let device = self.host.device(device.address)?;
         if device.driver.as_deref() == wanted {
             return Ok(device);
         }
-        let wanted = wanted.map(str::to_owned);
         Err(Error::NotTaken {
             device: device.address,
-            wanted,
+            wanted: wanted.map(str::to_owned),
             now: device.driver,
         })
     }
 
-    /// The kernel makes the node by itself, but udev may be the one that puts it in its place.
+    /// Waits for the device's VFIO node, which udev may have to create.
     fn await_node(&self, device: &Device) -> Result<(), Error> {
-        let Some(node) = device.cdev.as_deref().map(|name| self.host.cdev_path(name)) else {
+        let Some(name) = &device.cdev else {
             return Ok(());
         };
+        let node = self.host.cdev_path(name);
         if self.host.wait_until(self.host.wait(), || node.exists()) {
             return Ok(());
         }
@@ -136,26 +134,27 @@ impl DriverSwitch<'_> {
         )
     }
 
-    /// Writes to sysfs within the time limit. The lock and the disks are let go when the write has
-    /// ended, which may be after the limit.
+    /// Writes to sysfs with a time limit. The lock and the disks are released when the write ends,
+    /// which may be after the limit.
     fn write(
         &self,
         device: &Device,
         path: PathBuf,
         value: &str,
-        hold: HeldDisks,
+        disks: HeldDisks,
     ) -> Result<(), Error> {
         let limit = self.host.limit();
         let lock = Arc::clone(self.lock);
-        let (to, text) = (path.clone(), value.to_owned());
-        let written = time_limit::within(limit, move || {
-            let written = sysfs::write(to, &text);
-            drop((lock, hold));
-            written
+        let file = path.clone();
+        let text = value.to_owned();
+        let result = time_limit::within(limit, move || {
+            let result = sysfs::write(file, &text);
+            drop((lock, disks));
+            result
         });
         let value = value.trim_end().to_owned();
-        match written {
-            Ok(Some(written)) => written,
+        match result {
+            Ok(Some(result)) => result,
             Ok(None) => Err(Error::Stuck {
                 device: device.address,
                 path,
@@ -172,7 +171,7 @@ impl DriverSwitch<'_> {
 }
 
 /// Returns whether a device that goes back to `former` is on that driver already.
-pub(crate) fn stays(device: &Device, former: Option<&FormerState>) -> bool {
+pub(super) fn stays_on_driver(device: &Device, former: Option<&FormerState>) -> bool {
     former.is_some_and(|former| former.driver == device.driver)
 }
 
@@ -183,7 +182,7 @@ mod tests {
     use super::*;
     use crate::test_tree::Tree;
 
-    /// Blocks writes to a file until it is read: opening a FIFO waits for the other end.
+    /// Replaces a file by a FIFO, so that a write waits until the file is read.
     fn block(tree: &Tree, path: &str) -> PathBuf {
         let path = tree.path(path);
         let _ = std::fs::remove_file(&path);
@@ -195,9 +194,8 @@ mod tests {
 
     /// Returns whether this process has a file open.
     fn is_open(path: &std::path::Path) -> bool {
-        let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
-            .any(|target| target == path)
+        let mut fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        fds.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == path))
     }
 
     #[test]
@@ -222,11 +220,9 @@ mod tests {
         let Error::Stuck { device, path, .. } = &error else {
             panic!("{error}")
         };
-        assert_eq!(
-            (*device, path.ends_with("driver/unbind")),
-            (claim.device(), true)
-        );
-        // It is not undone: that would have to wait as well.
+        assert_eq!(*device, claim.device());
+        assert!(path.ends_with("driver/unbind"));
+        // Nothing is undone, since an undo would wait too.
         let record = host.record(claim.device()).unwrap();
         assert_eq!(record.unwrap().former.driver.as_deref(), Some("nvme"));
         let set = std::fs::read_to_string(tree.path(&format!("{dir}/driver_override"))).unwrap();
@@ -237,12 +233,14 @@ mod tests {
         assert!(host.claim(device, Some("two")).is_err());
         assert!(is_open(&disk));
         assert_eq!(std::fs::read_to_string(unbind).unwrap(), "0000:01:00.0");
-        let free = || host.owner(device).is_none() && !is_open(&disk);
-        assert!(host.wait_until(Duration::from_secs(40), free));
+        let is_free = host.wait_until(Duration::from_secs(40), || {
+            host.owner(device).is_none() && !is_open(&disk)
+        });
+        assert!(is_free);
     }
 
     #[test]
-    fn a_device_that_is_on_a_driver_of_the_host_after_the_switch_is_not_on_vfio() {
+    fn switch_to_a_host_driver_fails() {
         let tree = Tree::new();
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.file(&format!("{dir}/driver_override"), "(null)\n");
@@ -256,7 +254,7 @@ mod tests {
             lock: &lock,
         };
         let error = switch
-            .to_driver(&before, "igb", HeldDisks::default())
+            .move_to_driver(&before, "igb", HeldDisks::default())
             .unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }

@@ -1,6 +1,11 @@
 //! IOMMU groups: devices that the IOMMU cannot tell apart, so that they leave the host together.
 
+mod companion;
+#[expect(
+    clippy::module_inception,
+    reason = "the file is named after its object"
+)]
+mod group;
 mod viability;
 
-pub use viability::Companion;
-pub(crate) use viability::NO_IOMMU_GROUP;
+pub use companion::Companion;

@@ -4,13 +4,12 @@ use std::fs;
 
 use crate::{Device, Host, sysfs};
 
-/// Says whether a device shows the console: the firmware's display, with the kernel's console on a
-/// frame buffer that is the device's own or one that the firmware set up (a platform device).
-pub(crate) fn shown(host: &Host, device: &Device) -> bool {
-    device.boot_vga
-        && !device.on_vfio()
-        && has_framebuffer(host, device)
-        && console_on_framebuffer(host)
+/// Returns whether a device shows the host's console.
+///
+/// That is the firmware's display, if the kernel's console is on a frame buffer. The frame buffer
+/// belongs to the device, or to a platform device that the firmware set up.
+pub(super) fn is_on(host: &Host, device: &Device) -> bool {
+    device.boot_vga && !device.on_vfio() && has_framebuffer(host, device) && is_on_framebuffer(host)
 }
 
 fn has_framebuffer(host: &Host, device: &Device) -> bool {
@@ -18,21 +17,21 @@ fn has_framebuffer(host: &Host, device: &Device) -> bool {
         return false;
     };
     let class = host.path("sys/class/graphics");
-    let framebuffers = sysfs::names(&class)
-        .into_iter()
-        .filter(|name| name.starts_with("fb"));
-    framebuffers
+    let mut names = sysfs::names(&class);
+    names.retain(|name| name.starts_with("fb"));
+    names
+        .iter()
         .filter_map(|name| fs::canonicalize(class.join(name)).ok())
         .any(|path| path.starts_with(&own) || path.iter().any(|part| part == "platform"))
 }
 
-fn console_on_framebuffer(host: &Host) -> bool {
+/// Returns whether a console of the kernel is bound to a frame buffer.
+fn is_on_framebuffer(host: &Host) -> bool {
     let class = host.path("sys/class/vtconsole");
     sysfs::names(&class).iter().any(|name| {
         let dir = class.join(name);
-        let on_framebuffer =
-            sysfs::read(dir.join("name")).is_some_and(|name| name.contains("frame buffer"));
-        on_framebuffer && sysfs::number(dir.join("bind")) == Some(1)
+        let driver = sysfs::read(dir.join("name")).unwrap_or_default();
+        driver.contains("frame buffer") && sysfs::number(dir.join("bind")) == Some(1)
     })
 }
 
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boot_display_with_the_console_is_used() {
+    fn boot_display_with_the_console_is_used() {
         assert_eq!(gpu("1\n", OWN, "1\n"), [Usage::Console]);
         assert_eq!(
             gpu(
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn another_display_and_a_console_that_was_taken_off_are_free() {
+    fn other_display_or_unbound_console_is_free() {
         assert_eq!(gpu("0\n", OWN, "1\n"), []);
         assert_eq!(gpu("1\n", OWN, "0\n"), []);
         assert_eq!(

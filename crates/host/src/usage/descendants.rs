@@ -1,4 +1,4 @@
-//! What hangs below a PCI device in sysfs: block devices, network interfaces, device nodes.
+//! The devices below a PCI device in sysfs: block devices, network interfaces, device nodes.
 
 use std::fs;
 use std::path::Path;
@@ -9,25 +9,27 @@ use crate::sysfs;
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeviceNode {
-    /// Its path, `/dev/…`, which is how messages call it.
+    /// Path in `/dev`, as messages name the node.
     pub(crate) path: String,
-    /// What tells it from others. `None` where the kernel has none, so that nobody can open it.
+    /// Number of the device. `None` if the kernel has no number, so that nothing can open the node.
     pub(crate) number: Option<DeviceNumber>,
-    /// Whether whoever has it open depends on it.
+    /// Whether a process that has the node open depends on the device.
     pub(crate) vital: bool,
 }
 
 /// The devices below a PCI device, at any depth.
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
+    /// Names of block devices.
     pub(crate) blocks: Vec<String>,
+    /// Names of network interfaces.
     pub(crate) netdevs: Vec<String>,
-    /// The nodes of all but block devices.
+    /// Nodes of all other devices.
     pub(crate) nodes: Vec<DeviceNode>,
 }
 
 impl Descendants {
-    /// Walks the folder of a device. What links point at is not below it.
+    /// Finds the devices below a device's folder in sysfs. Links are not followed.
     pub(crate) fn of_device_dir(dir: &Path) -> Self {
         let mut below = Self::default();
         below.walk(dir);
@@ -37,16 +39,14 @@ impl Descendants {
     fn walk(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.visit(
-                    &entry.path(),
-                    entry.file_name().to_string_lossy().into_owned(),
-                );
+                let name = entry.file_name().to_string_lossy().into_owned();
+                self.add(&entry.path(), name);
                 self.walk(&entry.path());
             }
         }
     }
 
-    fn visit(&mut self, dir: &Path, name: String) {
+    fn add(&mut self, dir: &Path, name: String) {
         match sysfs::link_name(dir.join("subsystem")).as_deref() {
             Some("block") => self.blocks.push(name),
             Some("net") => self.netdevs.push(name),
@@ -57,7 +57,8 @@ impl Descendants {
 }
 
 impl DeviceNode {
-    /// Reads the node of a character device from its folder, if it has one.
+    /// Reads the node of a character device from the device's folder. Returns `None` for a device
+    /// without a node.
     pub(crate) fn from_char_device(dir: &Path) -> Option<Self> {
         let subsystem = sysfs::link_name(dir.join("subsystem"))?;
         let path = format!("/dev/{}", node_name(dir)?);
@@ -73,8 +74,7 @@ impl DeviceNode {
 /// Returns the name of a device's node below `/dev`.
 pub(crate) fn node_name(dir: &Path) -> Option<String> {
     let uevent = sysfs::read(dir.join("uevent"))?;
-    uevent
-        .lines()
-        .find_map(|line| line.strip_prefix("DEVNAME="))
-        .map(str::to_owned)
+    let mut lines = uevent.lines();
+    let name = lines.find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(name.to_owned())
 }

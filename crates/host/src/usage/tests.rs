@@ -1,4 +1,4 @@
-//! Tests of what keeps a device from being taken, from the first look to the change.
+//! Tests of the usages that keep a device from being taken, from the first check to the change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,8 @@ fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
-/// An NVMe disk on its driver, and a NIC on `vfio-pci`. Nothing moves when their files are written.
+/// Makes a host with an NVMe disk on its driver, and a NIC on `vfio-pci`. Writes to the files of
+/// the tree move nothing.
 fn host() -> Tree {
     let tree = Tree::new();
     let nvme = tree.pci("0000:01:00.0", 0x010802);
@@ -32,7 +33,7 @@ fn override_of_nvme(tree: &Tree) -> String {
 }
 
 #[test]
-fn device_in_use_is_refused_with_its_uses() {
+fn device_in_use_is_refused_with_its_usages() {
     let tree = host();
     tree.file(
         "proc/self/mountinfo",
@@ -48,8 +49,8 @@ fn device_in_use_is_refused_with_its_uses() {
     );
 }
 
-/// A program in place of `modprobe`, which runs between the first look and the second.
-fn run_between_looks(tree: &Tree, script: &str) {
+/// Replaces `modprobe`, which runs between the first check and the second, by a script.
+fn run_between_checks(tree: &Tree, script: &str) {
     tree.file(
         "between",
         format!("#!/bin/sh\ncd {}\n{script}\n", tree.path("").display()),
@@ -62,10 +63,10 @@ fn run_between_looks(tree: &Tree, script: &str) {
 }
 
 #[test]
-fn use_that_begins_after_the_first_look_is_refused() {
+fn usage_that_begins_after_the_first_check_is_refused() {
     let tree = host();
     let mount = "echo '30 22 259:0 / /data rw - ext4 /dev/nvme0n1 rw' >proc/self/mountinfo";
-    run_between_looks(
+    run_between_checks(
         &tree,
         &format!("mkdir sys/bus/pci/drivers/late_vfio_pci; {mount}"),
     );
@@ -80,14 +81,12 @@ fn use_that_begins_after_the_first_look_is_refused() {
         "0000:01:00.0 is in use: the file system on /data (nvme0n1)"
     );
     assert_eq!(override_of_nvme(&tree), "(null)\n");
-    assert_eq!(
-        (tree.host().record(nvme).unwrap(), tree.host().owner(nvme)),
-        (None, None)
-    );
+    assert_eq!(tree.host().record(nvme).unwrap(), None);
+    assert_eq!(tree.host().owner(nvme), None);
 }
 
 #[test]
-fn disk_is_opened_where_it_may_be_taken_alone() {
+fn disk_is_opened_only_to_take_it() {
     let tree = host();
     fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
     let nvme = [Request::managed(address("01:00.0"))];
@@ -108,7 +107,7 @@ fn disk_is_opened_where_it_may_be_taken_alone() {
 }
 
 #[test]
-fn disk_that_others_are_made_of_is_used_without_opening_it() {
+fn member_of_a_raid_is_used_without_opening_it() {
     let tree = host();
     tree.block("sys/devices/virtual/block/md9", "9:9");
     tree.link(&format!("{NVME}/nvme/nvme0/nvme0n1/holders/md9"), "x");
@@ -145,7 +144,7 @@ fn disk_whose_node_is_missing_is_not_taken() {
 }
 
 #[test]
-fn processes_that_cannot_be_seen_stop_disks_and_unbinding() {
+fn hidden_processes_block_disks_and_releases() {
     let tree = host();
     fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
     tree.link("proc/1/ns/pid", "pid:[4026532000]");
@@ -173,7 +172,7 @@ fn device_without_iommu_and_group_is_refused_for_the_iommu() {
     assert!(matches!(error, Error::DeviceWithoutIommu { .. }), "{error}");
 }
 
-/// Lets process 77, `holder`, have a node open.
+/// Adds process 77, `holder`, which has a node open.
 fn open(tree: &Tree, path: &str) {
     tree.file("proc/77/comm", "holder\n");
     tree.link("proc/77/fd/3", path);
@@ -193,7 +192,7 @@ fn usages(tree: &Tree) -> UsageReport {
 }
 
 #[test]
-fn generic_tape_and_accelerator_nodes_are_shown_not_blocking() {
+fn generic_tape_and_accelerator_nodes_do_not_block() {
     let nodes = [
         ("nvme-generic", "ng0n1"),
         ("scsi_tape", "nst0"),
@@ -221,6 +220,13 @@ fn add_loop(tree: &Tree, name: &str, number: &str, file: &str) {
     tree.file(&format!("{dir}/loop/backing_file"), format!("{file}\n"));
 }
 
+fn loop_usage(block: &str, file: &str) -> Usage {
+    Usage::Loop {
+        block: block.into(),
+        file: file.into(),
+    }
+}
+
 #[test]
 fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
     let tree = host();
@@ -230,20 +236,16 @@ fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
     add_loop(&tree, "loop2", "7:2", "/srv/alias2");
     tree.file("srv/alias2", "block 8:0\n");
     open(&tree, "/dev/loop1");
-    let over = |block: &str, file: &str| Usage::Loop {
-        block: block.into(),
-        file: file.into(),
-    };
     let expected = [
-        over("loop0", "/srv/alias"),
-        over("loop1", "/dev/loop0"),
+        loop_usage("loop0", "/srv/alias"),
+        loop_usage("loop1", "/dev/loop0"),
         holder("/dev/loop1", true),
     ];
     assert_eq!(usages(&tree).usages, expected);
 }
 
 #[test]
-fn loop_over_a_file_that_is_not_here_is_unseen() {
+fn loop_over_a_missing_file_is_a_blind_spot() {
     let tree = host();
     add_loop(&tree, "loop0", "7:0", "/srv/gone (deleted)");
     let blind_spots = usages(&tree).blind_spots;
@@ -286,7 +288,7 @@ fn multipath_head_is_found_by_the_links_of_sysfs() {
 }
 
 #[test]
-fn mount_that_only_another_namespace_has_is_named_with_a_process() {
+fn private_mount_is_named_with_a_process() {
     let tree = host();
     tree.link("proc/77/ns/mnt", "mnt:[7]");
     tree.file("proc/77/comm", "service\n");
@@ -296,14 +298,8 @@ fn mount_that_only_another_namespace_has_is_named_with_a_process() {
     );
     let found = usages(&tree);
     let expected = "the file system on /data (nvme0n1) in the mounts of service (pid 77)";
-    assert_eq!(
-        found
-            .usages
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        [expected]
-    );
+    let texts: Vec<String> = found.usages.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, [expected]);
     assert_eq!(found.verdict(), Verdict::Used);
 }
 
@@ -321,7 +317,7 @@ fn disk_that_a_kernel_target_exports_is_used() {
 }
 
 #[test]
-fn what_hides_processes_matters_to_no_device_without_nodes() {
+fn hidden_processes_do_not_block_a_device_without_nodes() {
     let tree = Tree::new();
     tree.pci("0000:01:00.0", 0x020000);
     fs::remove_dir_all(tree.path("proc/1")).unwrap();
@@ -329,15 +325,15 @@ fn what_hides_processes_matters_to_no_device_without_nodes() {
 }
 
 #[test]
-fn unseen_processes_are_no_objection_to_a_node_that_was_handed_in() {
+fn hidden_processes_do_not_block_a_handed_in_node() {
     let tree = host();
     fs::remove_dir_all(tree.path("proc/1")).unwrap();
-    let objections = |handed_in| {
+    for (handed_in, count) in [(false, 1), (true, 0)] {
         let request = Request {
             handed_in,
             ..Request::unmanaged(address("02:00.0"))
         };
-        tree.host().check(&[request]).unwrap().len()
-    };
-    assert_eq!((objections(false), objections(true)), (1, 0));
+        let objections = tree.host().check(&[request]).unwrap();
+        assert_eq!(objections.len(), count, "{objections:?}");
+    }
 }
