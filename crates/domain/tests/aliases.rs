@@ -1,4 +1,4 @@
-//! The ids of the devices.
+//! Aliases of the devices, which are their ids in the emulator.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -15,7 +15,7 @@ fn aliases(machine: &str, devices: &str) -> Vec<String> {
 }
 
 #[test]
-fn are_libvirts_on_a_pc() {
+fn aliases_on_pc_match_libvirts() {
     let devices = "<disk type='file'><source file='/a'/><target dev='vdb'/></disk>\
         <disk type='file'><source file='/b'/><target dev='hdc'/></disk>\
         <disk type='file'><source file='/c'/><target dev='sda' bus='scsi'/></disk>\
@@ -42,9 +42,10 @@ fn are_libvirts_on_a_pc() {
 }
 
 #[test]
-fn are_libvirts_on_a_q35() {
+fn aliases_on_q35_match_libvirts() {
     let devices = "<disk type='file'><source file='/a'/><target dev='sdg' bus='sata'/></disk>\
-        <disk type='file'><source file='/b'/><target dev='sda' bus='scsi'/><alias name='ua-data'/></disk>\
+        <disk type='file'><source file='/b'/><target dev='sda' bus='scsi'/><alias name='ua-data'/>\
+        </disk>\
         <disk type='file'><source file='/c'/><target dev='sdb' bus='usb'/></disk>\
         <controller type='scsi' model='virtio-scsi'/>\
         <interface type='user'/>\

@@ -1,13 +1,13 @@
-//! Devices besides those of the host: what a guest gets unasked, where things go, and what is
-//! refused.
+//! Emulated devices: defaults, addresses and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::{check, guest};
 use passthru_domain::Domain;
 use passthru_domain::device::{Address, Item};
+
+use common::{check, guest};
 
 #[track_caller]
 fn refused(machine: &str, devices: &str, words: &str) {
@@ -27,7 +27,7 @@ fn usb_port(domain: &Domain, item: Item) -> String {
 }
 
 #[test]
-fn a_pc_has_a_mouse_a_keyboard_and_a_way_for_sound_and_q35_a_watchdog() {
+fn pc_gets_mouse_keyboard_and_audio_and_q35_a_watchdog() {
     let pc = complete("pc", "").devices;
     assert_eq!(
         (pc.inputs.len(), pc.audios.len(), pc.watchdogs.len()),
@@ -39,7 +39,7 @@ fn a_pc_has_a_mouse_a_keyboard_and_a_way_for_sound_and_q35_a_watchdog() {
 }
 
 #[test]
-fn a_screen_brings_a_graphics_card_and_the_primary_one_comes_first() {
+fn screen_adds_a_graphics_card_and_primary_comes_first() {
     let seen = complete("pc", "<graphics type='vnc'/>").devices;
     assert_eq!(seen.videos.len(), 1);
     assert!(seen.videos[0].is_primary());
@@ -54,10 +54,11 @@ fn a_screen_brings_a_graphics_card_and_the_primary_one_comes_first() {
 }
 
 #[test]
-fn usb_devices_take_free_ports_and_get_a_hub_where_ports_run_out() {
+fn usb_devices_take_free_ports_and_get_a_hub_when_full() {
     let domain = complete(
         "pc",
-        "<input type='tablet' bus='usb'/><input type='mouse' bus='usb'><address type='usb' bus='0' port='1'/></input>",
+        "<input type='tablet' bus='usb'/><input type='mouse' bus='usb'>\
+         <address type='usb' bus='0' port='1'/></input>",
     );
     assert_eq!(usb_port(&domain, Item::Input(0)), "2");
     let many = complete("pc", &"<redirdev bus='usb' type='spicevmc'/>".repeat(4));
@@ -67,7 +68,7 @@ fn usb_devices_take_free_ports_and_get_a_hub_where_ports_run_out() {
 }
 
 #[test]
-fn channels_fill_a_controllers_ports_and_then_the_next_ones() {
+fn channels_fill_one_controller_and_then_the_next() {
     let channel = "<channel type='pty'><target type='virtio'/></channel>";
     let controller = "<controller type='virtio-serial' index='0' ports='3'/>";
     let domain = complete("pc", &format!("{controller}{}", channel.repeat(3)));
@@ -83,32 +84,37 @@ fn channels_fill_a_controllers_ports_and_then_the_next_ones() {
     assert_eq!(places, [(0, 1), (0, 2), (1, 1)]);
 }
 
-#[test]
-fn a_socket_that_a_manager_chose_is_chosen_anew_and_ones_own_stays() {
-    let channel = |path: &str| {
-        let channel = format!(
-            "<channel type='unix'><source mode='bind' path='{path}'/><target type='virtio' name='agent'/></channel>"
-        );
-        complete("pc", &channel).devices.channels[0]
-            .backend
-            .path()
-            .map(str::to_owned)
-    };
-    assert_eq!(
-        channel("/var/lib/libvirt/qemu/channel/target/domain-3-a/agent"),
-        None
+fn channel_path(path: &str) -> Option<String> {
+    let channel = format!(
+        "<channel type='unix'><source mode='bind' path='{path}'/>\
+         <target type='virtio' name='agent'/></channel>"
     );
-    assert_eq!(channel("/srv/agent").as_deref(), Some("/srv/agent"));
+    complete("pc", &channel).devices.channels[0]
+        .backend
+        .path()
+        .map(str::to_owned)
 }
 
 #[test]
-fn three_values_of_a_tristate_stay_three() {
-    for (said, expected) in [
+fn chosen_channel_socket_is_dropped_and_given_one_stays() {
+    assert_eq!(
+        channel_path("/var/lib/libvirt/qemu/channel/target/domain-3-a/agent"),
+        None
+    );
+    assert_eq!(channel_path("/srv/agent").as_deref(), Some("/srv/agent"));
+}
+
+#[test]
+fn tristate_keeps_its_three_values() {
+    for (attribute, expected) in [
         ("", None),
         (" packed='on'", Some(true)),
         (" packed='off'", Some(false)),
     ] {
-        let rng = format!("<rng model='virtio'><backend model='builtin'/><driver{said}/></rng>");
+        let rng = format!(
+            "<rng model='virtio'><backend model='builtin'/><driver{attribute}/>\
+            </rng>"
+        );
         let domain = complete("q35", &rng);
         assert_eq!(domain.devices.rngs[0].driver.unwrap().packed, expected);
         let again = check(&domain.format()).unwrap();
@@ -120,7 +126,7 @@ fn three_values_of_a_tristate_stay_three() {
 }
 
 #[test]
-fn character_devices_that_cannot_work() {
+fn impossible_character_devices_are_refused() {
     refused(
         "pc",
         "<serial type='unix'><source mode='connect'/></serial>",
@@ -139,7 +145,8 @@ fn character_devices_that_cannot_work() {
     );
     refused(
         "pc",
-        "<serial type='tcp'><source mode='connect' host='a' service='1'><reconnect enabled='yes' timeout='0'/></source></serial>",
+        "<serial type='tcp'><source mode='connect' host='a' service='1'>\
+         <reconnect enabled='yes' timeout='0'/></source></serial>",
         "above zero",
     );
     refused(
@@ -157,12 +164,13 @@ fn character_devices_that_cannot_work() {
         "<channel type='pty'><target type='guestfwd'/></channel>",
         "address=",
     );
-    let channel = "<channel type='pty'><target type='virtio'/><address type='virtio-serial' port='2'/></channel>";
+    let channel = "<channel type='pty'><target type='virtio'/>\
+        <address type='virtio-serial' port='2'/></channel>";
     refused("pc", &channel.repeat(2), "used twice");
 }
 
 #[test]
-fn small_devices_that_cannot_work() {
+fn impossible_small_devices_are_refused() {
     refused(
         "pc",
         "<tpm><backend type='emulator' version='1.2'/></tpm>",
@@ -217,42 +225,47 @@ fn small_devices_that_cannot_work() {
     );
 }
 
+fn virtio_card(kind: &str, rest: &str) -> String {
+    format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>")
+}
+
 #[test]
-fn interfaces_that_cannot_work() {
-    let card = |kind: &str, rest: &str| {
-        format!("<interface type='{kind}'><model type='virtio'/>{rest}</interface>")
-    };
+fn impossible_interfaces_are_refused() {
     refused(
         "pc",
-        &card("user", "<driver rx_queue_size='300'/>"),
+        &virtio_card("user", "<driver rx_queue_size='300'/>"),
         "power of two",
     );
     refused(
         "pc",
-        &card("user", "<driver rx_queue_size='128'/>"),
+        &virtio_card("user", "<driver rx_queue_size='128'/>"),
         "256, 512 or 1024",
     );
     refused(
         "pc",
-        &card("user", "<driver queues='4000000000'/>"),
+        &virtio_card("user", "<driver queues='4000000000'/>"),
         "the number of queues must be from 1 to 256",
     );
-    refused("pc", &card("user", "<portForward proto='tcp'/>"), "passt");
     refused(
         "pc",
-        &card("user", "<filterref filter='a'/>"),
+        &virtio_card("user", "<portForward proto='tcp'/>"),
+        "passt",
+    );
+    refused(
+        "pc",
+        &virtio_card("user", "<filterref filter='a'/>"),
         "<filterref>",
     );
     refused(
         "pc",
-        &card(
+        &virtio_card(
             "vhostuser",
             "<source type='unix' path='/a' mode='client'/><backend tap='/dev/t'/>",
         ),
         "tap",
     );
-    refused("pc", &card("bridge", ""), "bridge='…'");
-    refused("pc", &card("null", ""), "another hypervisor");
+    refused("pc", &virtio_card("bridge", ""), "bridge='…'");
+    refused("pc", &virtio_card("null", ""), "another hypervisor");
     refused(
         "pc",
         "<interface type='user'><model type='e1000'/><mtu size='9000'/></interface>",
@@ -266,10 +279,13 @@ fn interfaces_that_cannot_work() {
 }
 
 #[test]
-fn devices_of_other_processes_without_memory_that_these_see() {
-    let virtiofs = "<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='a'/></filesystem>";
-    let card = "<interface type='vhostuser'><source type='unix' path='/a' mode='client'/><model type='virtio'/></interface>";
-    let disk = "<disk type='vhostuser'><source type='unix' path='/a'/><target dev='vda' bus='virtio'/></disk>";
+fn vhost_user_device_without_shared_memory_is_refused() {
+    let virtiofs = "<filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/>\
+        <target dir='a'/></filesystem>";
+    let card = "<interface type='vhostuser'><source type='unix' path='/a' mode='client'/>\
+        <model type='virtio'/></interface>";
+    let disk = "<disk type='vhostuser'><source type='unix' path='/a'/>\
+        <target dev='vda' bus='virtio'/></disk>";
     for device in [virtiofs, card, disk] {
         refused(
             "q35",
@@ -283,27 +299,35 @@ fn devices_of_other_processes_without_memory_that_these_see() {
     }
 }
 
+fn disk(kind: &str, bus: &str, rest: &str) -> String {
+    format!("<disk type='{kind}'{rest}<target dev='sda' bus='{bus}'/></disk>")
+}
+
+fn network_disk(source: &str) -> String {
+    disk("network", "virtio", &format!("><source {source}"))
+}
+
 #[test]
-fn disks_that_cannot_work() {
-    let disk = |kind: &str, bus: &str, rest: &str| {
-        format!("<disk type='{kind}'{rest}<target dev='sda' bus='{bus}'/></disk>")
-    };
-    let network = |source: &str| disk("network", "virtio", &format!("><source {source}"));
+fn impossible_disks_are_refused() {
     refused(
         "q35",
-        &network("protocol='sheepdog' name='a'><host name='b'/></source>"),
+        &network_disk("protocol='sheepdog' name='a'><host name='b'/></source>"),
         "'sheepdog'",
     );
-    refused("q35", &network("protocol='rbd' name='a'/>"), "POOL/IMAGE");
     refused(
         "q35",
-        &network("protocol='iscsi' name='a'/>"),
+        &network_disk("protocol='rbd' name='a'/>"),
+        "POOL/IMAGE",
+    );
+    refused(
+        "q35",
+        &network_disk("protocol='iscsi' name='a'/>"),
         "<host name=",
     );
     let secret = "<auth username='u'><secret type='ceph' usage='x'/></auth>";
     refused(
         "q35",
-        &network(&format!(
+        &network_disk(&format!(
             "protocol='iscsi' name='a'><host name='b'/>{secret}</source>"
         )),
         "'ceph'",
@@ -368,14 +392,16 @@ fn disks_that_cannot_work() {
 }
 
 #[test]
-fn what_somebody_else_must_do_is_noted() {
-    let interface = "<interface type='ethernet'><model type='virtio'/><bandwidth><inbound average='9'/></bandwidth></interface>";
-    let disk = "<disk type='file'><source file='/a'/><target dev='vda'/><iotune><total_iops_sec>9</total_iops_sec></iotune></disk>";
+fn device_settings_without_effect_are_noted() {
+    let interface = "<interface type='ethernet'><model type='virtio'/><bandwidth>\
+        <inbound average='9'/></bandwidth></interface>";
+    let disk = "<disk type='file'><source file='/a'/><target dev='vda'/><iotune>\
+        <total_iops_sec>9</total_iops_sec></iotune></disk>";
     let notes = complete("q35", &format!("{interface}{disk}")).notes();
-    for what in ["bandwidth of <interface>", "iotune of <disk>"] {
+    for setting in ["bandwidth of <interface>", "iotune of <disk>"] {
         assert!(
-            notes.iter().any(|note| note.message.contains(what)),
-            "{what}: {notes:?}"
+            notes.iter().any(|note| note.message.contains(setting)),
+            "{setting}: {notes:?}"
         );
     }
 }
@@ -383,7 +409,8 @@ fn what_somebody_else_must_do_is_noted() {
 #[test]
 fn assigned_card_is_noted_to_keep_its_mac_address() {
     let interface = "<interface type='hostdev'><mac address='52:54:00:00:00:01'/>\
-        <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source></interface>";
+        <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source>\
+        </interface>";
     let notes = complete("q35", interface).notes();
     assert!(
         notes

@@ -1,12 +1,14 @@
-//! Whole guests: read, written, completed, checked.
+//! Whole guests: parsed, formatted, completed and validated.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::Emulator;
-use passthru_domain::Domain;
 use std::path::{Path, PathBuf};
+
+use passthru_domain::Domain;
+
+use common::Emulator;
 
 fn examples() -> Vec<PathBuf> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -25,7 +27,7 @@ fn read(file: &Path) -> Domain {
 }
 
 #[test]
-fn what_is_written_reads_as_what_it_was_written_from() {
+fn formatted_domain_parses_to_the_same_domain() {
     for file in examples() {
         let domain = read(&file);
         let written = domain.format();
@@ -37,7 +39,7 @@ fn what_is_written_reads_as_what_it_was_written_from() {
 }
 
 #[test]
-fn a_completed_guest_is_valid_and_completes_to_itself() {
+fn completed_example_is_valid_and_completes_to_itself() {
     for file in examples() {
         let domain = read(&file)
             .complete(&Emulator)
@@ -56,7 +58,7 @@ fn a_completed_guest_is_valid_and_completes_to_itself() {
 }
 
 #[test]
-fn completed_guests_have_their_devices_where_libvirt_has_them() {
+fn completed_examples_match_their_snapshots() {
     for file in examples() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         insta::assert_snapshot!(name, read(&file).complete(&Emulator).unwrap().format());

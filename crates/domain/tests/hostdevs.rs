@@ -1,13 +1,13 @@
-//! Devices of the host of each type: what they can be, where they are in the guest, what is
-//! refused.
+//! Host devices of each type: models, addresses and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::{check, guest};
 use passthru_domain::Domain;
 use passthru_domain::device::{Address, Item};
+
+use common::{check, guest};
 
 #[track_caller]
 fn refused(devices: &str, words: &str) {
@@ -42,12 +42,26 @@ const VHOST: &str = "<hostdev mode='subsystem' type='scsi_host'>\
 
 fn pci(attributes: &str) -> String {
     format!(
-        "<hostdev mode='subsystem' type='pci' {attributes}><source><address bus='1'/></source></hostdev>"
+        "<hostdev mode='subsystem' type='pci' {attributes}><source><address bus='1'/></source>\
+         </hostdev>"
     )
 }
 
+fn alias(domain: &Domain, item: Item) -> &str {
+    domain.devices.info(item).unwrap().id()
+}
+
+/// Returns the USB bus and port of a host device.
+fn usb_port(domain: &Domain, n: usize) -> (u32, String) {
+    let info = domain.devices.info(Item::Hostdev(n)).unwrap();
+    match info.address.clone() {
+        Some(Address::Usb(at)) => (at.bus.unwrap(), at.port.unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn mediated_devices_say_what_they_are() {
+fn mediated_device_without_a_fitting_model_is_refused() {
     refused(&mdev("", ""), "needs the attribute 'model'");
     refused(
         &mdev("model='virtio-transitional'", ""),
@@ -69,7 +83,7 @@ fn mediated_devices_say_what_they_are() {
 }
 
 #[test]
-fn what_a_device_draws_needs_a_screen() {
+fn display_without_graphics_is_refused() {
     refused(&pci("display='on'"), "needs a <graphics> to show it");
     refused(
         &pci("ramfb='on'"),
@@ -84,9 +98,12 @@ fn what_a_device_draws_needs_a_screen() {
     refused(&usb, "for devices of model 'vfio-pci' only");
 }
 
+fn twice(device: String) -> String {
+    device.repeat(2)
+}
+
 #[test]
-fn the_same_device_twice() {
-    let twice = |device: String| device.repeat(2);
+fn host_device_given_twice_is_refused() {
     refused(
         &twice(usb("<address bus='3' device='4'/>", "")),
         "usb 3:4 is given to the guest twice",
@@ -117,7 +134,7 @@ fn the_same_device_twice() {
 }
 
 #[test]
-fn sources_that_say_too_little() {
+fn incomplete_source_is_refused() {
     refused(
         &usb("<vendor id='0x1'/>", ""),
         "needs <vendor> and <product> together",
@@ -145,7 +162,7 @@ fn sources_that_say_too_little() {
 }
 
 #[test]
-fn what_only_scsi_devices_have() {
+fn scsi_attributes_on_other_devices_are_refused() {
     for (attribute, name) in [("rawio='yes'", "rawio"), ("sgio='filtered'", "sgio")] {
         refused(&pci(attribute), &format!("{name} is for SCSI devices only"));
         accepted(&scsi(1, "").replace("type='scsi'", &format!("type='scsi' {attribute}")));
@@ -161,7 +178,7 @@ fn what_only_scsi_devices_have() {
 }
 
 #[test]
-fn what_cannot_be_booted_from() {
+fn boot_order_of_unbootable_device_is_refused() {
     refused(
         &format!("{VHOST}<boot order='1'/></hostdev>"),
         "cannot boot from a SCSI target of the kernel",
@@ -174,7 +191,7 @@ fn what_cannot_be_booted_from() {
 }
 
 #[test]
-fn scsi_devices_get_the_units_that_are_free() {
+fn scsi_devices_get_the_free_units() {
     let controller = "<controller type='scsi' index='0' model='virtio-scsi'/>";
     let disk = "<disk type='file'><source file='/d'/><target dev='sdb' bus='scsi'/></disk>";
     let devices: String = (0..9).map(|unit| scsi(unit, "")).collect();
@@ -193,7 +210,7 @@ fn scsi_devices_get_the_units_that_are_free() {
             }
         })
         .collect();
-    // Unit 1 is the disk's; a controller has seven for devices of the host.
+    // Unit 1 is the disk's. A controller has seven units for host devices.
     assert_eq!(
         places,
         [
@@ -216,7 +233,7 @@ fn scsi_devices_get_the_units_that_are_free() {
 }
 
 #[test]
-fn a_disk_in_the_place_of_a_scsi_device() {
+fn disk_and_scsi_device_at_one_unit_are_refused() {
     let disk = "<disk type='file'><source file='/d'/><target dev='sda' bus='scsi'/></disk>";
     let there = scsi(
         1,
@@ -229,9 +246,10 @@ fn a_disk_in_the_place_of_a_scsi_device() {
 }
 
 #[test]
-fn usb_devices_get_ports_that_the_text_does_not_show() {
+fn chosen_usb_ports_are_not_written() {
     let devices = format!(
-        "<controller type='usb' index='0' model='qemu-xhci' ports='2'/><controller type='usb' index='1' model='ehci'/>{}{}{}",
+        "<controller type='usb' index='0' model='qemu-xhci' ports='2'/>\
+         <controller type='usb' index='1' model='ehci'/>{}{}{}",
         usb(
             "<address bus='1' device='2'/>",
             "<address type='usb' bus='0' port='1'/>"
@@ -240,18 +258,8 @@ fn usb_devices_get_ports_that_the_text_does_not_show() {
         usb("<address bus='1' device='4'/>", ""),
     );
     let domain = accepted(&devices);
-    let port = |n| match domain
-        .devices
-        .info(Item::Hostdev(n))
-        .unwrap()
-        .address
-        .clone()
-    {
-        Some(Address::Usb(at)) => (at.bus.unwrap(), at.port.unwrap()),
-        other => panic!("{other:?}"),
-    };
     assert_eq!(
-        [port(0), port(1), port(2)],
+        [0, 1, 2].map(|n| usb_port(&domain, n)),
         [(0, "1".into()), (0, "2".into()), (1, "1".into())]
     );
     assert_eq!(
@@ -267,7 +275,7 @@ fn usb_devices_get_ports_that_the_text_does_not_show() {
     let text = accepted(&format!("<controller type='usb' model='ehci'/>{on_bus}")).format();
     assert!(
         text.contains("<address type='usb' bus='0'/>"),
-        "a bus that was said stays said: {text}"
+        "a given bus stays: {text}"
     );
     let none = format!(
         "<controller type='usb' model='none'/>{}",
@@ -276,63 +284,70 @@ fn usb_devices_get_ports_that_the_text_does_not_show() {
     assert!(check(&guest("q35", &none)).is_err());
 }
 
-#[test]
-fn aliases_of_cards_that_are_devices_of_the_host_are_hostdevs() {
-    let card = |bus| {
-        format!(
-            "<interface type='hostdev'><source><address type='pci' bus='{bus}'/></source></interface>"
-        )
-    };
-    let user = "<interface type='user'/>";
-    let named = pci("").replace("</hostdev>", "<alias name='ua-gpu'/></hostdev>");
-    let last = pci("").replace("bus='1'", "bus='9'");
-    let domain = accepted(&format!("{}{user}{}{user}{named}{last}", card(7), card(8)));
-    let ids = |items: &[Item]| -> Vec<String> {
-        items
-            .iter()
-            .map(|item| domain.devices.info(*item).unwrap().id().to_owned())
-            .collect()
-    };
-    assert_eq!(
-        ids(&[0, 1, 2, 3].map(Item::Interface)),
-        ["hostdev0", "net0", "hostdev1", "net1"]
-    );
-    assert_eq!(ids(&[0, 1].map(Item::Hostdev)), ["ua-gpu", "hostdev2"]);
+fn assigned_card(bus: u8) -> String {
+    format!(
+        "<interface type='hostdev'><source><address type='pci' bus='{bus}'/></source></interface>"
+    )
 }
 
 #[test]
-fn pairs_name_a_card_that_stays() {
-    let card = |teaming: &str| {
-        format!(
-            "<interface type='user'><model type='virtio'/>{teaming}<alias name='ua-stays'/></interface>"
-        )
-    };
-    let other = |teaming: &str| pci("").replace("</hostdev>", &format!("{teaming}</hostdev>"));
+fn assigned_cards_have_hostdev_aliases() {
+    let user = "<interface type='user'/>";
+    let named = pci("").replace("</hostdev>", "<alias name='ua-gpu'/></hostdev>");
+    let last = pci("").replace("bus='1'", "bus='9'");
+    let domain = accepted(&format!(
+        "{}{user}{}{user}{named}{last}",
+        assigned_card(7),
+        assigned_card(8)
+    ));
+    assert_eq!(
+        [0, 1, 2, 3].map(|n| alias(&domain, Item::Interface(n))),
+        ["hostdev0", "net0", "hostdev1", "net1"]
+    );
+    assert_eq!(
+        [0, 1].map(|n| alias(&domain, Item::Hostdev(n))),
+        ["ua-gpu", "hostdev2"]
+    );
+}
+
+fn virtio_card(teaming: &str) -> String {
+    format!(
+        "<interface type='user'><model type='virtio'/>{teaming}<alias name='ua-stays'/></interface>"
+    )
+}
+
+fn host_card(teaming: &str) -> String {
+    pci("").replace("</hostdev>", &format!("{teaming}</hostdev>"))
+}
+
+#[test]
+fn teaming_without_a_persistent_virtio_card_is_refused() {
     let transient = "<teaming type='transient' persistent='ua-stays'/>";
     accepted(&format!(
         "{}{}",
-        card("<teaming type='persistent'/>"),
-        other(transient)
+        virtio_card("<teaming type='persistent'/>"),
+        host_card(transient)
     ));
     refused(
-        &format!("{}{}", card(""), other(transient)),
+        &format!("{}{}", virtio_card(""), host_card(transient)),
         "no interface with that alias has <teaming type='persistent'/>",
     );
-    refused(&card(transient), "is for a host device only");
-    let e1000 = card("<teaming type='persistent'/>").replace("type='virtio'", "type='e1000'");
+    refused(&virtio_card(transient), "is for a host device only");
+    let e1000 =
+        virtio_card("<teaming type='persistent'/>").replace("type='virtio'", "type='e1000'");
     refused(&e1000, "is for a card of model 'virtio'");
     refused(
-        &other("<teaming type='transient'/>"),
+        &host_card("<teaming type='transient'/>"),
         "needs 'persistent', the alias",
     );
     refused(
-        &other("<teaming type='persistent'/>"),
+        &host_card("<teaming type='persistent'/>"),
         "is for a virtio card",
     );
 }
 
 #[test]
-fn a_device_that_is_kept_from_the_guest_has_no_place() {
+fn unassigned_device_has_no_address() {
     let kept = pci("").replace("</hostdev>", "<address type='unassigned'/></hostdev>");
     let domain = accepted(&kept);
     assert_eq!(domain.devices.pci_address(Item::Hostdev(0)), None);

@@ -1,15 +1,17 @@
-//! Which devices use iommufd, by which spelling, and the objects that they need.
+//! The backend of host devices: spellings, precedence, and iommufd objects.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
-use common::{check, guest};
 use passthru_domain::{Backend, Domain, IommufdObject};
+
+use common::{check, guest};
 
 fn hostdev(bus: u8, inner: &str) -> String {
     format!(
-        "<hostdev mode='subsystem' type='pci'>{inner}<source><address bus='{bus}'/></source></hostdev>"
+        "<hostdev mode='subsystem' type='pci'>{inner}<source><address bus='{bus}'/></source>\
+         </hostdev>"
     )
 }
 
@@ -35,13 +37,14 @@ fn object(id: &str, fd: Option<u32>, fdgroup: Option<&str>) -> IommufdObject {
 }
 
 #[test]
-fn the_devices_own_word_counts_more_than_the_domains() {
+fn backend_of_the_device_overrides_the_domains() {
     let devices = ["<driver iommufd='yes'/>", "<driver iommufd='no'/>", ""];
     let devices: String = (1..)
         .zip(devices)
         .map(|(bus, inner)| hostdev(bus, inner))
         .collect();
-    let (yes, no) = (Some(Backend::Iommufd), Some(Backend::Type1));
+    let yes = Some(Backend::Iommufd);
+    let no = Some(Backend::Type1);
     assert_eq!(backends(&with("", &devices)), [yes, no, None]);
     assert_eq!(
         backends(&with("<iommufd enabled='yes'/>", &devices)),
@@ -54,7 +57,7 @@ fn the_devices_own_word_counts_more_than_the_domains() {
 }
 
 #[test]
-fn settling_writes_down_only_what_was_unsaid() {
+fn settle_backend_changes_only_devices_without_one() {
     let mut domain = with(
         "",
         &format!(
@@ -72,14 +75,18 @@ fn settling_writes_down_only_what_was_unsaid() {
 }
 
 #[test]
-fn behind_an_accelerated_vsmmu_it_is_iommufd() {
+fn device_behind_accelerated_vsmmu_gets_iommufd() {
     let devices = "<controller type='pci' index='1' model='pcie-expander-bus'/>\
-        <controller type='pci' index='2' model='pcie-root-port'><address type='pci' bus='1' slot='0'/></controller>\
-        <controller type='pci' index='3' model='pcie-switch-upstream-port'><address type='pci' bus='2' slot='0'/></controller>\
+        <controller type='pci' index='2' model='pcie-root-port'>\
+        <address type='pci' bus='1' slot='0'/></controller>\
+        <controller type='pci' index='3' model='pcie-switch-upstream-port'>\
+        <address type='pci' bus='2' slot='0'/></controller>\
         <controller type='pci' index='4' model='pcie-switch-downstream-port'/>\
-        <hostdev mode='subsystem' type='pci'><source><address bus='1'/></source><address type='pci' bus='4'/></hostdev>\
+        <hostdev mode='subsystem' type='pci'><source><address bus='1'/></source>\
+        <address type='pci' bus='4'/></hostdev>\
         <hostdev mode='subsystem' type='pci'><source><address bus='2'/></source></hostdev>\
-        <iommu model='smmuv3'><driver pciBus='1' accel='on'/><iommufd><id>vsmmu</id><fd>7</fd></iommufd></iommu>";
+        <iommu model='smmuv3'><driver pciBus='1' accel='on'/><iommufd><id>vsmmu</id><fd>7</fd>\
+        </iommufd></iommu>";
     let mut domain = check(&guest("virt", devices)).unwrap();
     assert_eq!(backends(&domain), [Some(Backend::Iommufd), None]);
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[0]), "vsmmu");
@@ -96,7 +103,7 @@ fn behind_an_accelerated_vsmmu_it_is_iommufd() {
 }
 
 #[test]
-fn one_object_serves_all_devices_and_none_is_made_for_none() {
+fn iommufd_object_exists_only_for_devices_that_use_it() {
     let two = format!("{}{}", hostdev(1, ""), hostdev(2, ""));
     assert_eq!(with("", &two).iommufd_objects(), []);
     assert_eq!(
@@ -111,12 +118,12 @@ fn one_object_serves_all_devices_and_none_is_made_for_none() {
 }
 
 #[test]
-fn the_seeds_spellings_are_formatted_as_upstreams() {
-    for seed in [
+fn older_iommufd_spellings_are_written_as_libvirts() {
+    for spelling in [
         "<iommufdId>iommufd0</iommufdId>",
         "<driver name='iommufd'/>",
     ] {
-        let written = with("", &hostdev(1, seed)).format();
+        let written = with("", &hostdev(1, spelling)).format();
         assert!(written.contains("iommufd='yes'/>"), "{written}");
         assert!(
             !written.contains("iommufdId") && !written.contains("name='iommufd'"),
@@ -126,7 +133,7 @@ fn the_seeds_spellings_are_formatted_as_upstreams() {
 }
 
 #[test]
-fn named_objects_and_descriptors_keep_the_seeds_spelling() {
+fn named_objects_and_descriptors_keep_their_spelling() {
     let devices = format!(
         "{}{}<iommu model='intel'><iommufd><id>iommufd0</id><fd>22</fd></iommufd></iommu>",
         hostdev(
@@ -153,13 +160,13 @@ fn named_objects_and_descriptors_keep_the_seeds_spelling() {
 }
 
 #[test]
-fn a_descriptor_alone_means_iommufd() {
+fn descriptor_alone_selects_iommufd() {
     let domain = with("", &hostdev(1, "<iommufdFd>23</iommufdFd>"));
     assert_eq!(backends(&domain), [Some(Backend::Iommufd)]);
 }
 
 #[test]
-fn smmuv3dev_is_an_accelerated_smmuv3_on_the_bus_of_its_address() {
+fn smmuv3dev_is_read_as_accelerated_smmuv3_on_its_bus() {
     let pxb = "<controller type='pci' index='1' model='pcie-expander-bus'/>";
     let dev = "<iommu model='smmuv3Dev'><address type='pci' bus='0x01' slot='0x01'/></iommu>";
     let written = check(&guest("virt", &format!("{pxb}{dev}")))
@@ -171,9 +178,11 @@ fn smmuv3dev_is_an_accelerated_smmuv3_on_the_bus_of_its_address() {
         ),
         "{written}"
     );
-    let homeless = Domain::parse(&guest("virt", "<iommu model='smmuv3Dev'/>")).unwrap_err();
+    let without_address = Domain::parse(&guest("virt", "<iommu model='smmuv3Dev'/>")).unwrap_err();
     assert!(
-        homeless.to_string().contains("needs a PCI <address>"),
-        "{homeless}"
+        without_address
+            .to_string()
+            .contains("needs a PCI <address>"),
+        "{without_address}"
     );
 }

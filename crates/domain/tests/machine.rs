@@ -1,5 +1,4 @@
-//! CPUs, features, clock, firmware, threads and protected memory: what is filled in, and what is
-//! refused.
+//! CPUs, features, clock, firmware, I/O threads and launch security: defaults and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -11,54 +10,61 @@ fn with(machine: &str, part: &str) -> String {
     guest(machine, "").replace("<os>", &format!("{part}<os>"))
 }
 
+fn vcpus(text: &str) -> String {
+    with("q35", &format!("<vcpu>2</vcpu><vcpus>{text}</vcpus>"))
+}
+
+fn vcpu(id: u32, enabled: &str, pluggable: &str) -> String {
+    format!("<vcpu id='{id}' enabled='{enabled}' hotpluggable='{pluggable}'/>")
+}
+
 #[test]
-fn cpus_one_by_one_that_contradict_the_count() {
-    let cpus = |text: &str| with("q35", &format!("<vcpu>2</vcpu><vcpus>{text}</vcpus>"));
-    let cpu = |id, enabled, pluggable| {
-        format!("<vcpu id='{id}' enabled='{enabled}' hotpluggable='{pluggable}'/>")
-    };
-    accepted(&cpus(&(cpu(0, "yes", "no") + &cpu(1, "no", "yes"))));
+fn vcpus_that_contradict_the_count_are_refused() {
+    accepted(&vcpus(&(vcpu(0, "yes", "no") + &vcpu(1, "no", "yes"))));
     refused(
-        &cpus(&cpu(2, "yes", "no")),
+        &vcpus(&vcpu(2, "yes", "no")),
         "is not one of the 2 CPUs",
         "<vcpu id='2'",
     );
     refused(
-        &cpus(&cpu(0, "no", "yes")),
+        &vcpus(&vcpu(0, "no", "yes")),
         "the first CPU cannot be disabled",
         "<vcpu id='0'",
     );
     refused(
-        &cpus(&cpu(0, "yes", "yes")),
+        &vcpus(&vcpu(0, "yes", "yes")),
         "the first CPU cannot be hotpluggable",
         "<vcpu id='0'",
     );
     refused(
-        &cpus(&cpu(1, "no", "no")),
+        &vcpus(&vcpu(1, "no", "no")),
         "so it can never run",
         "<vcpu id='1'",
     );
     refused(
-        &cpus(&cpu(1, "yes", "no").repeat(2)),
+        &vcpus(&vcpu(1, "yes", "no").repeat(2)),
         "is described twice",
         "<vcpu id='1'",
     );
     refused(
-        &cpus("<vcpu id='1'/>"),
+        &vcpus("<vcpu id='1'/>"),
         "needs the attribute 'enabled'",
         "<vcpu id='1'",
     );
     let ordered = "<vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes' order='1'/>";
     refused(
-        &cpus(ordered),
+        &vcpus(ordered),
         "CPUs 0 and 1 have the same 'order'",
         "<vcpu id='1'",
     );
 }
 
+fn cpu(mode: &str, text: &str) -> String {
+    with("q35", &format!("<cpu {mode}>{text}</cpu>"))
+}
+
 #[test]
-fn properties_of_cpus_that_do_not_fit() {
-    let cpu = |mode: &str, text: &str| with("q35", &format!("<cpu {mode}>{text}</cpu>"));
+fn cpu_properties_that_do_not_fit_are_refused() {
     let host = "mode='host-passthrough'";
     accepted(&cpu(
         host,
@@ -105,9 +111,20 @@ fn properties_of_cpus_that_do_not_fit() {
     );
 }
 
+fn hyperv(text: &str) -> String {
+    features("q35", &format!("<hyperv>{text}</hyperv>"))
+}
+
+fn dirty_ring(text: &str) -> String {
+    features("q35", &format!("<kvm><dirty-ring {text}/></kvm>"))
+}
+
+fn features(machine: &str, text: &str) -> String {
+    with(machine, &format!("<features>{text}</features>"))
+}
+
 #[test]
-fn features_of_other_machines() {
-    let features = |machine, text: &str| with(machine, &format!("<features>{text}</features>"));
+fn features_of_other_machines_are_refused() {
     for (feature, only) in [
         ("<ras/>", "aarch64"),
         ("<htm state='on'/>", "pseries"),
@@ -148,19 +165,17 @@ fn features_of_other_machines() {
         "<domain type='qemu'>",
         "<domain",
     );
-    let ring = |text: &str| features("q35", &format!("<kvm><dirty-ring {text}/></kvm>"));
-    refused(&ring("state='on'"), "needs a 'size'", "<domain");
+    refused(&dirty_ring("state='on'"), "needs a 'size'", "<domain");
     refused(
-        &ring("state='on' size='1000'"),
+        &dirty_ring("state='on' size='1000'"),
         "power of two from 1024",
         "<dirty-ring",
     );
     refused(
-        &ring("state='on' size='4096'").replace("'kvm'", "'qemu'"),
+        &dirty_ring("state='on' size='4096'").replace("'kvm'", "'qemu'"),
         "needs <domain type='kvm'>",
         "<domain",
     );
-    let hyperv = |text: &str| features("q35", &format!("<hyperv>{text}</hyperv>"));
     refused(
         &hyperv("<spinlocks state='on' retries='4'/>"),
         "4095 or more",
@@ -179,7 +194,7 @@ fn features_of_other_machines() {
 }
 
 #[test]
-fn a_feature_without_a_state_is_on_and_one_that_is_not_said_stays_unsaid() {
+fn feature_without_a_state_is_on_and_absent_stays_absent() {
     let domain = accepted(&with(
         "q35",
         "<features><pvspinlock/><pmu state='off'/><hyperv/></features>",
@@ -196,9 +211,12 @@ fn a_feature_without_a_state_is_on_and_one_that_is_not_said_stays_unsaid() {
     );
 }
 
+fn timer(machine: &str, text: &str) -> String {
+    with(machine, &format!("<clock><timer {text}/></clock>"))
+}
+
 #[test]
-fn timers_that_the_machine_has_not() {
-    let timer = |machine, text: &str| with(machine, &format!("<clock><timer {text}/></clock>"));
+fn timers_of_other_machines_are_refused() {
     accepted(&timer(
         "q35",
         "name='rtc' tickpolicy='catchup' track='guest'",
@@ -256,7 +274,7 @@ fn timers_that_the_machine_has_not() {
 }
 
 #[test]
-fn threads_that_are_counted_get_the_lowest_ids_that_are_free() {
+fn counted_iothreads_get_the_lowest_free_ids() {
     let domain = accepted(&with(
         "q35",
         "<iothreads>3</iothreads><iothreadids><iothread id='2'/></iothreadids>",
@@ -283,17 +301,28 @@ fn threads_that_are_counted_get_the_lowest_ids_that_are_free() {
     );
 }
 
+fn iothreadids(text: &str) -> String {
+    with("q35", &format!("<iothreadids>{text}</iothreadids>"))
+}
+
 #[test]
-fn threads_that_contradict_one_another() {
-    let ids = |text: &str| with("q35", &format!("<iothreadids>{text}</iothreadids>"));
+fn contradictory_iothreads_are_refused() {
     refused(
-        &ids("<iothread id='1'/><iothread id='1'/>"),
+        &iothreadids("<iothread id='1'/><iothread id='1'/>"),
         "iothread 1 is described twice",
         "<iothread",
     );
-    refused(&ids("<iothread id='0'/>"), "must be 1 or more", "<iothread");
+    refused(
+        &iothreadids("<iothread id='0'/>"),
+        "must be 1 or more",
+        "<iothread",
+    );
     let pool = "<iothread id='1' thread_pool_min='9' thread_pool_max='2'/>";
-    refused(&ids(pool), "more than 'thread_pool_max'", "<iothread");
+    refused(
+        &iothreadids(pool),
+        "more than 'thread_pool_max'",
+        "<iothread",
+    );
     let pin = with(
         "q35",
         "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>",
@@ -311,29 +340,32 @@ fn threads_that_contradict_one_another() {
     refused(&twice, "<vcpupin vcpu='0'> appears twice", "<domain");
 }
 
+fn cputune(text: &str) -> String {
+    with("q35", &format!("<cputune>{text}</cputune>"))
+}
+
 #[test]
-fn limits_that_are_none() {
-    let tune = |text: &str| with("q35", &format!("<cputune>{text}</cputune>"));
-    accepted(&tune(
+fn invalid_limits_are_refused_and_unlimited_ones_dropped() {
+    accepted(&cputune(
         "<quota>-1</quota><period>100000</period><vcpupin vcpu='0' cpuset='1-2'/>",
     ));
     refused(
-        &tune("<quota>5</quota>"),
+        &cputune("<quota>5</quota>"),
         "<quota> of <cputune> must be at least 1000",
         "<cputune",
     );
     refused(
-        &tune("<global_period>5</global_period>"),
+        &cputune("<global_period>5</global_period>"),
         "from 1000 to 1000000",
         "<cputune",
     );
     refused(
-        &tune("<vcpupin vcpu='0'/>"),
+        &cputune("<vcpupin vcpu='0'/>"),
         "needs the attribute 'cpuset'",
         "<vcpupin",
     );
     refused(
-        &tune("<vcpusched vcpus='0' scheduler='fifo'/>"),
+        &cputune("<vcpusched vcpus='0' scheduler='fifo'/>"),
         "need a 'priority'",
         "<vcpusched",
     );
@@ -346,19 +378,20 @@ fn limits_that_are_none() {
     assert_eq!(accepted(&with("q35", unlimited)).memtune, None);
 }
 
+fn firmware(loader: &str, rest: &str) -> String {
+    let loader = format!("<loader {loader}>/fw</loader>{rest}</os>");
+    with("q35", "<features><acpi/></features>").replace("</os>", &loader)
+}
+
 #[test]
-fn firmware_that_keeps_nothing_or_the_wrong_things() {
-    let os = |loader: &str, rest: &str| {
-        let loader = format!("<loader {loader}>/fw</loader>{rest}</os>");
-        with("q35", "<features><acpi/></features>").replace("</os>", &loader)
-    };
+fn loader_and_nvram_that_disagree_are_refused() {
     let flash = "type='pflash' readonly='yes'";
-    accepted(&os(
+    accepted(&firmware(
         flash,
         "<nvram type='file'><source file='/vars'/></nvram>",
     ));
     refused(
-        &os(
+        &firmware(
             &format!("{flash} stateless='yes'"),
             "<nvram template='/t'/>",
         ),
@@ -366,110 +399,126 @@ fn firmware_that_keeps_nothing_or_the_wrong_things() {
         "<nvram",
     );
     refused(
-        &os(&format!("{flash} stateless='yes'"), "<nvram>/v</nvram>"),
+        &firmware(&format!("{flash} stateless='yes'"), "<nvram>/v</nvram>"),
         "keeps nothing",
         "<nvram",
     );
     refused(
-        &os("type='rom' stateless='no'", ""),
+        &firmware("type='rom' stateless='no'", ""),
         "only firmware in flash memory",
         "<os",
     );
     refused(
-        &os("type='pflash' readonly='no'", "<nvram>/v</nvram>"),
+        &firmware("type='pflash' readonly='no'", "<nvram>/v</nvram>"),
         "keeps its variables itself",
         "<nvram",
     );
     refused(
-        &os("type='pflash' readonly='no' stateless='no'", ""),
+        &firmware("type='pflash' readonly='no' stateless='no'", ""),
         "only read-only firmware",
         "<os",
     );
     refused(
-        &os(&format!("{flash} secure='yes'"), ""),
+        &firmware(&format!("{flash} secure='yes'"), ""),
         "needs the feature <smm>",
         "<os",
     );
     accepted(
-        &os(&format!("{flash} secure='yes'"), "").replace("<acpi/>", "<acpi/><smm state='on'/>"),
+        &firmware(&format!("{flash} secure='yes'"), "")
+            .replace("<acpi/>", "<acpi/><smm state='on'/>"),
     );
-    let pc = os(&format!("{flash} secure='yes'"), "").replace("machine='q35'", "machine='pc'");
+    let pc =
+        firmware(&format!("{flash} secure='yes'"), "").replace("machine='q35'", "machine='pc'");
     refused(&pc, "is for the machine 'q35' only", "<os");
     refused(
-        &os(flash, "<nvram type='network'/>"),
+        &firmware(flash, "<nvram type='network'/>"),
         "a <source protocol=…> with its <host>",
         "<nvram",
     );
     refused(
-        &os(flash, "<nvram type='block'><source file='/x'/></nvram>"),
+        &firmware(flash, "<nvram type='block'><source file='/x'/></nvram>"),
         "a <source dev=…>",
         "<nvram",
     );
     refused(
-        &os(flash, "<nvram type='file'><source file='/x'/>/v</nvram>"),
+        &firmware(flash, "<nvram type='file'><source file='/x'/>/v</nvram>"),
         "twice",
         "<nvram",
     );
 }
 
+fn smbios(text: &str) -> String {
+    with("q35", &format!("<sysinfo type='smbios'>{text}</sysinfo>"))
+}
+
+fn fwcfg(text: &str) -> String {
+    with(
+        "q35",
+        &format!("<sysinfo type='fwcfg'><entry {text}</entry></sysinfo>"),
+    )
+}
+
 #[test]
-fn tables_with_entries_that_they_have_not() {
-    let info = |text: &str| with("q35", &format!("<sysinfo type='smbios'>{text}</sysinfo>"));
-    accepted(&info("<bios><entry name='vendor'>x</entry></bios>"));
+fn unknown_sysinfo_entries_are_refused() {
+    accepted(&smbios("<bios><entry name='vendor'>x</entry></bios>"));
     refused(
-        &info("<bios><entry name='serial'>x</entry></bios>"),
+        &smbios("<bios><entry name='serial'>x</entry></bios>"),
         "has no entry 'serial'",
         "<sysinfo",
     );
     refused(
-        &info("<entry name='opt/x'>y</entry>"),
+        &smbios("<entry name='opt/x'>y</entry>"),
         "is for type 'fwcfg'",
         "<sysinfo",
     );
-    let value = |text: &str| {
-        with(
-            "q35",
-            &format!("<sysinfo type='fwcfg'><entry {text}</entry></sysinfo>"),
-        )
-    };
-    accepted(&value("name='opt/org.example/x'>y"));
-    refused(&value("name='etc/x'>y"), "must begin with 'opt/'", "<entry");
-    refused(&value("name='opt/ovmf/x'>y"), "is reserved", "<entry");
+    accepted(&fwcfg("name='opt/org.example/x'>y"));
+    refused(&fwcfg("name='etc/x'>y"), "must begin with 'opt/'", "<entry");
+    refused(&fwcfg("name='opt/ovmf/x'>y"), "is reserved", "<entry");
     refused(
-        &value("name='opt/org.example/x' file='/f'>y"),
+        &fwcfg("name='opt/org.example/x' file='/f'>y"),
         "needs either a value or a 'file'",
         "<entry",
     );
 }
 
+fn with_last(machine: &str, text: &str) -> String {
+    guest(machine, "").replace("</domain>", &format!("{text}</domain>"))
+}
+
 #[test]
-fn protected_memory_on_machines_that_have_none() {
-    let with =
-        |machine, text: &str| guest(machine, "").replace("</domain>", &format!("{text}</domain>"));
+fn launch_security_of_other_machines_is_refused() {
     let sev = "<launchSecurity type='sev'><policy>3</policy></launchSecurity>";
-    accepted(&with("q35", sev));
-    refused(&with("virt", sev), "is for x86_64 only", "<launchSecurity");
+    accepted(&with_last("q35", sev));
     refused(
-        &with("q35", sev).replace("'kvm'", "'qemu'"),
+        &with_last("virt", sev),
+        "is for x86_64 only",
+        "<launchSecurity",
+    );
+    refused(
+        &with_last("q35", sev).replace("'kvm'", "'qemu'"),
         "needs <domain type='kvm'>",
         "<launchSecurity",
     );
     refused(
-        &with("q35", "<launchSecurity type='sev'/>"),
+        &with_last("q35", "<launchSecurity type='sev'/>"),
         "needs a <policy>",
         "<launchSecurity",
     );
     refused(
-        &with("pc", "<launchSecurity type='tdx'/>"),
+        &with_last("pc", "<launchSecurity type='tdx'/>"),
         "is for the machine 'q35' only",
         "<launchSecurity",
     );
     let keys = "<keywrap><cipher name='aes' state='on'/></keywrap>";
-    refused(&with("q35", keys), "<keywrap> is for s390x only", "<domain");
+    refused(
+        &with_last("q35", keys),
+        "<keywrap> is for s390x only",
+        "<domain",
+    );
 }
 
 #[test]
-fn what_has_no_effect_is_said_and_kept() {
+fn elements_without_effect_are_noted_and_kept() {
     let domain = accepted(&with("q35", "<cputune><shares>9</shares></cputune><perf/>"));
     let notes: Vec<_> = domain
         .notes()

@@ -1,15 +1,15 @@
-//! Memory, NUMA nodes and memory devices: what is filled in, and what is refused, each with its
-//! place.
+//! Memory, NUMA cells and memory devices: defaults and refusals, with their positions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::{accepted, guest, refused};
 use passthru_domain::device::Address;
 use passthru_domain::memory::MemoryAccess;
 
-/// Makes a guest with 4 CPUs and these nodes, these parts before `<os>`, and these devices.
+use common::{accepted, guest, refused};
+
+/// Returns a guest with 4 CPUs, these NUMA cells, these elements before `<os>`, and these devices.
 fn nodes(cells: &str, parts: &str, devices: &str) -> String {
     let parts = format!("<vcpu>4</vcpu>{parts}<cpu><numa>{cells}</numa></cpu><os>");
     guest("q35", devices)
@@ -22,7 +22,7 @@ const TWO: &str =
 const ROOM: &str = "<maxMemory slots='4' unit='GiB'>8</maxMemory>";
 
 #[test]
-fn memory_that_is_not_said_is_that_of_the_nodes_and_devices() {
+fn missing_memory_is_the_sum_of_cells_and_devices() {
     let dimm =
         "<memory model='dimm'><target><size unit='MiB'>512</size><node>1</node></target></memory>";
     let domain = accepted(&nodes(TWO, ROOM, dimm));
@@ -30,45 +30,54 @@ fn memory_that_is_not_said_is_that_of_the_nodes_and_devices() {
     assert_eq!(domain.current_memory.unwrap().kib(), 1_572_864);
 }
 
+fn with_current_memory(kib: u64) -> String {
+    guest("q35", "").replace("<os>", &format!("<currentMemory>{kib}</currentMemory><os>"))
+}
+
 #[test]
-fn the_balloon_leaves_no_more_than_there_is() {
-    let with = |kib| {
-        guest("q35", "").replace("<os>", &format!("<currentMemory>{kib}</currentMemory><os>"))
-    };
+fn current_memory_is_at_most_the_total() {
     assert_eq!(
-        accepted(&with(2_097_152)).current_memory.unwrap().kib(),
+        accepted(&with_current_memory(2_097_152))
+            .current_memory
+            .unwrap()
+            .kib(),
         1_048_576
     );
     assert_eq!(
-        accepted(&with(524_288)).current_memory.unwrap().kib(),
+        accepted(&with_current_memory(524_288))
+            .current_memory
+            .unwrap()
+            .kib(),
         524_288
     );
 }
 
+fn cell_ids(cells: &str) -> Vec<(u32, u64)> {
+    let numa = accepted(&nodes(cells, "", "")).cpu.unwrap().numa.unwrap();
+    numa.cells
+        .iter()
+        .map(|cell| (cell.id.unwrap(), cell.memory))
+        .collect::<Vec<_>>()
+}
+
 #[test]
-fn nodes_are_numbered_in_their_order_and_sorted() {
+fn numa_cells_are_numbered_in_order_and_sorted() {
     let cells = "<cell id='1' cpus='2-3' memory='1024'/><cell id='0' cpus='0-1' memory='2048'/>";
-    let ids = |cells: &str| {
-        let numa = accepted(&nodes(cells, "", "")).cpu.unwrap().numa.unwrap();
-        numa.cells
-            .iter()
-            .map(|cell| (cell.id.unwrap(), cell.memory))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(ids(cells), [(0, 2 << 20), (1, 1 << 20)]);
+    assert_eq!(cell_ids(cells), [(0, 2 << 20), (1, 1 << 20)]);
     assert_eq!(
-        ids("<cell memory='1024'/><cell memory='2048'/>"),
+        cell_ids("<cell memory='1024'/><cell memory='2048'/>"),
         [(0, 1 << 20), (1, 2 << 20)]
     );
 }
 
+fn dimm(slot: &str) -> String {
+    format!(
+        "<memory model='dimm'><target><size>524288</size><node>0</node></target>{slot}</memory>"
+    )
+}
+
 #[test]
-fn modules_take_the_lowest_slots_that_are_free_and_their_names_from_them() {
-    let dimm = |slot: &str| {
-        format!(
-            "<memory model='dimm'><target><size>524288</size><node>0</node></target>{slot}</memory>"
-        )
-    };
+fn memory_modules_take_the_lowest_free_slots() {
     let devices = [dimm(""), dimm("<address type='dimm' slot='0'/>"), dimm("")].concat();
     let domain = accepted(&nodes(TWO, ROOM, &devices));
     let slots: Vec<_> = domain
@@ -83,50 +92,52 @@ fn modules_take_the_lowest_slots_that_are_free_and_their_names_from_them() {
     assert_eq!(slots, [(1, "dimm1"), (0, "dimm0"), (2, "dimm2")]);
 }
 
+fn sibling(text: &str) -> String {
+    second_cell(&format!(
+        "<cell id='1' memory='1024'><distances><sibling {text}/></distances></cell>"
+    ))
+}
+
+fn second_cell(cell: &str) -> String {
+    nodes(
+        &format!("<cell id='0' cpus='0-1' memory='1024'/>{cell}"),
+        "",
+        "",
+    )
+}
+
 #[test]
-fn nodes_that_do_not_fit_together() {
-    let second = |cell: &str| {
-        nodes(
-            &format!("<cell id='0' cpus='0-1' memory='1024'/>{cell}"),
-            "",
-            "",
-        )
-    };
+fn contradictory_numa_cells_are_refused() {
     refused(
-        &second("<cell id='2' memory='1024'/>"),
+        &second_cell("<cell id='2' memory='1024'/>"),
         "ids of NUMA cells are 0, 2",
         "<numa>",
     );
     refused(
-        &second("<cell id='0' memory='1024'/>"),
+        &second_cell("<cell id='0' memory='1024'/>"),
         "ids of NUMA cells are 0, 0",
         "<numa>",
     );
     refused(
-        &second("<cell id='1' cpus='1-2' memory='1024'/>"),
+        &second_cell("<cell id='1' cpus='1-2' memory='1024'/>"),
         "CPU 1 is in two NUMA cells",
         "<cell id='1'",
     );
     refused(
-        &second("<cell id='1' cpus='4' memory='1024'/>"),
+        &second_cell("<cell id='1' cpus='4' memory='1024'/>"),
         "has CPU 4",
         "<cell id='1'",
     );
     refused(
-        &second("<cell id='1' cpus='0,^0' memory='1024'/>"),
+        &second_cell("<cell id='1' cpus='0,^0' memory='1024'/>"),
         "the set is empty",
         "0,^0",
     );
     refused(
-        &second("<cell id='1'/>"),
+        &second_cell("<cell id='1'/>"),
         "needs the attribute 'memory'",
         "<cell id='1'",
     );
-    let sibling = |text: &str| {
-        second(&format!(
-            "<cell id='1' memory='1024'><distances><sibling {text}/></distances></cell>"
-        ))
-    };
     refused(
         &sibling("id='2' value='20'"),
         "<sibling id='2'> of NUMA cell 1 is not a cell",
@@ -151,7 +162,7 @@ fn nodes_that_do_not_fit_together() {
 }
 
 #[test]
-fn hostile_sets_and_many_nodes_are_refused() {
+fn wide_node_sets_and_many_cells_are_refused() {
     let wide = "<cell cpus='0-16383' memory='1024'/>".repeat(20_000);
     refused(&nodes(&wide, "", ""), "at most 128 NUMA cells", "<numa>");
     let pages = "<page size='2048' nodeset='0-16383'/>".repeat(20_000);
@@ -159,16 +170,20 @@ fn hostile_sets_and_many_nodes_are_refused() {
     refused(&nodes(TWO, &backing, ""), "no node 16383", "<domain");
 }
 
+fn latency(text: &str) -> String {
+    interconnects(&format!("<latency {text} type='access' value='5'/>"))
+}
+
+fn interconnects(text: &str) -> String {
+    nodes(
+        &format!("{TWO}<interconnects>{text}</interconnects>"),
+        "",
+        "",
+    )
+}
+
 #[test]
-fn speeds_between_nodes_that_are_none() {
-    let speeds = |text: &str| {
-        nodes(
-            &format!("{TWO}<interconnects>{text}</interconnects>"),
-            "",
-            "",
-        )
-    };
-    let latency = |text: &str| speeds(&format!("<latency {text} type='access' value='5'/>"));
+fn interconnects_of_missing_cells_are_refused() {
     accepted(&latency("initiator='0' target='1'"));
     refused(
         &latency("initiator='0' target='2'"),
@@ -181,47 +196,52 @@ fn speeds_between_nodes_that_are_none() {
         "<latency",
     );
     refused(
-        &speeds("<latency initiator='0' target='1' value='5'/>"),
+        &interconnects("<latency initiator='0' target='1' value='5'/>"),
         "'type' is missing",
         "<latency",
     );
 }
 
+fn numatune(text: &str) -> String {
+    nodes(TWO, &format!("<numatune>{text}</numatune>"), "")
+}
+
+fn memnode(cell: &str, mode: &str) -> String {
+    format!("<memnode cellid='{cell}' mode='{mode}' nodeset='0'/>")
+}
+
 #[test]
-fn places_for_memory_that_contradict_one_another() {
-    let tuned = |text: &str| nodes(TWO, &format!("<numatune>{text}</numatune>"), "");
-    let memnode =
-        |cell: &str, mode: &str| format!("<memnode cellid='{cell}' mode='{mode}' nodeset='0'/>");
-    accepted(&tuned(&memnode("1", "preferred")));
+fn contradictory_numatune_is_refused() {
+    accepted(&numatune(&memnode("1", "preferred")));
     refused(
-        &tuned(&memnode("2", "strict")),
+        &numatune(&memnode("2", "strict")),
         "<memnode cellid='2'> is not one of",
         "<memnode",
     );
     refused(
-        &tuned(&memnode("1", "restrictive")),
+        &numatune(&memnode("1", "restrictive")),
         "must be 'restrictive' too",
         "<memnode",
     );
     let general = "<memory mode='restrictive' nodeset='0'/>";
     refused(
-        &tuned(&format!("{general}{}", memnode("1", "strict"))),
+        &numatune(&format!("{general}{}", memnode("1", "strict"))),
         "must be 'restrictive' too",
         "<memnode",
     );
     let auto = format!("<memory placement='auto'/>{}", memnode("0", "strict"));
     refused(
-        &tuned(&auto),
+        &numatune(&auto),
         "cannot be used with <memory placement='auto'/>",
         "<memnode",
     );
     refused(
-        &tuned(&memnode("0", "strict").repeat(2)),
+        &numatune(&memnode("0", "strict").repeat(2)),
         "appears twice",
         "<memnode",
     );
     refused(
-        &tuned("<memory mode='strict' nodeset='0,^0'/>"),
+        &numatune("<memory mode='strict' nodeset='0,^0'/>"),
         "'nodeset' of <memory>",
         "0,^0",
     );
@@ -232,62 +252,73 @@ fn places_for_memory_that_contradict_one_another() {
     refused(&no_nodes, "the guest has no NUMA cells", "<memnode");
 }
 
+fn hugepages(pages: &str, rest: &str) -> String {
+    nodes(
+        TWO,
+        &format!("<memoryBacking><hugepages>{pages}</hugepages>{rest}</memoryBacking>"),
+        "",
+    )
+}
+
+fn page(size: &str, rest: &str) -> String {
+    format!("<page size='{size}' unit='KiB' {rest}/>")
+}
+
 #[test]
-fn huge_pages_that_cannot_be() {
-    let huge = |pages: &str, rest: &str| {
-        nodes(
-            TWO,
-            &format!("<memoryBacking><hugepages>{pages}</hugepages>{rest}</memoryBacking>"),
-            "",
-        )
-    };
-    let page = |size: &str, rest: &str| format!("<page size='{size}' unit='KiB' {rest}/>");
-    accepted(&huge(
+fn impossible_huge_pages_are_refused() {
+    accepted(&hugepages(
         &(page("2048", "") + &page("1048576", "nodeset='1'")),
         "",
     ));
     refused(
-        &huge(&(page("2048", "") + &page("1048576", "")), ""),
+        &hugepages(&(page("2048", "") + &page("1048576", "")), ""),
         "both for all NUMA nodes",
         "<domain",
     );
     let both = page("2048", "nodeset='0-1'") + &page("1048576", "nodeset='1'");
-    refused(&huge(&both, ""), "both for the same NUMA node", "<domain");
     refused(
-        &huge(&page("2048", "nodeset='2'"), ""),
+        &hugepages(&both, ""),
+        "both for the same NUMA node",
+        "<domain",
+    );
+    refused(
+        &hugepages(&page("2048", "nodeset='2'"), ""),
         "the guest has 2, and no node 2",
         "<domain",
     );
     refused(
-        &huge("", "<source type='anonymous'/>"),
+        &hugepages("", "<source type='anonymous'/>"),
         "cannot be used with <source",
         "<domain",
     );
     refused(
-        &huge("", "<allocation mode='ondemand'/>"),
+        &hugepages("", "<allocation mode='ondemand'/>"),
         "cannot be used with <allocation",
         "<domain",
     );
 }
 
+fn max_memory(text: &str) -> String {
+    format!("<maxMemory {text}</maxMemory>")
+}
+
 #[test]
-fn memory_devices_without_room() {
+fn memory_devices_without_room_are_refused() {
     let dimm =
         "<memory model='dimm'><target><size unit='GiB'>1</size><node>0</node></target></memory>";
     refused(&nodes(TWO, "", dimm), "needs <maxMemory>", "<memory model");
-    let max = |text: &str| format!("<maxMemory {text}</maxMemory>");
     refused(
-        &nodes(TWO, &max("slots='1' unit='GiB'>1"), dimm),
+        &nodes(TWO, &max_memory("slots='1' unit='GiB'>1"), dimm),
         "is less than <memory>",
         "<domain",
     );
     refused(
-        &nodes(TWO, &max("slots='1' unit='GiB'>8"), &dimm.repeat(2)),
+        &nodes(TWO, &max_memory("slots='1' unit='GiB'>8"), &dimm.repeat(2)),
         "slot 1 of a memory module",
         "<memory model",
     );
     refused(
-        &nodes(TWO, &max("unit='GiB'>8"), dimm),
+        &nodes(TWO, &max_memory("unit='GiB'>8"), dimm),
         "not one of the 0 slots",
         "<memory model",
     );
@@ -309,85 +340,100 @@ fn memory_devices_without_room() {
     );
 }
 
-#[test]
-fn memory_devices_that_make_no_sense() {
-    let device = |model: &str, source: &str, target: &str| {
-        let device = format!(
-            "<memory model='{model}'><source>{source}</source>\
+fn nvdimm_with_label(kib: u64) -> String {
+    memory_device(
+        "nvdimm",
+        "<path>/x</path>",
+        &format!("<node>0</node><label><size>{kib}</size></label>"),
+    )
+}
+
+fn virtio_mem(block: u64, requested: u64) -> String {
+    let target = format!("<node>0</node><block>{block}</block><requested>{requested}</requested>");
+    memory_device("virtio-mem", "", &target)
+}
+
+fn memory_device(model: &str, source: &str, target: &str) -> String {
+    let device = format!(
+        "<memory model='{model}'><source>{source}</source>\
              <target><size unit='MiB'>256</size>{target}</target></memory>"
-        );
-        nodes(TWO, ROOM, &device)
-    };
-    let wrong = |xml: String, words: &str| refused(&xml, words, "<memory model");
-    wrong(device("dimm", "", ""), "needs the <node>");
-    wrong(
-        device("dimm", "", "<node>2</node>"),
-        "is for NUMA node 2, but the guest has only 2",
     );
-    wrong(
-        device("dimm", "<path>/x</path>", "<node>0</node>"),
-        "cannot have a <path>",
-    );
-    wrong(
-        device("dimm", "", "<node>0</node><readonly/>"),
-        "<readonly> is for 'nvdimm' devices only",
-    );
-    wrong(device("nvdimm", "", "<node>0</node>"), "needs the <path>");
-    let label = |kib| {
-        device(
-            "nvdimm",
-            "<path>/x</path>",
-            &format!("<node>0</node><label><size>{kib}</size></label>"),
-        )
-    };
-    wrong(label(64), "must have at least 128 KiB");
-    wrong(label(262_144), "must be smaller than the device");
-    let private =
-        device("virtio-pmem", "<path>/x</path>", "").replace("model=", "access='private' model=");
-    refused(&private, "needs access='shared'", "<memory access");
-    wrong(
-        device("virtio-pmem", "<path>/x</path>", "<node>0</node>"),
-        "cannot have a NUMA <node>",
-    );
-    wrong(
-        device("virtio-mem", "", "<node>0</node>"),
-        "needs its <block>",
-    );
-    let blocks = |block, requested| {
-        let target =
-            format!("<node>0</node><block>{block}</block><requested>{requested}</requested>");
-        device("virtio-mem", "", &target)
-    };
-    wrong(blocks(3000, 0), "must be a power of two");
-    wrong(blocks(2048, 1000), "must be multiples of its <block>");
-    wrong(
-        blocks(2048, 524_288),
-        "<requested> of a 'virtio-mem' device is more than its <size>",
-    );
-    accepted(&blocks(2048, 0));
+    nodes(TWO, ROOM, &device)
+}
+
+#[track_caller]
+fn device_refused(xml: String, words: &str) {
+    refused(&xml, words, "<memory model");
 }
 
 #[test]
-fn memory_can_come_later_to_z_without_nodes_as_virtio_memory() {
-    let memory = "<memory model='virtio-mem'><target><size unit='MiB'>512</size><block unit='MiB'>2</block>\
+fn impossible_memory_devices_are_refused() {
+    device_refused(memory_device("dimm", "", ""), "needs the <node>");
+    device_refused(
+        memory_device("dimm", "", "<node>2</node>"),
+        "is for NUMA node 2, but the guest has only 2",
+    );
+    device_refused(
+        memory_device("dimm", "<path>/x</path>", "<node>0</node>"),
+        "cannot have a <path>",
+    );
+    device_refused(
+        memory_device("dimm", "", "<node>0</node><readonly/>"),
+        "<readonly> is for 'nvdimm' devices only",
+    );
+    device_refused(
+        memory_device("nvdimm", "", "<node>0</node>"),
+        "needs the <path>",
+    );
+    device_refused(nvdimm_with_label(64), "must have at least 128 KiB");
+    device_refused(
+        nvdimm_with_label(262_144),
+        "must be smaller than the device",
+    );
+    let private = memory_device("virtio-pmem", "<path>/x</path>", "")
+        .replace("model=", "access='private' model=");
+    refused(&private, "needs access='shared'", "<memory access");
+    device_refused(
+        memory_device("virtio-pmem", "<path>/x</path>", "<node>0</node>"),
+        "cannot have a NUMA <node>",
+    );
+    device_refused(
+        memory_device("virtio-mem", "", "<node>0</node>"),
+        "needs its <block>",
+    );
+    device_refused(virtio_mem(3000, 0), "must be a power of two");
+    device_refused(virtio_mem(2048, 1000), "must be multiples of its <block>");
+    device_refused(
+        virtio_mem(2048, 524_288),
+        "<requested> of a 'virtio-mem' device is more than its <size>",
+    );
+    accepted(&virtio_mem(2048, 0));
+}
+
+fn s390x_guest(devices: &str) -> String {
+    guest("s390-ccw-virtio", devices).replace("<os>", &format!("{ROOM}<os>"))
+}
+
+#[test]
+fn virtio_mem_on_s390x_needs_no_numa_cell() {
+    let memory = "<memory model='virtio-mem'><target><size unit='MiB'>512</size>\
+        <block unit='MiB'>2</block>\
                   <requested>0</requested></target></memory>";
-    let z =
-        |devices: &str| guest("s390-ccw-virtio", devices).replace("<os>", &format!("{ROOM}<os>"));
-    let domain = accepted(&z(memory));
+    let domain = accepted(&s390x_guest(memory));
     assert!(matches!(
         domain.devices.memories[0].info.address,
         Some(Address::Ccw(_))
     ));
     let dimm = "<memory model='dimm'><target><size unit='MiB'>512</size></target></memory>";
     refused(
-        &z(dimm),
+        &s390x_guest(dimm),
         "no memory devices of model 'dimm'",
         "<memory model",
     );
 }
 
 #[test]
-fn what_kinds_of_memory_have_when_it_is_not_said() {
+fn memory_devices_get_default_access_and_node() {
     let pmem = "<memory model='virtio-pmem'><source><path>/pmem</path></source>\
                 <target><size unit='MiB'>512</size></target></memory>";
     let domain = accepted(&nodes(TWO, ROOM, pmem));
@@ -405,7 +451,7 @@ fn what_kinds_of_memory_have_when_it_is_not_said() {
 }
 
 #[test]
-fn memory_that_is_placed_by_hand_needs_nodes() {
+fn numatune_memory_without_a_nodeset_is_refused() {
     for memory in ["<memory mode='strict'/>", "<memory placement='static'/>"] {
         let tune = format!("<numatune>{memory}</numatune>");
         refused(&nodes(TWO, &tune, ""), "needs a 'nodeset'", "<memory ");

@@ -1,25 +1,25 @@
-//! Documents that are not all right: everything that is wrong is said at once, and what is ignored
-//! too.
+//! Documents with errors and ignored parts: all of them are reported at once.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::{Emulator, guest};
 use passthru_domain::{Examination, ParsedDomain};
+
+use common::{Emulator, guest};
 
 fn examine(xml: &str) -> Examination {
     ParsedDomain::parse(xml).unwrap().examine(&Emulator)
 }
 
-/// Returns what is said of each place, as `text of the place: message`.
+/// Returns the errors of a document, each as `TEXT AT THE POSITION: MESSAGE`.
 fn errors(xml: &str) -> Vec<String> {
-    let place = |e: &passthru_domain::Error| e.span.clone().map_or("", |s| &xml[s]).to_owned();
-    examine(xml)
-        .errors
-        .iter()
-        .map(|e| format!("{}: {}", place(e), e.message))
-        .collect()
+    let mut errors = Vec::new();
+    for error in examine(xml).errors {
+        let text = error.span.map_or("", |span| &xml[span]);
+        errors.push(format!("{text}: {}", error.message));
+    }
+    errors
 }
 
 const MISSPELT: &str = "<rng model='virtoi'><backend model='builtin'/></rng>";
@@ -27,7 +27,7 @@ const TWICE: &str =
     "<hostdev mode='subsystem' type='pci'><source><address bus='1'/></source></hostdev>";
 
 #[test]
-fn what_cannot_work_is_said_beside_what_is_not_understood() {
+fn validation_errors_come_with_parse_errors() {
     let found = errors(&guest("q35", &format!("{MISSPELT}{TWICE}{TWICE}")));
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("virtoi"), "{found:?}");
@@ -35,14 +35,14 @@ fn what_cannot_work_is_said_beside_what_is_not_understood() {
 }
 
 #[test]
-fn of_a_part_that_is_not_understood_nothing_is_said_that_may_follow_from_it() {
+fn faulty_element_suppresses_follow_up_errors() {
     let part = "<interface type='user'><link state='upp'/><boot order='0'/></interface>";
     let found = errors(&guest("q35", part));
     assert!(found.len() == 1 && found[0].contains("upp"), "{found:?}");
 }
 
 #[test]
-fn without_a_machine_to_judge_by_only_the_text_is_judged() {
+fn faulty_machine_type_leaves_only_parse_errors() {
     let xml = guest("q35", "").replace("machine='q35'", "machine='q35' colour='red'");
     let found = errors(&xml.replace("<name>t</name>", ""));
     assert!(
@@ -57,7 +57,7 @@ fn without_a_machine_to_judge_by_only_the_text_is_judged() {
 }
 
 #[test]
-fn a_good_guest_has_no_errors_and_comes_completed() {
+fn valid_guest_has_no_errors_and_is_completed() {
     let found = examine(&guest("q35", TWICE));
     assert_eq!(found.errors, []);
     assert!(
@@ -74,19 +74,20 @@ fn a_good_guest_has_no_errors_and_comes_completed() {
 }
 
 #[test]
-fn elements_and_attributes_of_other_namespaces_are_ignored_with_a_note() {
+fn parts_of_other_namespaces_are_ignored_with_a_note() {
     let xml = guest(
         "q35",
-        "<x:device xmlns:x='urn:x'><y/></x:device><memballoon xmlns:x='urn:x' x:a='1' model='none'/>",
+        "<x:device xmlns:x='urn:x'><y/></x:device>\
+         <memballoon xmlns:x='urn:x' x:a='1' model='none'/>",
     );
     let parsed = ParsedDomain::parse(&xml).unwrap();
-    let said: Vec<_> = parsed
+    let notes: Vec<_> = parsed
         .notes
         .iter()
         .map(|n| (n.message.as_str(), &xml[n.span.clone().unwrap()]))
         .collect();
     assert_eq!(
-        said,
+        notes,
         [
             (
                 "<device> of the namespace 'urn:x' is ignored",
@@ -102,7 +103,7 @@ fn elements_and_attributes_of_other_namespaces_are_ignored_with_a_note() {
 }
 
 #[test]
-fn a_device_that_says_otherwise_than_the_domain_is_noted() {
+fn backend_other_than_the_domains_is_noted() {
     let own = TWICE.replace("<source>", "<driver name='vfio' iommufd='no'/><source>");
     let xml = guest("q35", &own).replace("<os>", "<iommufd enabled='yes'/><os>");
     let notes = examine(&xml).notes;

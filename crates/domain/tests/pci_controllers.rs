@@ -1,12 +1,13 @@
-//! What PCI controllers can be told, by their models.
+//! PCI controllers: the options of each model, bus numbers, ports and bridges.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::guest;
 use passthru_domain::Domain;
 use passthru_domain::device::ControllerType;
+
+use common::guest;
 
 #[track_caller]
 fn refused(machine: &str, devices: &str, words: &str) {
@@ -23,7 +24,7 @@ fn controller(model: &str, inner: &str) -> String {
 }
 
 #[test]
-fn targets_of_another_model() {
+fn target_options_of_another_model_are_refused() {
     for (machine, model, target, option) in [
         ("q35", "pcie-root-port", "busNr='9'", "'busNr'"),
         ("q35", "pcie-root-port", "chassisNr='9'", "'chassisNr'"),
@@ -56,7 +57,7 @@ fn targets_of_another_model() {
 }
 
 #[test]
-fn names_of_devices_that_a_model_is_not() {
+fn device_name_of_another_model_is_refused() {
     for (machine, model, name) in [
         ("q35", "pcie-root-port", "pci-bridge"),
         ("pc", "pci-bridge", "pxb"),
@@ -72,11 +73,11 @@ fn names_of_devices_that_a_model_is_not() {
 }
 
 #[test]
-fn bus_numbers_of_expanders_count_down_by_two() {
+fn expander_bus_numbers_count_down_by_two() {
     let expander = "<controller type='pci' model='pcie-expander-bus'/>";
-    let said =
+    let given =
         "<controller type='pci' model='pcie-expander-bus'><target busNr='200'/></controller>";
-    let domain = accepted("q35", &format!("{expander}{said}{expander}"));
+    let domain = accepted("q35", &format!("{expander}{given}{expander}"));
     let numbers: Vec<_> = domain
         .devices
         .controllers_of(ControllerType::Pci)
@@ -94,7 +95,7 @@ fn bus_numbers_of_expanders_count_down_by_two() {
 }
 
 #[test]
-fn a_bridge_on_pci_express_needs_one_before_it() {
+fn pci_bridge_on_pcie_needs_a_conventional_bus() {
     refused(
         "q35",
         &controller("pci-bridge", ""),
@@ -106,7 +107,7 @@ fn a_bridge_on_pci_express_needs_one_before_it() {
 }
 
 #[test]
-fn a_hundred_devices_get_ports_of_their_own() {
+fn hundred_devices_get_a_port_each() {
     let card = "<interface type='user'><model type='virtio'/></interface>";
     let domain = accepted("q35", &card.repeat(100));
     let ports = domain.devices.controllers_of(ControllerType::Pci).count();
@@ -114,25 +115,35 @@ fn a_hundred_devices_get_ports_of_their_own() {
     assert_eq!(ports, 1 + 100 + 2 + 1);
 }
 
+fn root_with_hole(model: &str, gib: u32) -> String {
+    format!(
+        "<controller type='pci' index='0' model='{model}'><pcihole64 unit='GiB'>{gib}</pcihole64>\
+         </controller>"
+    )
+}
+
 #[test]
-fn room_above_4_gib_is_for_machines_that_keep_some() {
-    let root = |model: &str, gib: u32| {
-        format!(
-            "<controller type='pci' index='0' model='{model}'><pcihole64 unit='GiB'>{gib}</pcihole64></controller>"
-        )
-    };
-    accepted("pc", &root("pci-root", 3));
-    accepted("virt", &root("pcie-root", 1024));
-    refused("virt", &root("pcie-root", 1000), "must be a power of two");
+fn pcihole64_on_other_machines_is_refused() {
+    accepted("pc", &root_with_hole("pci-root", 3));
+    accepted("virt", &root_with_hole("pcie-root", 1024));
+    refused(
+        "virt",
+        &root_with_hole("pcie-root", 1000),
+        "must be a power of two",
+    );
     refused(
         "s390-ccw-virtio",
-        &root("pci-root", 64),
+        &root_with_hole("pci-root", 64),
         "does not support <pcihole64>",
     );
 }
 
+fn at_slot_4(model: &str) -> String {
+    controller(model, "<address type='pci' bus='0' slot='4'/>")
+}
+
 #[test]
-fn expanders_of_the_other_kind_of_bus() {
+fn expander_of_the_other_bus_type_is_refused() {
     refused(
         "q35",
         &controller("pci-expander-bus", ""),
@@ -143,21 +154,20 @@ fn expanders_of_the_other_kind_of_bus() {
         &controller("pcie-expander-bus", ""),
         "pcie-expander-bus",
     );
-    let at = |model| controller(model, "<address type='pci' bus='0' slot='4'/>");
     refused(
         "q35",
-        &at("pci-expander-bus"),
+        &at_slot_4("pci-expander-bus"),
         "is for machines with a conventional PCI bus, which 'q35' does not have",
     );
     refused(
         "virt",
-        &at("pci-expander-bus"),
+        &at_slot_4("pci-expander-bus"),
         "is for machines with a conventional PCI bus, which 'virt' does not have",
     );
 }
 
 #[test]
-fn a_thousand_devices_fit_on_bridges_of_bridges() {
+fn thousand_devices_fit_on_nested_bridges() {
     let card = "<interface type='user'><model type='e1000'/></interface>";
     for machine in ["pc", "q35"] {
         let domain = accepted(
@@ -172,43 +182,46 @@ fn a_thousand_devices_fit_on_bridges_of_bridges() {
     }
 }
 
-#[test]
-fn bus_numbers_of_expanders_leave_room_for_the_buses_below() {
-    let expander = |index: u32, number: u32| {
-        format!(
-            "<controller type='pci' index='{index}' model='pcie-expander-bus'><target busNr='{number}'/></controller>"
-        )
-    };
-    let two = format!("{}{}", expander(1, 100), expander(2, 100));
-    refused("q35", &two, "two expanders have the busNr 100");
-    let with = |first: u32, second: u32| {
-        let port = |index: u32, bus: u32| {
-            format!(
-                "<controller type='pci' index='{index}' model='pcie-root-port'><address type='pci' bus='{bus}' slot='{index}'/></controller>"
-            )
-        };
-        let ports: String = [(3, 1), (4, 1), (5, 2)]
-            .map(|(index, bus)| port(index, bus))
-            .concat();
-        let domain = accepted(
-            "q35",
-            &format!("{}{}{ports}", expander(1, first), expander(2, second)),
+fn expander_notes(first: u32, second: u32) -> Vec<String> {
+    let mut ports = String::new();
+    for (index, bus) in [(3, 1), (4, 1), (5, 2)] {
+        ports += &format!(
+            "<controller type='pci' index='{index}' model='pcie-root-port'>\
+             <address type='pci' bus='{bus}' slot='{index}'/></controller>"
         );
-        domain
-            .notes()
-            .into_iter()
-            .map(|note| note.message)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(with(64, 128), Vec::<String>::new());
-    assert!(
-        with(126, 128)[0].contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it")
+    }
+    let domain = accepted(
+        "q35",
+        &format!("{}{}{ports}", expander(1, first), expander(2, second)),
     );
-    assert!(with(254, 128)[0].contains("busNr 254 has 2 bus numbers"));
+    domain
+        .notes()
+        .into_iter()
+        .map(|note| note.message)
+        .collect::<Vec<_>>()
+}
+
+fn expander(index: u32, number: u32) -> String {
+    format!(
+        "<controller type='pci' index='{index}' model='pcie-expander-bus'>\
+         <target busNr='{number}'/></controller>"
+    )
 }
 
 #[test]
-fn a_bridge_whose_number_is_zero() {
+fn expander_with_too_few_bus_numbers_is_noted() {
+    let two = format!("{}{}", expander(1, 100), expander(2, 100));
+    refused("q35", &two, "two expanders have the busNr 100");
+    assert_eq!(expander_notes(64, 128), Vec::<String>::new());
+    assert!(
+        expander_notes(126, 128)[0]
+            .contains("busNr 126 has 2 bus numbers, for its own bus and 2 below it")
+    );
+    assert!(expander_notes(254, 128)[0].contains("busNr 254 has 2 bus numbers"));
+}
+
+#[test]
+fn bridge_with_chassis_number_zero_is_refused() {
     let devices = controller("pci-bridge", "<target chassisNr='0'/>");
     refused(
         "pc",
@@ -217,38 +230,47 @@ fn a_bridge_whose_number_is_zero() {
     );
 }
 
+fn port_with_chassis(index: u32, chassis: &str) -> String {
+    format!("<controller type='pci' index='{index}' model='pcie-root-port'>{chassis}</controller>")
+}
+
+fn chassis(chassis: u32) -> String {
+    format!("<target chassis='{chassis}'/>")
+}
+
 #[test]
-fn a_chassis_is_that_of_one_port() {
-    let port = |index, chassis: &str| {
-        format!(
-            "<controller type='pci' index='{index}' model='pcie-root-port'>{chassis}</controller>"
-        )
-    };
-    let said = |chassis| format!("<target chassis='{chassis}'/>");
-    accepted("q35", &(port(1, &said(7)) + &port(2, &said(8))));
+fn duplicate_chassis_is_refused() {
+    accepted(
+        "q35",
+        &(port_with_chassis(1, &chassis(7)) + &port_with_chassis(2, &chassis(8))),
+    );
     refused(
         "q35",
-        &(port(1, &said(7)) + &port(2, &said(7))),
+        &(port_with_chassis(1, &chassis(7)) + &port_with_chassis(2, &chassis(7))),
         "chassis='7' is used twice: by the PCI controllers 1 and 2",
     );
     refused(
         "q35",
-        &(port(1, &said(2)) + &port(2, "")),
+        &(port_with_chassis(1, &chassis(2)) + &port_with_chassis(2, "")),
         "chassis='2' is used twice: by the PCI controllers 1 and 2",
     );
 }
 
-#[test]
-fn a_slot_of_a_single_function_has_no_other() {
-    let port = |index, function, flag: &str| {
-        format!(
-            "<controller type='pci' index='{index}' model='pcie-root-port'>\
+fn port_at_function(index: u32, function: u32, flag: &str) -> String {
+    format!(
+        "<controller type='pci' index='{index}' model='pcie-root-port'>\
              <address type='pci' bus='0' slot='2' function='{function}' {flag}/></controller>"
-        )
-    };
-    accepted("q35", &(port(1, 0, "multifunction='on'") + &port(2, 1, "")));
-    accepted("q35", &port(1, 0, "multifunction='off'"));
-    accepted("q35", &port(1, 1, ""));
-    let both = port(1, 0, "multifunction='off'") + &port(2, 1, "");
+    )
+}
+
+#[test]
+fn second_function_without_multifunction_is_refused() {
+    accepted(
+        "q35",
+        &(port_at_function(1, 0, "multifunction='on'") + &port_at_function(2, 1, "")),
+    );
+    accepted("q35", &port_at_function(1, 0, "multifunction='off'"));
+    accepted("q35", &port_at_function(1, 1, ""));
+    let both = port_at_function(1, 0, "multifunction='off'") + &port_at_function(2, 1, "");
     refused("q35", &both, "in that slot has multifunction='off'");
 }

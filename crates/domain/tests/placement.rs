@@ -1,21 +1,27 @@
-//! Any mix of devices gets places that are valid and stay.
+//! Any mix of devices gets valid PCI addresses, which stay.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
-use common::{Emulator, guest};
+use std::collections::HashSet;
+
 use passthru_domain::Domain;
 use proptest::prelude::*;
-use std::collections::HashSet;
+
+use common::{Emulator, guest};
+
+fn card(model: &str) -> String {
+    format!("<interface type='user'><model type='{model}'/></interface>")
+}
 
 fn device() -> impl Strategy<Value = String> {
     prop_oneof![
-        prop_oneof!["virtio", "e1000", "e1000e", "igb", "rtl8139"]
-            .prop_map(|model| format!("<interface type='user'><model type='{model}'/></interface>")),
+        prop_oneof!["virtio", "e1000", "e1000e", "igb", "rtl8139"].prop_map(|model| card(&model)),
         (0u8..8).prop_map(|slot| {
             format!(
-                "<interface type='user'><model type='virtio'/><address type='pci' slot='{}'/></interface>",
+                "<interface type='user'><model type='virtio'/><address type='pci' slot='{}'/>\
+                 </interface>",
                 slot + 4
             )
         }),
@@ -31,37 +37,48 @@ fn device() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A list of devices, each host device once and each slot given by hand once.
+/// Generates devices, each host device once and each given slot once.
 fn devices() -> impl Strategy<Value = String> {
     (proptest::collection::vec(device(), 0..40), 0u8..6).prop_map(|(mut devices, hostdevs)| {
         let mut seen = HashSet::new();
         devices.retain(|d| !d.contains("slot=") || seen.insert(d.clone()));
         devices.extend((1..=hostdevs).map(|bus| {
-            format!("<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/></source></hostdev>")
+            format!(
+                "<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/></source>\
+                 </hostdev>"
+            )
         }));
         devices.concat()
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn every_device_gets_a_place_of_its_own_and_keeps_it(
+    fn every_device_gets_a_unique_address_and_keeps_it(
         machine in prop_oneof!["pc", "q35", "virt"],
         devices in devices(),
     ) {
-        let domain = Domain::parse(&guest(&machine, &devices)).unwrap().complete(&Emulator).unwrap();
+        let parsed = Domain::parse(&guest(&machine, &devices)).unwrap();
+        let domain = parsed.complete(&Emulator).unwrap();
         prop_assert_eq!(domain.validate(&Emulator), Ok(()));
-        let places = domain.devices.items().into_iter().filter_map(|item| domain.devices.pci_address(item));
-        let places: Vec<_> = places.collect();
-        prop_assert_eq!(places.iter().collect::<HashSet<_>>().len(), places.len());
+        let mut used = HashSet::new();
+        for item in domain.devices.items() {
+            if let Some(address) = domain.devices.pci_address(item) {
+                prop_assert!(used.insert(address), "{address} is used twice");
+            }
+        }
         let again = Domain::parse(&domain.format()).unwrap().complete(&Emulator).unwrap();
         prop_assert_eq!(again, domain);
     }
 
     #[test]
-    fn no_text_makes_the_reader_panic(text in "[<>/='\"a-z &;\\n]{0,200}") {
+    fn any_text_is_parsed_without_a_panic(text in "[<>/='\"a-z &;\\n]{0,200}") {
         let _ = Domain::parse(&text);
         let _ = Domain::parse(&guest("q35", &text));
     }

@@ -1,4 +1,4 @@
-//! What is refused: each with its place and a message that names the thing at fault.
+//! Refusals, each with its position and a message that names the faulty part.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -25,7 +25,7 @@ fn hostdev(source: &str, rest: &str) -> String {
 const VIRTIO_NET: &str = "<interface type='user'><model type='virtio'/>";
 
 #[test]
-fn text_that_is_not_understood() {
+fn unknown_text_is_refused() {
     refused(
         "q35",
         "<disks/>",
@@ -65,13 +65,13 @@ fn text_that_is_not_understood() {
 }
 
 #[test]
-fn a_value_that_is_not_understood_is_not_also_said_to_be_missing() {
+fn faulty_value_is_not_also_reported_missing() {
     let errors = check(&guest("q35", "<interface type='bridge'/>")).unwrap_err();
     assert_eq!(errors.iter().count(), 1, "{errors}");
 }
 
 #[test]
-fn a_pci_address_that_two_devices_have_names_both() {
+fn duplicate_pci_address_names_both_devices() {
     let net = format!("{VIRTIO_NET}<address type='pci' slot='4'/></interface>");
     let assigned = hostdev("bus='1'", "<address type='pci' slot='4'/>");
     let devices = format!("{net}{assigned}");
@@ -89,45 +89,48 @@ fn a_pci_address_that_two_devices_have_names_both() {
     );
 }
 
+fn card_at(address: &str) -> String {
+    format!("{VIRTIO_NET}<address type='pci' {address}/></interface>")
+}
+
 #[test]
-fn pci_addresses_that_the_bus_does_not_have() {
-    let at = |address: &str| format!("{VIRTIO_NET}<address type='pci' {address}/></interface>");
+fn pci_address_out_of_range_is_refused() {
     refused(
         "pc",
-        &at("domain='1' slot='4'"),
+        &card_at("domain='1' slot='4'"),
         "a guest has only domain 0",
         "<interface",
     );
     refused(
         "pc",
-        &at("slot='0x20'"),
+        &card_at("slot='0x20'"),
         "slot 0x20 is above 0x1f",
         "<address",
     );
     refused(
         "pc",
-        &at("bus='0x100' slot='1'"),
+        &card_at("bus='0x100' slot='1'"),
         "'bus' of <address> is '0x100'",
         "0x100",
     );
     refused(
         "q35",
-        &at("bus='1' slot='3'"),
+        &card_at("bus='1' slot='3'"),
         "out of range: a pcie-root-port has only slot 0",
         "<interface",
     );
     refused(
         "pc",
-        &at("bus='1' slot='0' function='1'"),
+        &card_at("bus='1' slot='0' function='1'"),
         "out of range: a pci-bridge has 0x1 to 0x1f",
         "<interface",
     );
-    accepted("q35", &at("bus='1' slot='0'"));
-    accepted("q35", &at("slot='7'"));
+    accepted("q35", &card_at("bus='1' slot='0'"));
+    accepted("q35", &card_at("slot='7'"));
 }
 
 #[test]
-fn devices_on_an_expander_instead_of_on_a_port() {
+fn device_directly_on_an_expander_is_refused() {
     let devices = format!(
         "<controller type='pci' index='1' model='pcie-expander-bus'/>{}",
         hostdev("bus='1'", "<address type='pci' bus='1' slot='0'/>")
@@ -140,22 +143,21 @@ fn devices_on_an_expander_instead_of_on_a_port() {
     );
 }
 
+fn disk_at(bus: &str, address: &str) -> String {
+    format!("<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>")
+}
+
 #[test]
-fn addresses_of_the_wrong_kind() {
-    let disk = |bus, address| {
-        format!(
-            "<disk type='file'><source file='/x'/><target dev='sda' bus='{bus}'/>{address}</disk>"
-        )
-    };
+fn address_of_the_wrong_type_is_refused() {
     refused(
         "q35",
-        &disk("sata", "<address type='pci' slot='4'/>"),
+        &disk_at("sata", "<address type='pci' slot='4'/>"),
         "disk 'sda' is not a PCI device",
         "<disk",
     );
     refused(
         "q35",
-        &disk("virtio", "<address type='drive'/>"),
+        &disk_at("virtio", "<address type='drive'/>"),
         "needs an address of type 'pci', not 'drive'",
         "<disk",
     );
@@ -168,7 +170,7 @@ fn addresses_of_the_wrong_kind() {
 }
 
 #[test]
-fn a_machine_without_pci() {
+fn pci_device_without_a_pci_bus_is_refused() {
     refused(
         "microvm",
         "<interface type='user'><model type='e1000'/></interface>",
@@ -177,43 +179,48 @@ fn a_machine_without_pci() {
     );
 }
 
+fn pci_controller(rest: &str) -> String {
+    format!("<controller type='pci' {rest}/>")
+}
+
+fn pci_bridge(slot: &str) -> String {
+    format!("<controller type='pci' index='1' model='pci-bridge'>{slot}</controller>")
+}
+
 #[test]
-fn controllers_that_cannot_be() {
-    let pci = |rest: &str| format!("<controller type='pci' {rest}/>");
+fn impossible_controllers_are_refused() {
     refused(
         "pc",
-        &pci("index='0' model='pcie-root'"),
+        &pci_controller("index='0' model='pcie-root'"),
         "must be a 'pci-root' on the machine 'pc'",
         "<controller",
     );
     refused(
         "q35",
-        &pci("index='0' model='pci-root'"),
+        &pci_controller("index='0' model='pci-root'"),
         "must be a 'pcie-root' on the machine 'q35'",
         "<controller",
     );
     refused(
         "pc",
-        &pci("index='1' model='pci-root'"),
+        &pci_controller("index='1' model='pci-root'"),
         "must have the index 0",
         "<controller",
     );
     refused(
         "q35",
-        &pci("index='300' model='pcie-root-port'"),
+        &pci_controller("index='300' model='pcie-root-port'"),
         "index 300 of a PCI controller is above 255",
         "<con",
     );
-    let twice = format!("{0}{0}", pci("index='1' model='pci-bridge'"));
+    let twice = format!("{0}{0}", pci_controller("index='1' model='pci-bridge'"));
     refused(
         "pc",
         &twice,
         "two 'pci' controllers have the index 1",
         "<controller",
     );
-    let bridge =
-        |slot| format!("<controller type='pci' index='1' model='pci-bridge'>{slot}</controller>");
-    let own = bridge("<address type='pci' bus='1' slot='1'/>");
+    let own = pci_bridge("<address type='pci' bus='1' slot='1'/>");
     refused(
         "pc",
         &own,
@@ -241,7 +248,7 @@ fn controllers_that_cannot_be() {
 }
 
 #[test]
-fn a_root_bus_with_more_ports_than_slots() {
+fn root_ports_beyond_the_slots_are_refused() {
     let ports = "<controller type='pci' model='pcie-root-port'/>".repeat(250);
     refused(
         "q35",
@@ -252,7 +259,7 @@ fn a_root_bus_with_more_ports_than_slots() {
 }
 
 #[test]
-fn devices_of_the_host_given_twice() {
+fn host_device_in_two_spellings_is_refused() {
     let devices = format!(
         "{}{}",
         hostdev("bus='6' slot='1'", ""),
@@ -266,29 +273,39 @@ fn devices_of_the_host_given_twice() {
     );
 }
 
-#[test]
-fn boot_orders() {
-    let net = |order| format!("{VIRTIO_NET}<boot order='{order}'/></interface>");
-    refused(
-        "q35",
-        &format!("{}{}", net(1), net(1)),
-        "boot order 1 is used twice: by interface 0 and by interface 1",
-        "<interface",
-    );
-    refused("q35", &net(0), "must be 1 or more", "<interface");
-    let xml = guest("q35", &net(1)).replace("</os>", "<boot dev='hd'/></os>");
-    common::refused(&xml, "cannot be used together with <boot dev='…'/>", "<os>");
+fn card_with_order(order: u32) -> String {
+    format!("{VIRTIO_NET}<boot order='{order}'/></interface>")
 }
 
 #[test]
-fn disks() {
-    let disk =
-        |attributes: &str, inner: &str| format!("<disk type='file' {attributes}>{inner}</disk>");
+fn contradictory_boot_orders_are_refused() {
+    refused(
+        "q35",
+        &format!("{}{}", card_with_order(1), card_with_order(1)),
+        "boot order 1 is used twice: by interface 0 and by interface 1",
+        "<interface",
+    );
+    refused(
+        "q35",
+        &card_with_order(0),
+        "must be 1 or more",
+        "<interface",
+    );
+    let xml = guest("q35", &card_with_order(1)).replace("</os>", "<boot dev='hd'/></os>");
+    common::refused(&xml, "cannot be used together with <boot dev='…'/>", "<os>");
+}
+
+fn file_disk(attributes: &str, inner: &str) -> String {
+    format!("<disk type='file' {attributes}>{inner}</disk>")
+}
+
+#[test]
+fn contradictory_disks_are_refused() {
     let image = "<source file='/x'/>";
-    let two = disk("", &format!("{image}<target dev='vda'/>")).repeat(2);
+    let two = file_disk("", &format!("{image}<target dev='vda'/>")).repeat(2);
     refused("q35", &two, "two disks have the target 'vda'", "<disk");
     let sata = |dev| {
-        disk(
+        file_disk(
             "",
             &format!("{image}<target dev='{dev}' bus='sata'/><address type='drive' unit='0'/>"),
         )
@@ -301,31 +318,31 @@ fn disks() {
     );
     refused(
         "q35",
-        &disk("", "<target dev='vda'/>"),
+        &file_disk("", "<target dev='vda'/>"),
         "disk 'vda' needs a <source>",
         "<disk",
     );
     refused(
         "q35",
-        &disk("device='cdrom'", "<target dev='vda'/>"),
+        &file_disk("device='cdrom'", "<target dev='vda'/>"),
         "a cdrom cannot be on the bus 'virtio'",
         "<disk",
     );
     refused(
         "virt",
-        &disk("device='floppy'", "<target dev='fda'/>"),
+        &file_disk("device='floppy'", "<target dev='fda'/>"),
         "no floppy controller",
         "<disk",
     );
     refused(
         "q35",
-        &disk("", &format!("{image}<target dev='hda'/>")),
+        &file_disk("", &format!("{image}<target dev='hda'/>")),
         "no IDE controller",
         "<disk",
     );
     refused(
         "q35",
-        &disk(
+        &file_disk(
             "",
             &format!("{image}<target dev='sda' bus='sata'/><readonly/>"),
         ),
@@ -334,13 +351,13 @@ fn disks() {
     );
     refused(
         "virt",
-        &disk("", &format!("{image}<target dev='sda' bus='usb'/>")),
+        &file_disk("", &format!("{image}<target dev='sda' bus='usb'/>")),
         "no USB controller",
         "<disk",
     );
     refused(
         "q35",
-        &disk(
+        &file_disk(
             "",
             &format!("<driver io='native'/>{image}<target dev='vda'/>"),
         ),
@@ -349,28 +366,28 @@ fn disks() {
     );
     refused(
         "q35",
-        &disk("", &format!("{image}<target dev='v1'/>")),
+        &file_disk("", &format!("{image}<target dev='v1'/>")),
         "'v1' is not the name of a disk",
         "<disk",
     );
     let far = "<target dev='sda' bus='sata'/><address type='drive' unit='6'/>";
     refused(
         "q35",
-        &disk("", &format!("{image}{far}")),
+        &file_disk("", &format!("{image}{far}")),
         "unit 6 of its address is above 5",
         "<disk",
     );
     let beyond = "<target dev='sda' bus='scsi'/><address type='drive' controller='4000000000'/>";
     refused(
         "q35",
-        &disk("", &format!("{image}{beyond}")),
+        &file_disk("", &format!("{image}{beyond}")),
         "there is no 'scsi' controller 4000000000",
         "<disk",
     );
 }
 
 #[test]
-fn virtual_iommus_on_the_wrong_machine_or_in_the_wrong_company() {
+fn iommu_on_the_wrong_machine_or_with_others_is_refused() {
     refused(
         "pc",
         "<iommu model='intel'/>",
@@ -413,14 +430,18 @@ fn virtual_iommus_on_the_wrong_machine_or_in_the_wrong_company() {
         "has no 'accel'",
         "<iommu",
     );
-    let elsewhere = "<controller type='pci' model='pcie-root-port'/><iommu model='virtio'><address type='pci' bus='1'/></iommu>";
+    let elsewhere = "<controller type='pci' model='pcie-root-port'/><iommu model='virtio'>\
+        <address type='pci' bus='1'/></iommu>";
     refused("q35", elsewhere, "must be on the root bus", "<iommu");
 }
 
+fn smmu(driver: &str) -> String {
+    format!("<iommu model='smmuv3'><driver {driver}/></iommu>")
+}
+
 #[test]
-fn smmuv3_and_the_bus_that_it_serves() {
+fn smmuv3_without_a_root_bus_of_its_own_is_refused() {
     let pxb = "<controller type='pci' index='1' model='pcie-expander-bus'/>";
-    let smmu = |driver: &str| format!("<iommu model='smmuv3'><driver {driver}/></iommu>");
     let with = |drivers: &[&str]| {
         format!(
             "{pxb}{}",
@@ -475,9 +496,10 @@ fn smmuv3_and_the_bus_that_it_serves() {
 }
 
 #[test]
-fn type1_behind_an_accelerated_vsmmu() {
+fn type1_behind_an_accelerated_vsmmu_is_refused() {
     let topology = "<controller type='pci' index='1' model='pcie-expander-bus'/>\
-                    <controller type='pci' index='2' model='pcie-root-port'><address type='pci' bus='1' slot='0'/></controller>\
+                    <controller type='pci' index='2' model='pcie-root-port'>\
+                    <address type='pci' bus='1' slot='0'/></controller>\
                     <iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>";
     let with = |driver| {
         format!(
@@ -506,7 +528,7 @@ fn type1_behind_an_accelerated_vsmmu() {
 }
 
 #[test]
-fn descriptors_given_twice() {
+fn descriptor_given_twice_is_refused() {
     let two = format!(
         "{}{}",
         hostdev("bus='1'", "<iommufdFd>9</iommufdFd>"),
@@ -526,26 +548,31 @@ fn descriptors_given_twice() {
     common::refused(&grouped, "the descriptor 5 and the fdgroup 'g'", "<iommu");
 }
 
+fn with_part(machine: &str, part: &str) -> String {
+    guest(machine, "").replace("<os>", &format!("{part}<os>"))
+}
+
+fn hugepages(page: &str) -> String {
+    format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>")
+}
+
 #[test]
-fn the_guest_as_a_whole() {
-    let with = |machine, part: &str| guest(machine, "").replace("<os>", &format!("{part}<os>"));
+fn contradictory_guest_settings_are_refused() {
     let cpu = "<vcpu>3</vcpu><cpu><topology sockets='1' cores='2' threads='2'/></cpu>";
     common::refused(
-        &with("q35", cpu),
+        &with_part("q35", cpu),
         "has 4 CPUs, but <vcpu> is 3",
         "<topology",
     );
     common::refused(
-        &with("q35", "<features><gic version='3'/></features>"),
+        &with_part("q35", "<features><gic version='3'/></features>"),
         "<gic> is for aarch64",
         "<domain",
     );
-    let tcg = with("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
+    let tcg = with_part("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
     common::refused(&tcg, "needs <domain type='kvm'>", "<domain");
-    let pages =
-        |page| format!("<memoryBacking><hugepages><page {page}/></hugepages></memoryBacking>");
     common::refused(
-        &with("q35", &pages("size='2048' nodeset='1'")),
+        &with_part("q35", &hugepages("size='2048' nodeset='1'")),
         "the guest has 1, and no node 1",
         "<domain",
     );
@@ -558,40 +585,45 @@ fn the_guest_as_a_whole() {
     );
 }
 
+fn with_driver(model: &str) -> String {
+    hostdev(
+        "bus='1' slot='0' function='0'",
+        &format!("<driver name='vfio' model='{model}'/>"),
+    )
+}
+
 #[test]
-fn a_driver_that_is_a_path() {
-    let with = |model: &str| {
-        hostdev(
-            "bus='1' slot='0' function='0'",
-            &format!("<driver name='vfio' model='{model}'/>"),
-        )
-    };
+fn driver_name_that_is_a_path_is_refused() {
     for model in ["../../../../etc", "", "a b"] {
         refused(
             "q35",
-            &with(model),
+            &with_driver(model),
             &format!("'{model}' is not the name of a driver"),
             "<driver",
         );
     }
-    accepted("q35", &with("mlx5_vfio_pci"));
+    accepted("q35", &with_driver("mlx5_vfio_pci"));
+}
+
+fn efi_guest(rest: &str) -> String {
+    guest("q35", "")
+        .replace("<os>", "<features><acpi/></features><os firmware='efi'>")
+        .replace("</os>", &format!("{rest}</os>"))
 }
 
 #[test]
-fn firmware_is_not_chosen_by_kind() {
-    let efi = |rest: &str| {
-        guest("q35", "")
-            .replace("<os>", "<features><acpi/></features><os firmware='efi'>")
-            .replace("</os>", &format!("{rest}</os>"))
-    };
+fn automatic_firmware_selection_is_refused() {
     for rest in ["", "<loader secure='yes'/>"] {
         common::refused(
-            &efi(rest),
+            &efi_guest(rest),
             "automatic selection of firmware is not supported yet",
             "<os",
         );
     }
-    check(&efi("<loader type='pflash' readonly='yes'>/ovmf</loader>")).unwrap();
+    check(&efi_guest(
+        "<loader type='pflash' readonly='yes'>/ovmf</loader>",
+    ))
+    .unwrap();
     common::refused(
         &guest("q35", "").replace("</os>", "<loader/></os>"),
         "<loader> names no file",
@@ -601,8 +633,9 @@ fn firmware_is_not_chosen_by_kind() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
-    let devices = "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/><controller type='ide'/>";
+fn all_errors_come_at_once_in_source_order() {
+    let devices = "<disk type='file'><target dev='vda'/></disk><iommu model='smmuv3'/>\
+        <controller type='ide'/>";
     let errors = check(&guest("q35", devices)).unwrap_err();
     let starts: Vec<_> = errors
         .iter()
@@ -612,13 +645,16 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
     assert!(starts.is_sorted());
 }
 
+fn with_iommufd_id(id: &str) -> String {
+    hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"))
+}
+
 #[test]
-fn ids_of_no_form() {
-    let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
+fn malformed_ids_are_refused() {
     for id in ["", "a,b=$(x)", "0a", "a b"] {
         refused(
             "q35",
-            &named(id),
+            &with_iommufd_id(id),
             &format!("the iommufd object's id '{id}' is not a valid id"),
             "<hostdev",
         );
@@ -636,35 +672,37 @@ fn ids_of_no_form() {
         "the alias 'ua-a,b' of iommu 0",
         "<iommu",
     );
-    accepted("q35", &named("my.Object_1-b"));
+    accepted("q35", &with_iommufd_id("my.Object_1-b"));
+}
+
+fn card_with_alias(alias: &str) -> String {
+    format!("{VIRTIO_NET}<alias name='{alias}'/></interface>")
 }
 
 #[test]
-fn ids_that_are_taken() {
-    let aliased = |alias: &str| format!("{VIRTIO_NET}<alias name='{alias}'/></interface>");
+fn ids_in_use_are_refused() {
     refused(
         "q35",
-        &aliased("ua-dup").repeat(2),
+        &card_with_alias("ua-dup").repeat(2),
         "'ua-dup' of interface 1 is already used by interface 0",
         "<interface",
     );
     refused(
         "q35",
-        &aliased("balloon0"),
+        &card_with_alias("balloon0"),
         "'balloon0' of interface 0 is already used by memballoon",
         "<interface",
     );
-    let named = |id: &str| hostdev("bus='1'", &format!("<iommufdId>{id}</iommufdId>"));
     refused(
         "q35",
-        &aliased("pcie.0"),
+        &card_with_alias("pcie.0"),
         "'pcie.0' of interface 0 is already used by controller pci 0",
         "<interface",
     );
     for id in ["pc.ram", "monitor", "pci.0"] {
         refused(
             "q35",
-            &named(id),
+            &with_iommufd_id(id),
             &format!("'{id}' is already used by the emulator itself"),
             "<hostdev",
         );
@@ -672,27 +710,35 @@ fn ids_that_are_taken() {
     for id in ["ua-x", "hostua-x"] {
         refused(
             "q35",
-            &format!("{}{}", aliased("ua-x"), named(id)),
+            &format!("{}{}", card_with_alias("ua-x"), with_iommufd_id(id)),
             "is already used by interface 0",
             "<hostdev",
         );
     }
-    let serial = "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'><alias name='ua-s'/></console>";
+    let serial = "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'>\
+        <alias name='ua-s'/></console>";
     accepted("q35", serial);
 }
 
+fn with_shared_object(bus: &str) -> String {
+    hostdev(bus, "<iommufdId>shared</iommufdId>")
+}
+
 #[test]
-fn an_iommufd_object_serves_many_devices() {
-    let named = |bus: &str| hostdev(bus, "<iommufdId>shared</iommufdId>");
+fn iommufd_object_may_serve_many_devices() {
     let iommu = "<iommu model='intel'><iommufd><id>shared</id></iommufd></iommu>";
     accepted(
         "q35",
-        &format!("{}{}{iommu}", named("bus='1'"), named("bus='2'")),
+        &format!(
+            "{}{}{iommu}",
+            with_shared_object("bus='1'"),
+            with_shared_object("bus='2'")
+        ),
     );
 }
 
 #[test]
-fn text_that_is_not_understood_is_told_in_the_order_of_the_text() {
+fn parse_errors_come_in_source_order() {
     let errors = check(&guest("q35", "<memballoon model='x'/><disk type='y'/>")).unwrap_err();
     let starts: Vec<_> = errors
         .iter()
@@ -701,39 +747,55 @@ fn text_that_is_not_understood_is_told_in_the_order_of_the_text() {
     assert!(starts.len() >= 2 && starts.is_sorted(), "{errors}");
 }
 
-#[test]
-fn words_of_the_cpu_that_would_be_options() {
-    let with = |cpu: &str| {
-        guest("q35", "").replace("<os>", &format!("<cpu mode='custom'>{cpu}</cpu><os>"))
-    };
-    for word in ["Penryn,kvm=off", "a=b", "a b"] {
-        let words = format!("is '{word}': expected letters, digits");
-        common::refused(&with(&format!("<model>{word}</model>")), &words, "<model");
-        let feature = format!("<model>Penryn</model><feature policy='require' name='{word}'/>");
-        common::refused(&with(&feature), &words, word);
-    }
-    common::refused(&with("<feature name=''/>"), "'name' of <feature> is ''", "");
-    let usual = "<model>Opteron_G3-v1</model><feature name='sse4.1'/><feature name='sve512'/>";
-    check(&with(usual)).unwrap();
+fn with_cpu(cpu: &str) -> String {
+    guest("q35", "").replace("<os>", &format!("<cpu mode='custom'>{cpu}</cpu><os>"))
 }
 
 #[test]
-fn paths_that_name_no_file() {
-    let disk =
-        |source| format!("<disk type='file'><source {source}=''/><target dev='vda'/></disk>");
+fn cpu_words_that_would_be_options_are_refused() {
+    for word in ["Penryn,kvm=off", "a=b", "a b"] {
+        let words = format!("is '{word}': expected letters, digits");
+        common::refused(
+            &with_cpu(&format!("<model>{word}</model>")),
+            &words,
+            "<model",
+        );
+        let feature = format!("<model>Penryn</model><feature policy='require' name='{word}'/>");
+        common::refused(&with_cpu(&feature), &words, word);
+    }
+    common::refused(
+        &with_cpu("<feature name=''/>"),
+        "'name' of <feature> is ''",
+        "",
+    );
+    let usual = "<model>Opteron_G3-v1</model><feature name='sse4.1'/><feature name='sve512'/>";
+    check(&with_cpu(usual)).unwrap();
+}
+
+fn disk_with_empty(source: &str) -> String {
+    format!("<disk type='file'><source {source}=''/><target dev='vda'/></disk>")
+}
+
+#[test]
+fn empty_and_relative_paths_are_refused() {
     refused(
         "q35",
-        &disk("file"),
+        &disk_with_empty("file"),
         "'file' of <source> is '': expected the path of a file",
         "",
     );
-    refused("q35", &disk("dev"), "'dev' of <source> is ''", "");
-    for (element, place) in [
+    refused(
+        "q35",
+        &disk_with_empty("dev"),
+        "'dev' of <source> is ''",
+        "",
+    );
+    for (element, at) in [
         ("<kernel/>", "<kernel/>"),
         ("<kernel>/k</kernel><initrd> </initrd>", "<initrd>"),
     ] {
         let xml = guest("q35", "").replace("</os>", &format!("{element}</os>"));
-        common::refused(&xml, "is '': expected the path of a file", place);
+        common::refused(&xml, "is '': expected the path of a file", at);
     }
     let nvram = "<loader type='pflash'>/l</loader><nvram template=''>/n</nvram></os>";
     common::refused(
@@ -752,25 +814,28 @@ fn paths_that_name_no_file() {
     }
 }
 
+fn named_guest(name: &str) -> String {
+    guest("q35", "").replace("<name>t<", &format!("<name>{name}<"))
+}
+
 #[test]
-fn names_that_are_no_folders() {
-    let named = |name: &str| guest("q35", "").replace("<name>t<", &format!("<name>{name}<"));
+fn guest_name_that_is_not_a_file_name_is_refused() {
     common::refused(
-        &named(".."),
+        &named_guest(".."),
         "<name> is '..': '.' and '..' are folders, not names",
         "<name>",
     );
     common::refused(
-        &named("it's/x"),
+        &named_guest("it's/x"),
         "<name> is 'it's/x': expected a name without a slash or control character",
         "<name>",
     );
     common::refused(
-        &named("a\nb"),
+        &named_guest("a\nb"),
         r"<name> is 'a\nb': expected a name without a slash",
         "<name>",
     );
-    common::refused(&named(""), "<name> is '': expected a name", "<name>");
+    common::refused(&named_guest(""), "<name> is '': expected a name", "<name>");
     common::refused(
         &guest("q35", "").replace("<name>t</name>", ""),
         "needs a <name>",
@@ -779,7 +844,7 @@ fn names_that_are_no_folders() {
 }
 
 #[test]
-fn a_bad_address_of_a_hosts_device_is_told_once() {
+fn faulty_host_address_is_reported_once() {
     for address in ["bus='x'", "slot='0x20'", "bus='0x100'"] {
         let errors = check(&guest("q35", &hostdev(address, ""))).unwrap_err();
         assert_eq!(errors.iter().count(), 1, "{errors}");
@@ -799,19 +864,22 @@ fn a_bad_address_of_a_hosts_device_is_told_once() {
     );
 }
 
+fn qemu_property(property: &str) -> String {
+    qemu_override(&format!(
+        "<x:device alias='a'><x:frontend><x:property name='p' {property}/></x:frontend></x:device>"
+    ))
+}
+
+fn qemu_override(inner: &str) -> String {
+    let inner = format!(
+        "</devices>\
+         <x:override xmlns:x='http://libvirt.org/schemas/domain/qemu/1.0'>{inner}</x:override>"
+    );
+    guest("q35", "").replace("</devices>", &inner)
+}
+
 #[test]
-fn what_is_said_to_the_emulator_is_of_its_form() {
-    let with = |inner: &str| {
-        let inner = format!(
-            "</devices><x:override xmlns:x='http://libvirt.org/schemas/domain/qemu/1.0'>{inner}</x:override>"
-        );
-        guest("q35", "").replace("</devices>", &inner)
-    };
-    let property = |property: &str| {
-        with(&format!(
-            "<x:device alias='a'><x:frontend><x:property name='p' {property}/></x:frontend></x:device>"
-        ))
-    };
+fn malformed_qemu_elements_are_refused() {
     for wrong in [
         "type='bool' value='on'",
         "type='unsigned' value='-1'",
@@ -819,33 +887,33 @@ fn what_is_said_to_the_emulator_is_of_its_form() {
         "type='remove' value='1'",
     ] {
         common::refused(
-            &property(wrong),
+            &qemu_property(wrong),
             "value of the property 'p' is not of type",
             "<x:property",
         );
     }
     common::refused(
-        &with("<x:device alias='a'/>"),
+        &qemu_override("<x:device alias='a'/>"),
         "needs a <qemu:frontend>",
         "<x:device",
     );
     common::refused(
-        &with("<x:devices/>"),
+        &qemu_override("<x:devices/>"),
         "<qemu:devices> is not understood within <qemu:override>",
         "<x:devices",
     );
-    let xml = with("").replace("x:override", "x:overide");
+    let xml = qemu_override("").replace("x:override", "x:overide");
     common::refused(
         &xml,
         "<qemu:overide> is not understood within <domain>",
         "<x:overide",
     );
-    let xml = with("<x:env name='A=B'/>").replace("x:override", "x:commandline");
+    let xml = qemu_override("<x:env name='A=B'/>").replace("x:override", "x:commandline");
     common::refused(&xml, "the variable's name 'A=B'", "<x:env");
 }
 
 #[test]
-fn an_acpi_index_that_two_devices_have() {
+fn duplicate_acpi_index_names_both_devices() {
     let card = format!("{VIRTIO_NET}<acpi index='7'/></interface>");
     refused(
         "q35",
@@ -856,26 +924,29 @@ fn an_acpi_index_that_two_devices_have() {
 }
 
 #[test]
-fn a_virtio_iommu_of_a_guest_without_acpi() {
+fn virtio_iommu_without_acpi_is_refused() {
     let iommu = "<iommu model='virtio'/>";
     refused("q35", iommu, "'virtio' needs ACPI", "<iommu");
     check(&guest("q35", iommu).replace("<os>", "<features><acpi/></features><os>")).unwrap();
 }
 
-#[test]
-fn a_second_card_that_takes_the_ranges_of_a_vga() {
-    let card = |model: &str| format!("<video><model type='{model}'/></video>");
-    refused(
-        "pc",
-        &card("vga").repeat(2),
-        "model 'vga' must be the primary one",
-        "<video",
-    );
-    accepted("pc", &format!("{}{}", card("vga"), card("virtio")));
+fn video(model: &str) -> String {
+    format!("<video><model type='{model}'/></video>")
 }
 
 #[test]
-fn an_address_on_the_host_of_another_type() {
+fn secondary_vga_card_is_refused() {
+    refused(
+        "pc",
+        &video("vga").repeat(2),
+        "model 'vga' must be the primary one",
+        "<video",
+    );
+    accepted("pc", &format!("{}{}", video("vga"), video("virtio")));
+}
+
+#[test]
+fn host_address_of_another_type_is_refused() {
     accepted(
         "q35",
         &hostdev("type='pci' bus='1' slot='0' function='0'", ""),

@@ -1,18 +1,20 @@
-//! Where libvirt accepts a guest and then drops or misbuilds what it asks for, it is refused here,
-//! with the reason.
+//! Refusals of guests that libvirt accepts, although it then drops or changes a setting.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::{check, guest};
 use passthru_domain::{Backend, Domain};
 
-/// Two expanders, 1 and 2, with a root port below each, 3 and 4.
+use common::{check, guest};
+
+/// Two expanders with the indexes 1 and 2, and the root ports 3 and 4 below them.
 const EXPANDERS: &str = "<controller type='pci' index='1' model='pcie-expander-bus'/>\
     <controller type='pci' index='2' model='pcie-expander-bus'/>\
-    <controller type='pci' index='3' model='pcie-root-port'><address type='pci' bus='1' slot='0'/></controller>\
-    <controller type='pci' index='4' model='pcie-root-port'><address type='pci' bus='2' slot='0'/></controller>";
+    <controller type='pci' index='3' model='pcie-root-port'><address type='pci' bus='1' slot='0'/>\
+    </controller>\
+    <controller type='pci' index='4' model='pcie-root-port'><address type='pci' bus='2' slot='0'/>\
+    </controller>";
 
 #[track_caller]
 fn refused(machine: &str, devices: &str, words: &str) {
@@ -32,7 +34,7 @@ fn smmus(drivers: &[&str]) -> String {
 }
 
 #[test]
-fn two_intel_iommus() {
+fn two_intel_iommus_are_refused() {
     refused(
         "q35",
         &"<iommu model='intel'/>".repeat(2),
@@ -41,7 +43,7 @@ fn two_intel_iommus() {
 }
 
 #[test]
-fn an_intel_iommu_with_a_virtio_iommu() {
+fn intel_iommu_with_a_virtio_iommu_is_refused() {
     refused(
         "q35",
         "<iommu model='intel'/><iommu model='virtio'/>",
@@ -50,7 +52,7 @@ fn an_intel_iommu_with_a_virtio_iommu() {
 }
 
 #[test]
-fn two_smmus_without_a_bus() {
+fn two_smmus_without_a_bus_are_refused() {
     refused(
         "virt",
         &"<iommu model='smmuv3'/>".repeat(2),
@@ -59,14 +61,14 @@ fn two_smmus_without_a_bus() {
 }
 
 #[test]
-fn two_smmus_of_which_one_has_a_bus() {
+fn two_smmus_with_only_one_bus_are_refused() {
     let one = format!("{}<iommu model='smmuv3'/>", smmus(&["pciBus='1'"]));
     refused("virt", &one, "needs its own PCI bus");
     accepted("virt", &smmus(&["pciBus='1'", "pciBus='2'"]));
 }
 
 #[test]
-fn two_smmus_with_the_same_bus() {
+fn two_smmus_with_the_same_bus_are_refused() {
     refused(
         "virt",
         &smmus(&["pciBus='2'", "pciBus='2'"]),
@@ -75,7 +77,7 @@ fn two_smmus_with_the_same_bus() {
 }
 
 #[test]
-fn an_smmu_on_a_bus_that_is_no_root() {
+fn smmu_on_a_bus_that_is_not_a_root_is_refused() {
     refused(
         "virt",
         &smmus(&["pciBus='3'"]),
@@ -85,7 +87,7 @@ fn an_smmu_on_a_bus_that_is_no_root() {
 }
 
 #[test]
-fn an_smmu_on_a_bus_that_is_not_there() {
+fn smmu_on_a_missing_bus_is_refused() {
     refused(
         "virt",
         &smmus(&["pciBus='9'"]),
@@ -99,7 +101,7 @@ fn an_smmu_on_a_bus_that_is_not_there() {
 }
 
 #[test]
-fn acceleration_without_a_bus() {
+fn accelerated_smmu_without_a_bus_is_refused() {
     refused(
         "virt",
         "<iommu model='smmuv3'><driver accel='on'/></iommu>",
@@ -108,8 +110,8 @@ fn acceleration_without_a_bus() {
 }
 
 #[test]
-fn what_only_the_hosts_smmu_has_without_acceleration() {
-    for asked in [
+fn host_smmu_features_without_accel_are_refused() {
+    for attribute in [
         "ats='on'",
         "ril='off'",
         "ssidsize='4'",
@@ -118,10 +120,13 @@ fn what_only_the_hosts_smmu_has_without_acceleration() {
     ] {
         refused(
             "virt",
-            &smmus(&[&format!("pciBus='1' {asked}")]),
-            &format!("{asked} of the SMMUv3 needs accel='on'"),
+            &smmus(&[&format!("pciBus='1' {attribute}")]),
+            &format!("{attribute} of the SMMUv3 needs accel='on'"),
         );
-        accepted("virt", &smmus(&[&format!("pciBus='1' accel='on' {asked}")]));
+        accepted(
+            "virt",
+            &smmus(&[&format!("pciBus='1' accel='on' {attribute}")]),
+        );
     }
     accepted(
         "virt",
@@ -130,7 +135,7 @@ fn what_only_the_hosts_smmu_has_without_acceleration() {
 }
 
 #[test]
-fn substream_ids_that_are_too_wide() {
+fn substream_ids_wider_than_20_bits_are_refused() {
     refused(
         "virt",
         &smmus(&["pciBus='1' accel='on' ssidsize='21'"]),
@@ -141,7 +146,7 @@ fn substream_ids_that_are_too_wide() {
 }
 
 #[test]
-fn widths_of_addresses_that_qemus_smmu_has_not() {
+fn unsupported_output_address_size_is_refused() {
     for bits in ["32", "43", "52"] {
         let driver = format!("pciBus='1' accel='on' oas='{bits}'");
         refused(
@@ -159,8 +164,9 @@ fn widths_of_addresses_that_qemus_smmu_has_not() {
 }
 
 #[test]
-fn numa_nodes_that_the_guest_has_not() {
-    let numa = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/><cell id='1' memory='0' unit='KiB'/></numa></cpu>";
+fn missing_numa_nodes_are_refused() {
+    let numa = "<cpu><numa><cell id='0' cpus='0' memory='512' unit='MiB'/>\
+        <cell id='1' memory='0' unit='KiB'/></numa></cpu>";
     let with = |nodeset: &str| {
         let hostdev = "<hostdev mode='subsystem' type='pci'><source><address bus='1'/></source>";
         guest(
@@ -177,7 +183,7 @@ fn numa_nodes_that_the_guest_has_not() {
     );
     assert!(
         check(&with("0")).is_err(),
-        "a guest without <numa> has none that can be named"
+        "a guest without <numa> has no node to name"
     );
     check(&with("0-1").replace("<devices>", &format!("{numa}<devices>"))).unwrap();
     let expander = |node: u32| {
@@ -199,15 +205,18 @@ fn numa_nodes_that_the_guest_has_not() {
 }
 
 #[test]
-fn iommufd_for_what_is_no_vfio_device() {
-    let usb = "<hostdev mode='subsystem' type='usb'><driver iommufd='yes'/><source><address bus='1' device='2'/></source></hostdev>";
+fn iommufd_for_other_than_vfio_devices_is_refused() {
+    let usb = "<hostdev mode='subsystem' type='usb'><driver iommufd='yes'/><source>\
+        <address bus='1' device='2'/></source></hostdev>";
     refused(
         "q35",
         usb,
         "iommufd='yes' is for VFIO devices (pci, mdev), not for a hostdev of type 'usb'",
     );
-    let scsi = "<controller type='scsi' model='virtio-scsi'/><hostdev mode='subsystem' type='scsi'><driver iommufd='yes'/>\
-        <source><adapter name='scsi_host0'/><address bus='0' target='0' unit='0'/></source></hostdev>";
+    let scsi = "<controller type='scsi' model='virtio-scsi'/>\
+        <hostdev mode='subsystem' type='scsi'><driver iommufd='yes'/>\
+        <source><adapter name='scsi_host0'/><address bus='0' target='0' unit='0'/></source>\
+        </hostdev>";
     refused("q35", scsi, "not for a hostdev of type 'scsi'");
     let target = "<hostdev mode='subsystem' type='scsi_host'><driver iommufd='yes'/>\
         <source protocol='vhost' wwpn='naa.500140512345678a'/></hostdev>";
@@ -215,47 +224,51 @@ fn iommufd_for_what_is_no_vfio_device() {
     accepted("q35", &usb.replace("<driver iommufd='yes'/>", ""));
 }
 
+fn behind_accelerated_smmu(driver: &str) -> String {
+    let smmu = smmus(&["pciBus='1' accel='on'"]);
+    format!(
+        "{smmu}<hostdev mode='subsystem' type='pci'>{driver}<source><address bus='1'/></source>\
+         <address type='pci' bus='3'/></hostdev>"
+    )
+}
+
 #[test]
-fn type1_behind_an_accelerated_smmu() {
-    let with = |driver: &str| {
-        let smmu = smmus(&["pciBus='1' accel='on'"]);
-        format!(
-            "{smmu}<hostdev mode='subsystem' type='pci'>{driver}<source><address bus='1'/></source><address type='pci' bus='3'/></hostdev>"
-        )
-    };
+fn type1_behind_an_accelerated_smmu_is_refused() {
     refused(
         "virt",
-        &with("<driver iommufd='no'/>"),
+        &behind_accelerated_smmu("<driver iommufd='no'/>"),
         "behind an accelerated vSMMU, which needs iommufd; its <driver> disables it",
     );
-    let unsaid = accepted("virt", &with(""));
+    let domain = accepted("virt", &behind_accelerated_smmu(""));
     assert_eq!(
-        unsaid.backend(&unsaid.devices.hostdevs[0]),
+        domain.backend(&domain.devices.hostdevs[0]),
         Some(Backend::Iommufd)
     );
-    let notes = unsaid.notes();
+    let notes = domain.notes();
     assert!(
         notes.iter().any(|note| note.message.contains("iommufd")),
         "{notes:?}"
     );
 }
 
+fn behind_first_stage(driver: &str) -> String {
+    format!(
+        "<iommu model='intel'><driver scalable_mode='on' fsts='on'/></iommu>\
+             <hostdev mode='subsystem' type='pci'>{driver}<source><address bus='1'/></source>\
+             </hostdev>"
+    )
+}
+
 #[test]
-fn type1_behind_first_stage_translation() {
-    let with = |driver: &str| {
-        format!(
-            "<iommu model='intel'><driver scalable_mode='on' fsts='on'/></iommu>\
-             <hostdev mode='subsystem' type='pci'>{driver}<source><address bus='1'/></source></hostdev>"
-        )
-    };
+fn type1_behind_first_stage_translation_is_refused() {
     refused(
         "q35",
-        &with("<driver iommufd='no'/>"),
+        &behind_first_stage("<driver iommufd='no'/>"),
         "fsts='on', which needs iommufd",
     );
-    let unsaid = accepted("q35", &with(""));
+    let domain = accepted("q35", &behind_first_stage(""));
     assert_eq!(
-        unsaid.backend(&unsaid.devices.hostdevs[0]),
+        domain.backend(&domain.devices.hostdevs[0]),
         Some(Backend::Iommufd)
     );
     refused(
@@ -266,7 +279,7 @@ fn type1_behind_first_stage_translation() {
 }
 
 #[test]
-fn attributes_of_another_model_of_iommu() {
+fn attributes_of_another_iommu_model_are_refused() {
     for (machine, model, attribute, theirs) in [
         ("q35", "amd", "aw_bits='39'", "'intel' and 'virtio'"),
         ("q35", "intel", "xtsup='on'", "'amd'"),
@@ -283,23 +296,25 @@ fn attributes_of_another_model_of_iommu() {
     }
 }
 
+fn guest_with_300_cpus(machine: &str, devices: &str) -> String {
+    guest(machine, devices).replace("<os>", "<vcpu>300</vcpu><os>")
+}
+
 #[test]
-fn more_cpus_than_interrupts_reach() {
-    let many =
-        |machine, devices: &str| guest(machine, devices).replace("<os>", "<vcpu>300</vcpu><os>");
-    let added = check(&many("q35", "")).unwrap().format();
+fn more_than_255_cpus_need_extended_interrupt_mode() {
+    let added = check(&guest_with_300_cpus("q35", "")).unwrap().format();
     assert!(
         added.contains("<driver intremap='on' eim='on'/>"),
         "{added}"
     );
     assert!(added.contains("<ioapic driver='qemu'/>"), "{added}");
-    let errors = check(&many("pc", "")).unwrap_err();
+    let errors = check(&guest_with_300_cpus("pc", "")).unwrap_err();
     assert!(
         errors.to_string().contains("has at most 255 CPUs"),
         "{errors}"
     );
     let off = "<iommu model='intel'><driver intremap='on' eim='off'/></iommu>";
-    let errors = check(&many("q35", off)).unwrap_err();
+    let errors = check(&guest_with_300_cpus("q35", off)).unwrap_err();
     assert!(
         errors
             .to_string()
@@ -308,20 +323,22 @@ fn more_cpus_than_interrupts_reach() {
     );
 }
 
-#[test]
-fn a_device_behind_an_intel_iommu_that_caches_nothing_is_noted() {
-    let with = |driver: &str| {
-        let devices = format!(
-            "<iommu model='intel'>{driver}</iommu>\
+fn is_caching_mode_noted(driver: &str) -> bool {
+    let devices = format!(
+        "<iommu model='intel'>{driver}</iommu>\
              <hostdev mode='subsystem' type='pci'><source><address bus='1'/></source></hostdev>"
-        );
-        accepted("q35", &devices)
-            .notes()
-            .iter()
-            .any(|note| note.message.contains("caching_mode='on'"))
-    };
-    assert!(with("") && with("<driver caching_mode='off'/>"));
+    );
+    accepted("q35", &devices)
+        .notes()
+        .iter()
+        .any(|note| note.message.contains("caching_mode='on'"))
+}
+
+#[test]
+fn device_behind_intel_iommu_without_caching_mode_is_noted() {
+    assert!(is_caching_mode_noted("") && is_caching_mode_noted("<driver caching_mode='off'/>"));
     assert!(
-        !with("<driver caching_mode='on'/>") && !with("<driver scalable_mode='on' fsts='on'/>")
+        !is_caching_mode_noted("<driver caching_mode='on'/>")
+            && !is_caching_mode_noted("<driver scalable_mode='on' fsts='on'/>")
     );
 }

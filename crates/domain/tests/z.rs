@@ -1,12 +1,13 @@
-//! Guests on Z: channel devices and their numbers, PCI functions and their ids.
+//! Guests on s390x: numbers of channel devices, ids of PCI functions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
-use common::guest;
 use passthru_domain::Domain;
 use passthru_domain::device::{Address, Item};
+
+use common::guest;
 
 const NET: &str = "<interface type='user'><model type='virtio'/>";
 
@@ -22,7 +23,8 @@ fn accepted(devices: &str) -> Domain {
 
 fn pci(bus: u8, inner: &str) -> String {
     format!(
-        "<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/></source>{inner}</hostdev>"
+        "<hostdev mode='subsystem' type='pci'><source><address bus='{bus}'/>\
+         </source>{inner}</hostdev>"
     )
 }
 
@@ -30,7 +32,7 @@ fn ccw(devno: &str) -> String {
     format!("<address type='ccw' cssid='0xfe' ssid='0x0' devno='{devno}'/>")
 }
 
-/// The uid, the fid and the slot of a hostdev.
+/// Returns the uid, the fid and the slot of a host device.
 fn ids(domain: &Domain, n: usize) -> (u16, u32, u8) {
     match domain
         .devices
@@ -51,24 +53,28 @@ fn ids(domain: &Domain, n: usize) -> (u16, u32, u8) {
     }
 }
 
+fn channel_number(domain: &Domain, item: Item) -> String {
+    match domain.devices.info(item).unwrap().address.clone() {
+        Some(Address::Ccw(ccw)) => ccw.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn channel_numbers_are_the_lowest_that_are_free() {
+fn channel_devices_get_the_lowest_free_numbers() {
     let devices = format!(
         "{NET}{}</interface>{NET}</interface>{NET}</interface><memballoon model='virtio'/>",
         ccw("1")
     );
     let domain = accepted(&devices);
-    let devno = |item| match domain.devices.info(item).unwrap().address.clone() {
-        Some(Address::Ccw(ccw)) => ccw.to_string(),
-        other => panic!("{other:?}"),
-    };
-    let cards = [0, 1, 2].map(|n| devno(Item::Interface(n)));
+    let cards = [0, 1, 2].map(|n| channel_number(&domain, Item::Interface(n)));
     assert_eq!(cards, ["fe.0.0001", "fe.0.0000", "fe.0.0002"]);
-    assert_eq!(devno(Item::Memballoon(0)), "fe.0.0003");
+    let balloon = channel_number(&domain, Item::Memballoon(0));
+    assert_eq!(balloon, "fe.0.0003");
 }
 
 #[test]
-fn a_channel_number_that_two_devices_have_names_both() {
+fn duplicate_channel_number_names_both_devices() {
     let two = format!("{NET}{0}</interface>{NET}{0}</interface>", ccw("0x0007"));
     refused(
         "s390-ccw-virtio",
@@ -78,7 +84,7 @@ fn a_channel_number_that_two_devices_have_names_both() {
 }
 
 #[test]
-fn channel_addresses_elsewhere() {
+fn channel_address_of_other_devices_is_refused() {
     refused(
         "q35",
         &format!("{NET}{}</interface>", ccw("1")),
@@ -91,7 +97,8 @@ fn channel_addresses_elsewhere() {
         "is not a channel device: it cannot have an address of type 'ccw'",
     );
     let subchannel = "<hostdev mode='subsystem' type='mdev' model='vfio-ccw'><source>\
-        <address uuid='11111111-2222-4333-8444-555555555555'/></source><address type='pci' slot='1'/></hostdev>";
+        <address uuid='11111111-2222-4333-8444-555555555555'/></source>\
+        <address type='pci' slot='1'/></hostdev>";
     refused(
         "s390-ccw-virtio",
         subchannel,
@@ -100,7 +107,7 @@ fn channel_addresses_elsewhere() {
 }
 
 #[test]
-fn channel_addresses_out_of_range() {
+fn channel_address_out_of_range_is_refused() {
     for wrong in [
         "cssid='0xff' ssid='0' devno='0'",
         "cssid='0xfe' ssid='4' devno='0'",
@@ -117,7 +124,7 @@ fn channel_addresses_out_of_range() {
 }
 
 #[test]
-fn ids_of_functions_that_are_left_out_are_the_lowest_that_are_free() {
+fn missing_zpci_ids_become_the_lowest_free_ones() {
     let domain = accepted(&format!(
         "{}{}{}",
         pci(1, ""),
@@ -130,7 +137,7 @@ fn ids_of_functions_that_are_left_out_are_the_lowest_that_are_free() {
     assert_eq!(
         ids(&domain, 0),
         (2, 2, 2),
-        "what is said in part comes first"
+        "devices with one of the two ids come first"
     );
     assert_eq!(ids(&domain, 1), (1, 0, 3));
     assert_eq!(ids(&domain, 2), (3, 1, 1));
@@ -141,23 +148,24 @@ fn ids_of_functions_that_are_left_out_are_the_lowest_that_are_free() {
     );
 }
 
+fn pci_with_ids(bus: u8, zpci: &str) -> String {
+    pci(
+        bus,
+        &format!("<address type='pci'><zpci {zpci}/></address>"),
+    )
+}
+
 #[test]
-fn ids_of_functions_that_cannot_be() {
-    let with = |bus, zpci: &str| {
-        pci(
-            bus,
-            &format!("<address type='pci'><zpci {zpci}/></address>"),
-        )
-    };
+fn impossible_zpci_ids_are_refused() {
     refused(
         "s390-ccw-virtio",
-        &with(1, "uid='0' fid='1'"),
+        &pci_with_ids(1, "uid='0' fid='1'"),
         "uid of <zpci> is 0x0000",
     );
     let two = format!(
         "{}{}",
-        with(1, "uid='5' fid='1'"),
-        with(2, "uid='5' fid='2'")
+        pci_with_ids(1, "uid='5' fid='1'"),
+        pci_with_ids(2, "uid='5' fid='2'")
     );
     refused(
         "s390-ccw-virtio",
@@ -166,30 +174,31 @@ fn ids_of_functions_that_cannot_be() {
     );
     let two = format!(
         "{}{}",
-        with(1, "uid='5' fid='1'"),
-        with(2, "uid='6' fid='1'")
+        pci_with_ids(1, "uid='5' fid='1'"),
+        pci_with_ids(2, "uid='6' fid='1'")
     );
     refused(
         "s390-ccw-virtio",
         &two,
         "the fid 0x00000001 of <zpci> is used twice",
     );
-    refused("q35", &with(1, "uid='5'"), "is for s390x only");
+    refused("q35", &pci_with_ids(1, "uid='5'"), "is for s390x only");
+}
+
+fn crypto_adapter(uuid: u32) -> String {
+    format!(
+        "<hostdev mode='subsystem' type='mdev' model='vfio-ap'><source>\
+             <address uuid='11111111-2222-4333-8444-{uuid:012}'/></source></hostdev>"
+    )
 }
 
 #[test]
-fn crypto_adapters_have_no_address_and_come_once() {
-    let ap = |uuid: u32| {
-        format!(
-            "<hostdev mode='subsystem' type='mdev' model='vfio-ap'><source>\
-             <address uuid='11111111-2222-4333-8444-{uuid:012}'/></source></hostdev>"
-        )
-    };
-    let domain = accepted(&ap(1));
+fn crypto_adapter_has_no_address_and_a_second_is_refused() {
+    let domain = accepted(&crypto_adapter(1));
     assert_eq!(domain.devices.info(Item::Hostdev(0)).unwrap().address, None);
     refused(
         "s390-ccw-virtio",
-        &format!("{}{}", ap(1), ap(2)),
+        &format!("{}{}", crypto_adapter(1), crypto_adapter(2)),
         "only one hostdev can be of model 'vfio-ap'",
     );
 }

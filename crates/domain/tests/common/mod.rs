@@ -1,4 +1,4 @@
-//! A platform for tests: the boards and defaults of a recent emulator.
+//! Helpers of the tests: a platform with the boards and defaults of a recent emulator, and guests.
 
 #![allow(clippy::panic, reason = "a helper of tests")]
 
@@ -7,6 +7,7 @@ use passthru_domain::device::controller::ControllerModel;
 use passthru_domain::device::interface::InterfaceModel;
 use passthru_domain::{Arch, Board, Domain, Error, Errors, Machine, Platform};
 
+/// An emulator with a few machines of each architecture.
 pub(crate) struct Emulator;
 
 impl Platform for Emulator {
@@ -19,8 +20,8 @@ impl Platform for Emulator {
     }
 
     fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error> {
-        let usual = if arch == Arch::Aarch64 { "virt" } else { "pc" };
-        let name = name.unwrap_or(usual);
+        let default = if arch == Arch::Aarch64 { "virt" } else { "pc" };
+        let name = name.unwrap_or(default);
         let board = match name {
             "q35" | "pc-q35-9.2" => Board::Q35,
             "pc" => Board::I440fx,
@@ -54,7 +55,7 @@ impl Platform for Emulator {
     }
 }
 
-/// Makes a guest of these devices on a machine.
+/// Returns the XML of a guest with these devices on a machine.
 #[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn guest(machine: &str, devices: &str) -> String {
     let arch = match machine {
@@ -64,11 +65,12 @@ pub(crate) fn guest(machine: &str, devices: &str) -> String {
     };
     format!(
         "<domain type='kvm'>\n<name>t</name>\n<memory>1048576</memory>\n\
-         <os><type arch='{arch}' machine='{machine}'>hvm</type></os>\n<devices>\n{devices}\n</devices>\n</domain>"
+         <os><type arch='{arch}' machine='{machine}'>hvm</type></os>\n\
+         <devices>\n{devices}\n</devices>\n</domain>"
     )
 }
 
-/// Reads, completes and validates a guest.
+/// Parses, completes and validates a guest.
 #[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn check(xml: &str) -> Result<Domain, Errors> {
     let domain = Domain::parse(xml)?.complete(&Emulator)?;
@@ -76,14 +78,14 @@ pub(crate) fn check(xml: &str) -> Result<Domain, Errors> {
     Ok(domain)
 }
 
-/// Reads, completes and validates a guest in which nothing is wrong.
+/// Parses, completes and validates a guest without errors.
 #[allow(dead_code, reason = "not every test file needs it")]
 #[track_caller]
 pub(crate) fn accepted(xml: &str) -> Domain {
     check(xml).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Asserts that a guest is refused with a message that holds `words`, at a place of the text that
+/// Asserts that a guest is refused with a message that contains `words`, at a position whose text
 /// starts with `at`.
 #[allow(dead_code, reason = "not every test file needs it")]
 #[track_caller]
@@ -96,10 +98,10 @@ pub(crate) fn refused(xml: &str, words: &str, at: &str) {
     let span = found
         .span
         .clone()
-        .unwrap_or_else(|| panic!("no place: {found}"));
+        .unwrap_or_else(|| panic!("no position: {found}"));
     assert!(
         xml[span.clone()].starts_with(at),
-        "'{words}' is said at: {}",
+        "'{words}' is reported at: {}",
         &xml[span]
     );
 }
