@@ -1,8 +1,7 @@
 //! Drives QEMU's `edu` test device from user space: registers, an interrupt, and DMA both ways,
 //! each checked.
 //!
-//! The device must be on `vfio-pci`. Memory goes to the device and back, by the backend that is
-//! asked for.
+//! The device must be on `vfio-pci`. Memory goes to the device and back, by iommufd or type1.
 #![allow(clippy::print_stdout, reason = "an example for people")]
 
 use std::os::fd::AsFd;

@@ -35,11 +35,11 @@ pub enum BadCapability {
 const HEADER: usize = 8;
 
 /// Reads the chain that begins at an offset of a reply; 0 stands for an empty chain.
-pub(crate) fn chain(answer: &[u8], first: u32) -> Result<Vec<Capability<'_>>, BadCapability> {
+pub(crate) fn chain(reply: &[u8], first: u32) -> Result<Vec<Capability<'_>>, BadCapability> {
     let mut found = Vec::new();
     let mut at = first;
     while at != 0 {
-        let (capability, next) = read_one(answer, at)?;
+        let (capability, next) = read_one(reply, at)?;
         found.push(capability);
         at = next;
     }
@@ -47,13 +47,11 @@ pub(crate) fn chain(answer: &[u8], first: u32) -> Result<Vec<Capability<'_>>, Ba
 }
 
 /// Reads the capability at an offset, and the offset of the next one.
-fn read_one(answer: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
+fn read_one(reply: &[u8], at: u32) -> Result<(Capability<'_>, u32), BadCapability> {
     if !at.is_multiple_of(4) {
         return Err(BadCapability::Misaligned(at));
     }
-    let rest = answer
-        .get(at as usize..)
-        .filter(|rest| rest.len() >= HEADER);
+    let rest = reply.get(at as usize..).filter(|rest| rest.len() >= HEADER);
     let rest = rest.ok_or(BadCapability::Outside(at))?;
     let next = word(rest, 4).unwrap_or_default();
     let end = match next {
@@ -103,7 +101,7 @@ mod tests {
 
     /// Returns a reply of 32 bytes with these capabilities behind it: id, offset of the next one,
     /// data.
-    fn answer(capabilities: &[(u16, u32, &[u8])]) -> Vec<u8> {
+    fn reply(capabilities: &[(u16, u32, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 32];
         for (id, next, data) in capabilities {
             bytes.extend(id.to_ne_bytes());
@@ -116,7 +114,7 @@ mod tests {
 
     #[test]
     fn chain_is_followed_to_its_end() {
-        let bytes = answer(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
+        let bytes = reply(&[(3, 40, &[]), (2, 0, &[7, 0, 0, 0, 9, 0, 0, 0])]);
         let chain = chain(&bytes, 32).unwrap();
         assert_eq!(
             chain.iter().map(|c| (c.id, c.version)).collect::<Vec<_>>(),
@@ -137,7 +135,7 @@ mod tests {
     #[test]
     fn loop_in_a_chain_is_refused() {
         for next in [32, 40, 4] {
-            let bytes = answer(&[(1, 40, &[]), (1, next, &[])]);
+            let bytes = reply(&[(1, 40, &[]), (1, next, &[])]);
             assert_eq!(
                 chain(&bytes, 32),
                 Err(BadCapability::Backwards(40)),
@@ -149,14 +147,14 @@ mod tests {
     #[test]
     fn capability_within_its_own_header_is_refused() {
         assert_eq!(
-            chain(&answer(&[(1, 36, &[0; 16])]), 32),
+            chain(&reply(&[(1, 36, &[0; 16])]), 32),
             Err(BadCapability::Backwards(32))
         );
     }
 
     #[test]
     fn offset_outside_or_misaligned_is_refused() {
-        let bytes = answer(&[(1, 0, &[])]);
+        let bytes = reply(&[(1, 0, &[])]);
         assert_eq!(chain(&bytes, 36), Err(BadCapability::Outside(36)));
         assert_eq!(
             chain(&bytes, u32::MAX - 3),
@@ -164,7 +162,7 @@ mod tests {
         );
         assert_eq!(chain(&bytes, 33), Err(BadCapability::Misaligned(33)));
         assert_eq!(
-            chain(&answer(&[(1, 4096, &[])]), 32),
+            chain(&reply(&[(1, 4096, &[])]), 32),
             Err(BadCapability::Outside(4096))
         );
     }

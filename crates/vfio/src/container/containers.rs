@@ -13,7 +13,7 @@ use super::{
 use crate::Failed;
 use crate::device::{HotResetInfo, Location};
 
-/// The containers that hold the same mappings, as few as possible.
+/// Containers with equal mappings, as few as possible.
 ///
 /// A device is attached to the first container that accepts it:
 /// - If none accepts it, then a new container is opened. A container may refuse a device because of
@@ -188,7 +188,7 @@ fn is_out_of_resources(error: &Error) -> bool {
     )
 }
 
-/// Returns whether the container can still hold what was mapped in it.
+/// Returns whether the mappings of the container can still exist.
 fn has_mappings(container: &dyn Container) -> bool {
     container.capabilities().without_devices
         || !matches!(container.iova_ranges(), Err(Error::NoDevice))

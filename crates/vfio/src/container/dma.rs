@@ -19,7 +19,7 @@ use super::{Access, Capabilities, DirtyRange, Error, Ioas, IovaRanges};
 /// - If two consecutive unmaps of exactly one mapping's range return
 ///   [`NotFound`](std::io::ErrorKind::NotFound), then that mapping no longer exists.
 /// - [`Dma::ioas`] returns the same address space each time, and the mappings belong to it.
-#[allow(unsafe_code, reason = "memory is freed by the answers")]
+#[allow(unsafe_code, reason = "callers free memory by the results")]
 pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// Returns the abilities of the container.
     fn capabilities(&self) -> Capabilities;

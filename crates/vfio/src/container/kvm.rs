@@ -9,8 +9,8 @@ use super::Error;
 
 /// KVM's VFIO device (`KVM_DEV_TYPE_VFIO`) of a VMM.
 ///
-/// It tells KVM which devices the guest has. KVM then keeps their caches coherent, and makes itself
-/// known to their drivers.
+/// KVM learns from it which devices the guest has. KVM then keeps their caches coherent, and makes
+/// itself known to their drivers.
 pub trait KvmVfio: fmt::Debug + Send + Sync {
     /// Registers a group's file (type1) or a device's file (iommufd), before the device is used
     /// (`KVM_DEV_VFIO_FILE_ADD`).

@@ -42,7 +42,7 @@ impl Member {
 
     /// Attaches the device to another target, or with `None` to the container's own mappings.
     ///
-    /// There is no time between the two during which the device reaches nothing.
+    /// There is no moment in between in which the device reaches nothing.
     ///
     /// # Errors
     /// The former target stays attached, with the exception that

@@ -52,12 +52,12 @@ mod tests {
     const MAYBE: Errno = Errno::FAULT;
 
     /// Returns the result of unmaps that return these, one after the other, and their number.
-    fn outcome(answers: &[Result<(), Errno>]) -> (Result<(), Option<Errno>>, usize) {
-        let left = RefCell::new(answers.iter());
+    fn outcome(results: &[Result<(), Errno>]) -> (Result<(), Option<Errno>>, usize) {
+        let left = RefCell::new(results.iter());
         let ask = || left.borrow_mut().next().unwrap().map_err(io::Error::from);
         let result =
             unmap_certainly(ask, |error| Some(error)).map_err(|error| Errno::from_io_error(&error));
-        (result, answers.len() - left.borrow().len())
+        (result, results.len() - left.borrow().len())
     }
 
     #[test]

@@ -72,8 +72,8 @@ impl Bound {
 }
 
 impl Attached {
-    /// Attaches the device to another target. There is no time between the two during which the
-    /// device reaches nothing.
+    /// Attaches the device to another target, without a moment in between in which it reaches
+    /// nothing.
     ///
     /// # Errors
     /// As for [`Bound::attach`]. The former target stays attached, with one exception: the VT-d

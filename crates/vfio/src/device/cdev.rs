@@ -40,8 +40,8 @@ impl Cdev {
 
     /// Takes a descriptor that someone else opened, and makes it close-on-exec.
     ///
-    /// Checks first that sysfs lists the file as a VFIO device, and that the kernel answers as for
-    /// an unbound one.
+    /// Checks first that sysfs lists the file as a VFIO device, and that the kernel treats it as
+    /// unbound.
     ///
     /// # Errors
     /// - If the file is not a VFIO device, [`Error::NotVfio`].

@@ -78,11 +78,11 @@ impl Device {
     /// - If the kernel refuses, [`Error::Info`].
     /// - If the reply is malformed, [`Error::Capabilities`].
     pub fn info(&self) -> Result<DeviceInfo, Error> {
-        let (raw, answer) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
+        let (raw, reply) = sys::device::info(self.as_fd()).map_err(|e| Error::Info {
             device: self.name(),
             source: e.into(),
         })?;
-        DeviceInfo::new(&raw, &answer).map_err(|source| Error::Capabilities {
+        DeviceInfo::new(&raw, &reply).map_err(|source| Error::Capabilities {
             device: self.name(),
             of: "the information".into(),
             source,
@@ -183,8 +183,8 @@ impl Device {
         let failed = self.feature_error(Feature::ZpciError);
         let Some(length) = self.info()?.zpci_error else {
             // Without the length there can be no buffer; a probe needs none.
-            let answer = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
-            return Err(failed(answer.err().unwrap_or(Errno::NOTTY)));
+            let result = sys::feature::probe(self.as_fd(), Feature::ZpciError as u32);
+            return Err(failed(result.err().unwrap_or(Errno::NOTTY)));
         };
         ZpciError::from_result(sys::feature::zpci_error(self.as_fd(), length)).map_err(failed)
     }

@@ -10,10 +10,10 @@ use crate::sys;
 /// The devices that a hot reset affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HotResetInfo {
-    /// The affected devices, including the one that was asked.
+    /// The affected devices, including the queried one.
     pub devices: Vec<AffectedDevice>,
-    /// `Some(true)` if all of the devices belong to the iommufd of the one that was asked. The
-    /// reset then needs no proof (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`).
+    /// `Some(true)` if all of the devices belong to the iommufd of the queried one. The reset then
+    /// needs no proof (`VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED`).
     ///
     /// `None` if the device was opened through its group. The reset then takes the files of all
     /// groups.
@@ -34,9 +34,9 @@ pub struct AffectedDevice {
 pub enum HotResetOwner {
     /// The owner of this IOMMU group.
     Group(u32),
-    /// The iommufd of the device that was asked. The number is the device's id there.
+    /// The iommufd of the queried device. The number is the device's id there.
     Bound(u32),
-    /// The iommufd of the device that was asked, since other devices of the group are bound to it
+    /// The iommufd of the queried device, since other devices of the group are bound to it
     /// (`VFIO_PCI_DEVID_OWNED`).
     Owned,
     /// Someone else, or no one (`VFIO_PCI_DEVID_NOT_OWNED`).

@@ -62,7 +62,7 @@ bitflags! {
 }
 
 impl DeviceInfo {
-    pub(super) fn new(raw: &vfio_device_info, answer: &[u8]) -> Result<Self, BadCapability> {
+    pub(super) fn new(raw: &vfio_device_info, reply: &[u8]) -> Result<Self, BadCapability> {
         let first = if raw.flags & VFIO_DEVICE_FLAGS_CAPS != 0 {
             raw.cap_offset
         } else {
@@ -70,7 +70,7 @@ impl DeviceInfo {
         };
         let mut atomics = AtomicOps::empty();
         let mut zpci_error = None;
-        for capability in chain(answer, first)? {
+        for capability in chain(reply, first)? {
             match u32::from(capability.id) {
                 VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP => {
                     atomics = AtomicOps::from_bits_retain(capability.word(0)?);
@@ -127,8 +127,8 @@ mod tests {
         }
     }
 
-    /// An answer with the capability for atomic operations.
-    fn answer(flags: u32) -> Vec<u8> {
+    /// Returns a reply with the capability for atomic operations.
+    fn reply(flags: u32) -> Vec<u8> {
         let words = [
             0,
             0,
@@ -150,10 +150,10 @@ mod tests {
     #[test]
     fn atomic_operations_come_from_the_capability() {
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_CAPS;
-        let info = DeviceInfo::new(&raw(flags), &answer(3)).unwrap();
+        let info = DeviceInfo::new(&raw(flags), &reply(3)).unwrap();
         assert_eq!(info.atomics, AtomicOps::COMP32 | AtomicOps::COMP64);
         assert!(info.bus == Bus::Pci && info.reset);
-        let none = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer(3)).unwrap();
+        let none = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &reply(3)).unwrap();
         assert!(none.atomics.is_empty() && !none.reset);
     }
 
@@ -172,21 +172,21 @@ mod tests {
             0,
             32,
         ]);
-        let answer: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let reply: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS;
         assert!(
-            DeviceInfo::new(&raw(flags), &answer)
+            DeviceInfo::new(&raw(flags), &reply)
                 .unwrap()
                 .zpci_error
                 .is_some()
         );
-        let without = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &answer).unwrap();
+        let without = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &reply).unwrap();
         assert_eq!(without.zpci_error, None);
     }
 
     #[test]
     fn truncated_capability_is_refused() {
-        let error = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &answer(3)[..32]).unwrap_err();
+        let error = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_CAPS), &reply(3)[..32]).unwrap_err();
         assert!(matches!(error, BadCapability::Contents(_)), "{error}");
     }
 

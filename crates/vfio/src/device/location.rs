@@ -124,8 +124,8 @@ impl Location {
         &self.sysfs
     }
 
-    /// Returns the device's name: `0000:01:00.0`, or the UUID of a mediated device. It is what
-    /// `VFIO_GROUP_GET_DEVICE_FD` takes.
+    /// Returns the device's name, as `VFIO_GROUP_GET_DEVICE_FD` takes it: `0000:01:00.0`, or the
+    /// UUID of a mediated device.
     pub fn name(&self) -> String {
         self.sysfs
             .file_name()
@@ -252,8 +252,8 @@ mod tests {
             let group = root.path().join("kernel/iommu_groups/12");
             fs::create_dir_all(&group).unwrap();
             fs::write(group.join("name"), "vfio-noiommu\n").unwrap();
-            let answer = location.require_iommu();
-            assert_eq!(answer.is_err(), refused, "{name}: {answer:?}");
+            let result = location.require_iommu();
+            assert_eq!(result.is_err(), refused, "{name}: {result:?}");
         }
     }
 

@@ -37,19 +37,19 @@ pub struct RegionType {
 
 pub(super) fn ask(device: &Device, index: u32) -> Result<RegionInfo, Error> {
     let reply = sys::device::region_info(device.as_fd(), index);
-    let (raw, answer) = reply.map_err(|e| Error::RegionInfo {
+    let (raw, reply) = reply.map_err(|e| Error::RegionInfo {
         device: device.name(),
         index,
         source: e.into(),
     })?;
-    info(&raw, &answer).map_err(|source| Error::Capabilities {
+    info(&raw, &reply).map_err(|source| Error::Capabilities {
         device: device.name(),
         of: format!("region {index}"),
         source,
     })
 }
 
-fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapability> {
+fn info(raw: &vfio_region_info, reply: &[u8]) -> Result<RegionInfo, BadCapability> {
     let mappable = raw.flags & VFIO_REGION_INFO_FLAG_MMAP != 0;
     let mut info = RegionInfo {
         flags: raw.flags,
@@ -67,7 +67,7 @@ fn info(raw: &vfio_region_info, answer: &[u8]) -> Result<RegionInfo, BadCapabili
     } else {
         0
     };
-    for capability in chain(answer, first)? {
+    for capability in chain(reply, first)? {
         match capability.id {
             SPARSE_MMAP if mappable => info.areas = areas(&capability, raw.size)?,
             TYPE => {
@@ -121,11 +121,11 @@ mod tests {
 
     /// Returns a reply with one capability, of 64-bit words.
     fn reply_with(id: u16, words: &[u64]) -> Vec<u8> {
-        let mut answer = vec![0; 32];
-        answer.extend(id.to_ne_bytes());
-        answer.extend([1, 0, 0, 0, 0, 0]);
-        answer.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-        answer
+        let mut reply = vec![0; 32];
+        reply.extend(id.to_ne_bytes());
+        reply.extend([1, 0, 0, 0, 0, 0]);
+        reply.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        reply
     }
 
     fn parse(id: u16, words: &[u64]) -> Result<RegionInfo, BadCapability> {

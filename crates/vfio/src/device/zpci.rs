@@ -13,8 +13,8 @@ pub struct ZpciError {
 
 impl ZpciError {
     /// Converts the kernel's result, which is `ENOMSG` if no error is pending.
-    pub(super) fn from_result(answer: Result<Vec<u8>>) -> Result<Option<Self>> {
-        match answer {
+    pub(super) fn from_result(result: Result<Vec<u8>>) -> Result<Option<Self>> {
+        match result {
             Ok(data) => Ok(Some(Self { data })),
             Err(Errno::NOMSG) => Ok(None),
             Err(e) => Err(e),

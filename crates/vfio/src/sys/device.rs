@@ -32,7 +32,7 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_device_info, Vec<u8>)> {
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
     words[0] = 4 * words.len() as u32;
-    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    // SAFETY: the request's struct with its array, as long as its size field; no addresses.
     unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
     arg.flags = words[1];
     arg.cap_offset = words[4];
@@ -52,7 +52,7 @@ pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
     words[0] = 4 * words.len() as u32;
     words[2] = index;
-    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    // SAFETY: the request's struct with its array, as long as its size field; no addresses.
     unsafe { call_slice::<GET_REGION_INFO, _>(fd, &mut words) }?;
     arg.flags = words[1];
     arg.cap_offset = words[3];
@@ -128,7 +128,7 @@ pub(crate) fn set_irqs(
         .flat_map(|field| field.to_ne_bytes())
         .chain(bytes)
         .collect();
-    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    // SAFETY: the request's struct with its array, as long as its size field; no addresses.
     unsafe { call_slice::<SET_IRQS, _>(fd, &mut arg) }
 }
 
@@ -147,11 +147,11 @@ pub(crate) fn hot_reset_info(fd: BorrowedFd<'_>) -> Result<(u32, Vec<Dependent>)
     let mut words = vec![0u32; HEADER];
     loop {
         words[0] = 4 * words.len() as u32;
-        // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
-        let answer = unsafe { call_slice::<GET_PCI_HOT_RESET_INFO, _>(fd, &mut words) };
+        // SAFETY: the request's struct with its array, as long as its size field; no addresses.
+        let result = unsafe { call_slice::<GET_PCI_HOT_RESET_INFO, _>(fd, &mut words) };
         let flags = words[1];
         let count = words[2].min(MAX_REPLY / 8) as usize;
-        match answer {
+        match result {
             Err(Errno::NOSPC) if HEADER + 2 * count > words.len() => {
                 words.resize(HEADER + 2 * count, 0);
             }
@@ -184,11 +184,11 @@ impl Dependent {
 pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result<()> {
     let mut words = vec![4 * (3 + groups.len() as u32), 0, groups.len() as u32];
     words.extend(groups.iter().map(|group| group.as_raw_fd() as u32));
-    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    // SAFETY: the request's struct with its array, as long as its size field; no addresses.
     unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }.map(|_| ())
 }
 
-/// `VFIO_DEVICE_IOEVENTFD`. Without an eventfd, it removes the one with the same offset, data and
+/// `VFIO_DEVICE_IOEVENTFD`. Without an eventfd, it removes the one that has this offset, data and
 /// width.
 pub(crate) fn ioeventfd(
     fd: BorrowedFd<'_>,

@@ -19,8 +19,8 @@ const SET: u32 = VFIO_DEVICE_FEATURE_SET;
 /// `VFIO_DEVICE_FEATURE_ZPCI_ERROR`, which the bindings lack.
 pub(crate) const VFIO_DEVICE_FEATURE_ZPCI_ERROR: u32 = 13;
 
-/// `struct vfio_device_feature` with the struct that follows it. The header has 8 bytes, so there
-/// is no gap.
+/// `struct vfio_device_feature` with the struct that follows it. The header has 8 bytes, so no
+/// padding comes between them.
 #[repr(C)]
 struct Feature<T> {
     argsz: u32,
@@ -40,9 +40,9 @@ unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Resu
         data: *data,
     };
     // SAFETY: the request's struct, with the feature's by this function's contract.
-    let answer = unsafe { call::<FEATURE, _>(fd, &mut arg) };
+    let result = unsafe { call::<FEATURE, _>(fd, &mut arg) };
     *data = arg.data;
-    answer
+    result
 }
 
 /// Checks that the kernel has a feature for the device (`VFIO_DEVICE_FEATURE_PROBE`).

@@ -60,7 +60,7 @@ pub(crate) fn info(fd: BorrowedFd<'_>) -> Result<(vfio_iommu_type1_info, Vec<u8>
     unsafe { call::<GET_INFO, _>(fd, &mut arg) }?;
     let mut words = vec![0u32; (arg.argsz.clamp(argsz, MAX_REPLY) / 4) as usize];
     words[0] = 4 * words.len() as u32;
-    // SAFETY: the request's struct, and behind it as many bytes as its size says; no addresses.
+    // SAFETY: the request's struct with its array, as long as its size field; no addresses.
     unsafe { call_slice::<GET_INFO, _>(fd, &mut words) }?;
     arg.cap_offset = words[4];
     Ok((arg, bytes(&words)))

@@ -185,7 +185,7 @@ impl Container for IommufdContainer {
     }
 }
 
-#[allow(unsafe_code, reason = "memory is freed by the answers")]
+#[allow(unsafe_code, reason = "callers free memory by the results")]
 // SAFETY: the results are the kernel's, for the one address space that this container keeps. The
 // kernel unmaps whole mappings; a map whose result it cannot return fails with `EFAULT`.
 unsafe impl Dma for IommufdContainer {

@@ -49,7 +49,7 @@ impl TableSet {
         }
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), Error> {
+    pub(super) fn start_tracking(&mut self) -> Result<(), Error> {
         if self.tracking {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl TableSet {
         let tables = self.tables();
         for table in &tables {
             if let Err(error) = self.turn_on(table) {
-                log_failure(self.end());
+                log_failure(self.stop_tracking());
                 return Err(error);
             }
         }
@@ -70,7 +70,7 @@ impl TableSet {
     ///
     /// Dirty pages are lost with the first table that stops, since a restart makes its pages clean.
     /// So tracking counts as stopped even if some tables still track.
-    pub(super) fn end(&mut self) -> Result<(), Error> {
+    pub(super) fn stop_tracking(&mut self) -> Result<(), Error> {
         self.tracking = false;
         let mut result = Ok(());
         self.tracked
@@ -89,11 +89,11 @@ impl TableSet {
     pub(super) fn add_table(&mut self, table: &Arc<Hwpt>) -> Result<bool, Error> {
         self.discards
             .pin_while(format!("page table {}", table.id()), table)?;
-        let begins = self.tracking && !self.tracked.iter().any(|known| Arc::ptr_eq(known, table));
-        if begins {
+        let started = self.tracking && !self.tracked.iter().any(|known| Arc::ptr_eq(known, table));
+        if started {
             self.turn_on(table)?;
         }
-        Ok(begins)
+        Ok(started)
     }
 
     fn turn_on(&mut self, table: &Arc<Hwpt>) -> Result<(), Error> {
@@ -120,8 +120,8 @@ impl TableSet {
             self.forget(id);
             return Ok(attached);
         };
-        let begins = match self.add_table(&root) {
-            Ok(begins) => begins,
+        let started = match self.add_table(&root) {
+            Ok(started) => started,
             Err(error) => {
                 return Err(Failed {
                     state: start,
@@ -132,7 +132,7 @@ impl TableSet {
         match attach(start, target) {
             Ok(attached) => Ok(self.used(id, Some(root), attached)),
             Err(failed) => {
-                if begins {
+                if started {
                     self.tracked.retain(|table| !Arc::ptr_eq(table, &root));
                     log_failure(root.set_dirty_tracking(false).map_err(Error::from));
                 }
@@ -162,7 +162,7 @@ impl TableSet {
                     state,
                     error: Error::Device(error),
                 }) if error.errno() == Some(Errno::INVAL) => start = state,
-                answer => return answer,
+                result => return result,
             }
         }
         match self.new_table(bound, ioas) {
@@ -244,8 +244,8 @@ impl TableSet {
     }
 }
 
-/// Returns whether a device's IOMMU tracks dirty pages. For a mediated device the answer is no: its
-/// driver writes to memory.
+/// Returns whether a device's IOMMU tracks dirty pages. A mediated device has no IOMMU: its driver
+/// writes to memory.
 pub(super) fn tracks_dirty_pages(bound: &Bound) -> Result<bool, passthru_iommufd::Error> {
     Ok(!bound.device().is_mdev()
         && HwInfo::query(bound)?

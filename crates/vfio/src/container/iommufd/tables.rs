@@ -99,7 +99,11 @@ impl Tables {
     /// Starts tracking on all tables or on none; or stops it.
     pub(super) fn set_dirty_tracking(&self, on: bool) -> Result<(), Error> {
         let mut state = self.lock();
-        if on { state.begin() } else { state.end() }
+        if on {
+            state.start_tracking()
+        } else {
+            state.stop_tracking()
+        }
     }
 
     /// Returns all tables that track writes.

@@ -94,8 +94,8 @@ impl Type1Container {
     /// - If the reply is malformed, [`Error::BadInfo`].
     pub fn info(&self) -> Result<Type1Info, Error> {
         match sys::type1::info(self.as_fd()) {
-            Ok((raw, answer)) => {
-                Type1Info::parse(&raw, &answer).map_err(|source| Error::BadInfo { source })
+            Ok((raw, reply)) => {
+                Type1Info::parse(&raw, &reply).map_err(|source| Error::BadInfo { source })
             }
             Err(Errno::INVAL) => Err(Error::NoDevice),
             Err(e) => Err(Error::Info { source: e.into() }),
@@ -146,13 +146,13 @@ impl Type1Container {
 
     /// Converts the result of an unmap. If nothing was mapped there, fails with `ENOENT`, as
     /// iommufd does.
-    fn unmapped(&self, iova: u64, length: u64, answer: Result<u64, Errno>) -> Result<u64, Error> {
-        let answer = match answer {
+    fn unmapped(&self, iova: u64, length: u64, result: Result<u64, Errno>) -> Result<u64, Error> {
+        let result = match result {
             Ok(0) => Err(Errno::NOENT),
             Err(Errno::INVAL) if self.is_empty() => Err(Errno::NOENT),
-            answer => answer,
+            result => result,
         };
-        answer.map_err(|e| Error::Unmap {
+        result.map_err(|e| Error::Unmap {
             iova,
             length,
             source: e.into(),
@@ -209,7 +209,7 @@ impl Container for Type1Container {
     }
 }
 
-#[allow(unsafe_code, reason = "memory is freed by the answers")]
+#[allow(unsafe_code, reason = "callers free memory by the results")]
 // SAFETY: the results are the kernel's. The kernel unmaps whole mappings, and returns 0 bytes (here
 // `NotFound`) if nothing is mapped. A map returns nothing that could be lost. There is no address
 // space of iommufd.
@@ -255,7 +255,7 @@ unsafe impl Dma for Type1Container {
     fn unmap_all(&self) -> Result<u64, Error> {
         match sys::type1::unmap_all(self.as_fd()) {
             Err(Errno::INVAL) if self.is_empty() => Ok(0),
-            answer => answer.map_err(|e| Error::Unmap {
+            result => result.map_err(|e| Error::Unmap {
                 iova: 0,
                 length: u64::MAX,
                 source: e.into(),
@@ -290,10 +290,10 @@ unsafe impl Dma for Type1Container {
             return Err(unsupported("report dirty pages without clearing them"));
         }
         let mut words = vec![0; check_bitmap(range, bitmap)?];
-        let answer = sys::type1::dirty_bitmap(self.as_fd(), range, &mut words);
+        let result = sys::type1::dirty_bitmap(self.as_fd(), range, &mut words);
         // Pages that were read before a failure are clean now.
         add_bits(bitmap, 0, &words);
-        answer.map_err(|e| Error::DirtyPages {
+        result.map_err(|e| Error::DirtyPages {
             iova: range.iova,
             length: range.length,
             page_size: range.page_size,
@@ -303,10 +303,10 @@ unsafe impl Dma for Type1Container {
 
     fn unmap_dirty(&self, range: DirtyRange, bitmap: &mut [u64]) -> Result<u64, Error> {
         let mut words = vec![0; check_bitmap(range, bitmap)?];
-        let answer = sys::type1::unmap_dirty(self.as_fd(), range, &mut words);
+        let result = sys::type1::unmap_dirty(self.as_fd(), range, &mut words);
         // Mappings that were gone before a failure have reported their dirty pages too.
         add_bits(bitmap, 0, &words);
-        self.unmapped(range.iova, range.length, answer)
+        self.unmapped(range.iova, range.length, result)
     }
 
     fn ioas(&self) -> Option<&Arc<Ioas>> {

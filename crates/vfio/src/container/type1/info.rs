@@ -35,7 +35,7 @@ pub struct DirtyBitmapLimits {
 }
 
 impl Type1Info {
-    pub(super) fn parse(raw: &vfio_iommu_type1_info, answer: &[u8]) -> Result<Self, BadCapability> {
+    pub(super) fn parse(raw: &vfio_iommu_type1_info, reply: &[u8]) -> Result<Self, BadCapability> {
         let has_sizes = raw.flags & VFIO_IOMMU_INFO_PGSIZES != 0;
         let page_sizes = if has_sizes {
             raw.iova_pgsizes
@@ -53,7 +53,7 @@ impl Type1Info {
         } else {
             0
         };
-        for capability in chain(answer, first)? {
+        for capability in chain(reply, first)? {
             info.read(&capability)?;
         }
         Ok(info)
@@ -108,8 +108,8 @@ mod tests {
         }
     }
 
-    /// An answer whose one capability has these words of 64 bits.
-    fn answer(id: u32, words: &[u64]) -> Vec<u8> {
+    /// Returns a reply whose one capability has these words of 64 bits.
+    fn reply(id: u32, words: &[u64]) -> Vec<u8> {
         let mut bytes = vec![0; 24];
         bytes.extend((id | 1 << 16).to_ne_bytes());
         bytes.extend([0; 4]);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn ranges_are_sorted() {
-        let bytes = answer(
+        let bytes = reply(
             VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
             &[2, 0x8000, 0xffff, 0, 0xfff],
         );
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn mappings_left_and_dirty_limits_are_read() {
-        let bytes = answer(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &[65_535]);
+        let bytes = reply(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, &[65_535]);
         assert_eq!(
             Type1Info::parse(&raw(24), &bytes).unwrap().mappings_left,
             Some(65_535)
         );
-        let bytes = answer(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, &[0, 0x1000, 1 << 28]);
+        let bytes = reply(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, &[0, 0x1000, 1 << 28]);
         let dirty = Type1Info::parse(&raw(24), &bytes).unwrap().dirty;
         assert_eq!(
             dirty,
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn count_beyond_the_reply_is_refused() {
-        let bytes = answer(
+        let bytes = reply(
             VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
             &[u64::from(u32::MAX), 0, 1],
         );

@@ -118,7 +118,7 @@ impl OpenContainer {
         // Nothing is mapped yet, so the number that is left is the limit.
         let info = sys::type1::info(fd)
             .ok()
-            .and_then(|(raw, answer)| Type1Info::parse(&raw, &answer).ok());
+            .and_then(|(raw, reply)| Type1Info::parse(&raw, &reply).ok());
         let left = info
             .and_then(|info| info.mappings_left)
             .unwrap_or(DMA_ENTRY_LIMIT);
