@@ -144,11 +144,12 @@ fn merge(word: u64, at: usize, bytes: &[u8]) -> u64 {
 
 impl Drop for DmaMemory {
     fn drop(&mut self) {
-        // SAFETY: the memory came from mmap with this length, and is no longer used. (Devices reach
-        // it by a `Mapping` only, which holds an `Arc` of this value.)
-        if let Err(error) =
-            retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
-        {
+        let result = retry_once(|| {
+            // SAFETY: the memory came from mmap with this length, and is no longer used. (Devices
+            // reach it by a `Mapping` only, which holds an `Arc` of this value.)
+            unsafe { munmap(self.start.as_ptr().cast(), self.length) }
+        });
+        if let Err(error) = result {
             tracing::warn!(
                 "cannot free {:#x} bytes of memory for DMA: {error}",
                 self.length

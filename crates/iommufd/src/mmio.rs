@@ -84,10 +84,11 @@ impl ViommuMmio {
 
 impl Drop for ViommuMmio {
     fn drop(&mut self) {
-        // SAFETY: the mapping came from mmap with this length, and no reference to it exists.
-        if let Err(error) =
-            retry_once(|| unsafe { munmap(self.start.as_ptr().cast(), self.length) })
-        {
+        let result = retry_once(|| {
+            // SAFETY: the mapping came from mmap with this length, and no reference to it exists.
+            unsafe { munmap(self.start.as_ptr().cast(), self.length) }
+        });
+        if let Err(error) = result {
             tracing::warn!(
                 "cannot unmap registers of virtual IOMMU {}: {error}",
                 self.viommu.id()

@@ -22,11 +22,11 @@ use crate::device::{DeviceKind, Location};
 ///   a group there.
 /// - Not for a mediated device: its driver pins pages only while it uses them.
 ///
-/// Register those that discard memory without the address space's knowledge: a balloon, or free
-/// page reporting. Memory that is discarded before a device is attached does no harm, since pinning
-/// makes new pages, filled with zeros. virtio-mem does not register, and works beside any device:
-/// [`AddressSpace::discard`](crate::address_space::AddressSpace::discard) unmaps its granules
-/// before they are discarded.
+/// Call [`Discards::begin`] before a balloon or free page reporting discards memory, since the
+/// address space does not learn of that. Memory may be discarded before a device is attached:
+/// pinning makes new pages, filled with zeros. virtio-mem needs no call, and works beside any
+/// device: [`AddressSpace::discard`](crate::address_space::AddressSpace::discard) unmaps its
+/// granules before they are discarded.
 ///
 /// ```
 /// use passthru_vfio::container::Discards;

@@ -41,8 +41,9 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     ///   time.
     ///
     /// # Errors
-    /// - If the kernel refuses, then nothing is mapped, and the error has the kernel's errno.
     /// - [`Error::PerhapsMapped`]: the contract applies as if the memory were mapped.
+    /// - [`Error::NoDevice`], if the container is type1 and has no device. Nothing is mapped then.
+    /// - If the kernel refuses, its errno. Nothing is mapped then.
     #[allow(
         unsafe_code,
         reason = "a device reads and writes the memory that is named by its address"
@@ -65,9 +66,9 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// again after.
     ///
     /// # Errors
-    /// - If the kernel refuses, then nothing is mapped, and the error has the kernel's errno.
-    /// - [`Error::PerhapsMapped`]: the file may be mapped, and the IOVAs must not be used again.
+    /// - [`Error::PerhapsMapped`]: the file may be mapped. Do not use the IOVAs again.
     /// - [`Error::Unsupported`], if [`Capabilities::map_file`] is not set.
+    /// - If the kernel refuses, its errno. Nothing is mapped then.
     fn map_file(
         &self,
         file: BorrowedFd<'_>,
@@ -94,13 +95,14 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// mapped.
     ///
     /// # Errors
-    /// The kernel's refusal, with its errno.
+    /// If the kernel refuses, its errno. Some of the mappings may be gone then.
     fn unmap_all(&self) -> Result<u64, Error>;
 
     /// Returns the IOVAs that can be used now. Each attached device can narrow them.
     ///
     /// # Errors
-    /// The kernel's refusal, with its errno.
+    /// - [`Error::NoDevice`], if the container is type1 and has no device.
+    /// - If the kernel refuses, its errno.
     fn iova_ranges(&self) -> Result<IovaRanges, Error>;
 
     /// Returns the page sizes of the IOMMU as a bitmap: bit 12 stands for 4 KiB.
@@ -112,7 +114,8 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// from the process's page size on, is then set: the kernel splits mappings itself.
     ///
     /// # Errors
-    /// The kernel's refusal, with its errno.
+    /// - [`Error::NoDevice`], if the container is type1 and has no device.
+    /// - If the kernel refuses, its errno.
     fn page_sizes(&self) -> Result<u64, Error>;
 
     /// Starts or stops tracking the pages that devices write.
@@ -121,10 +124,12 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// that was tracked, so read the dirty pages before.
     ///
     /// # Errors
-    /// - If a start fails, then tracking is off, as before.
-    /// - If a stop fails, then a part of the kernel may go on tracking, but the dirty pages are
-    ///   lost all the same. Stop or start again.
+    /// If a start fails, then tracking is off, as before. If a stop fails, then a part of the
+    /// kernel may go on tracking, but the dirty pages are lost all the same: stop or start again.
     /// - [`Error::Unsupported`], if [`Capabilities::dirty_tracking`] is not set.
+    /// - [`Error::NoDirtyTracking`], if the IOMMU of an attached device cannot track dirty pages.
+    /// - [`Error::NoDevice`], if the container is type1 and has no device.
+    /// - If the kernel refuses, its errno.
     fn set_dirty_tracking(&self, on: bool) -> Result<(), Error>;
 
     /// Adds the pages of `range` that devices wrote to `bitmap`: bit i % 64 of word i / 64 stands
@@ -140,6 +145,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     /// # Errors
     /// Bits that were added before the failure stay, since their pages may count as clean already.
     /// - [`Error::Bitmap`], if the range is not whole pages, or the bitmap is too small.
+    /// - [`Error::NotTracking`] by iommufd, or `EINVAL` by type1, if tracking is off.
     /// - [`Error::Unsupported`], if [`Capabilities::dirty_tracking`] is not set. Without `clear`,
     ///   also if [`Capabilities::dirty_without_clear`] is not set.
     /// - If the kernel refuses, its errno.

@@ -44,7 +44,7 @@ pub enum IovaError {
     },
     /// A part of a range to reserve is not free, or a part of a range to free is not allocated.
     #[error("the IOVAs {:#x}-{:#x} are not all {expected}", range.start(), range.end())]
-    State {
+    WrongRange {
         /// The range.
         range: RangeInclusive<u64>,
         /// Expected state: `free` or `handed out`.
@@ -59,28 +59,24 @@ impl IovaAllocator {
     /// larger. The first granule of the address space is never allocated, since many devices treat
     /// address 0 as none.
     pub fn new(ranges: &IovaRanges, page_size: u64) -> Self {
-        Self::within(ranges, page_size, 0..=u64::MAX)
+        Self::within(ranges, page_size, u64::MAX)
     }
 
     /// Takes the usable ranges as [`IovaAllocator::new`] does, for a device that reaches only IOVAs
     /// of `width` bits (1 to 64).
     pub fn with_width(ranges: &IovaRanges, page_size: u64, width: u32) -> Self {
-        Self::within(
-            ranges,
-            page_size,
-            0..=u64::MAX >> 64_u32.saturating_sub(width.max(1)),
-        )
+        let unused_bits = 64_u32.saturating_sub(width.max(1));
+        Self::within(ranges, page_size, u64::MAX >> unused_bits)
     }
 
-    fn within(ranges: &IovaRanges, page_size: u64, limit: RangeInclusive<u64>) -> Self {
+    fn within(ranges: &IovaRanges, page_size: u64, limit: u64) -> Self {
         let granule = page_size.max(ranges.alignment).max(1);
         let mut usable = BTreeMap::new();
         for range in &ranges.ranges {
-            let start = (*range.start())
-                .max(*limit.start())
-                .max(granule)
-                .checked_next_multiple_of(granule);
-            let last = aligned_last((*range.end()).min(*limit.end()), granule);
+            let start = granule.max(*range.start());
+            let start = start.checked_next_multiple_of(granule);
+            let last = limit.min(*range.end());
+            let last = aligned_last(last, granule);
             if let (Some(start), Some(last)) = (start, last)
                 && start < last
             {
@@ -101,9 +97,11 @@ impl IovaAllocator {
 
     /// Returns the number of free bytes; `u64::MAX` for the whole address space.
     pub fn available(&self) -> u64 {
-        self.free.iter().fold(0, |sum, (start, last)| {
-            sum.saturating_add((last - start).saturating_add(1))
-        })
+        let mut sum = 0_u64;
+        for (start, last) in &self.free {
+            sum = sum.saturating_add(count(*start, *last));
+        }
+        sum
     }
 
     /// Allocates IOVAs for `length` bytes, rounded up to the granule.
@@ -125,34 +123,39 @@ impl IovaAllocator {
     ///   [`IovaError::Invalid`].
     pub fn allocate_aligned(&mut self, length: u64, alignment: u64) -> Result<u64, IovaError> {
         let invalid = IovaError::Invalid { length, alignment };
-        let rounded = length
-            .checked_next_multiple_of(self.granule)
-            .filter(|l| *l > 0);
-        let Some(length) = rounded.filter(|_| alignment.is_power_of_two()) else {
+        let length = length.checked_next_multiple_of(self.granule).unwrap_or(0);
+        if length == 0 || !alignment.is_power_of_two() {
             return Err(invalid);
-        };
+        }
         let alignment = alignment.max(self.granule);
-        let found = self.free.iter().find_map(|(start, last)| {
-            let iova = start.checked_next_multiple_of(alignment)?;
-            (iova.checked_add(length - 1)? <= *last).then_some(iova)
-        });
-        let iova = found.ok_or_else(|| IovaError::Full {
-            length,
-            alignment,
-            largest: self.largest(),
-        })?;
+        let Some(iova) = self.lowest_gap(length, alignment) else {
+            return Err(IovaError::Full {
+                length,
+                alignment,
+                largest: self.largest(),
+            });
+        };
         carve(&mut self.free, iova, iova + (length - 1));
         Ok(iova)
+    }
+
+    /// Returns the lowest multiple of `alignment` at which `length` bytes are free.
+    fn lowest_gap(&self, length: u64, alignment: u64) -> Option<u64> {
+        self.free.iter().find_map(|(start, last)| {
+            let iova = start.checked_next_multiple_of(alignment)?;
+            let end = iova.checked_add(length - 1)?;
+            (end <= *last).then_some(iova)
+        })
     }
 
     /// Removes a range that is used for something else, such as a window of interrupts. Both ends
     /// lie on the granule.
     ///
     /// # Errors
-    /// [`IovaError::State`], if a part of the range is not free. Nothing has changed then.
+    /// [`IovaError::WrongRange`], if a part of the range is not free. Nothing has changed then.
     pub fn reserve(&mut self, range: RangeInclusive<u64>) -> Result<(), IovaError> {
         if !self.is_whole(&range) || !covers(&self.free, &range) {
-            return Err(IovaError::State {
+            return Err(IovaError::WrongRange {
                 range,
                 expected: "free",
             });
@@ -164,22 +167,32 @@ impl IovaAllocator {
     /// Frees IOVAs that were allocated or reserved. `length` is rounded up to the granule.
     ///
     /// # Errors
-    /// [`IovaError::State`], if a part of the range is not allocated. Nothing has changed then.
+    /// [`IovaError::WrongRange`], if a part of the range is not allocated. Nothing has changed then.
     pub fn free(&mut self, iova: u64, length: u64) -> Result<(), IovaError> {
-        let last = length
-            .checked_next_multiple_of(self.granule)
-            .and_then(|l| iova.checked_add(l.checked_sub(1)?));
-        let range = iova..=last.unwrap_or(iova);
-        let taken =
+        let Some(range) = self.range(iova, length) else {
+            return Err(IovaError::WrongRange {
+                range: iova..=iova,
+                expected: "handed out",
+            });
+        };
+        let is_allocated =
             self.is_whole(&range) && covers(&self.usable, &range) && !touches(&self.free, &range);
-        if last.is_none() || !taken {
-            return Err(IovaError::State {
+        if !is_allocated {
+            return Err(IovaError::WrongRange {
                 range,
                 expected: "handed out",
             });
         }
         insert(&mut self.free, *range.start(), *range.end());
         Ok(())
+    }
+
+    /// Returns the IOVAs of `length` bytes, rounded up to the granule; `None` if there are none, or
+    /// they go beyond 64 bits.
+    fn range(&self, iova: u64, length: u64) -> Option<RangeInclusive<u64>> {
+        let length = length.checked_next_multiple_of(self.granule)?;
+        let last = iova.checked_add(length.checked_sub(1)?)?;
+        Some(iova..=last)
     }
 
     /// Restricts the allocator to the ranges that are usable now. IOVAs outside of them are neither
@@ -193,26 +206,24 @@ impl IovaAllocator {
     /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable
     /// ranges, free or not.
     pub fn is_usable(&self, iova: u64, length: u64) -> bool {
-        let length = length
-            .checked_next_multiple_of(self.granule)
-            .and_then(|length| length.checked_sub(1));
-        length
-            .and_then(|l| iova.checked_add(l))
-            .is_some_and(|last| covers(&self.usable, &(iova..=last)))
+        let range = self.range(iova, length);
+        range.is_some_and(|range| covers(&self.usable, &range))
     }
 
     fn is_whole(&self, range: &RangeInclusive<u64>) -> bool {
-        range.start().is_multiple_of(self.granule)
-            && aligned_last(*range.end(), self.granule) == Some(*range.end())
+        let last = *range.end();
+        range.start().is_multiple_of(self.granule) && aligned_last(last, self.granule) == Some(last)
     }
 
     fn largest(&self) -> u64 {
-        self.free
-            .iter()
-            .map(|(start, last)| (last - start).saturating_add(1))
-            .max()
-            .unwrap_or_default()
+        let counts = self.free.iter().map(|(start, last)| count(*start, *last));
+        counts.max().unwrap_or_default()
     }
+}
+
+/// Returns the number of bytes in `start..=last`; `u64::MAX` for all 64 bits.
+fn count(start: u64, last: u64) -> u64 {
+    (last - start).saturating_add(1)
 }
 
 /// Returns the last byte of the last whole granule that ends at or before `last`.
@@ -239,10 +250,17 @@ fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
 
 /// Returns the intersection of two maps.
 fn intersect(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
-    let pairs = one
-        .iter()
-        .flat_map(|a| other.iter().map(move |b| (*a.0.max(b.0), *a.1.min(b.1))));
-    pairs.filter(|(start, last)| start < last).collect()
+    let mut both = BTreeMap::new();
+    for (start, last) in one {
+        for (other_start, other_last) in other {
+            let start = *start.max(other_start);
+            let last = *last.min(other_last);
+            if start < last {
+                both.insert(start, last);
+            }
+        }
+    }
+    both
 }
 
 /// Removes `start..=last` from the one range that contains it.

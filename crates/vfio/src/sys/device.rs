@@ -62,7 +62,8 @@ pub(crate) fn region_info(fd: BorrowedFd<'_>, index: u32) -> Result<(vfio_region
 /// `VFIO_DEVICE_RESET`.
 pub(crate) fn reset(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the request has no argument.
-    unsafe { call_value::<RESET>(fd, 0) }.map(|_| ())
+    unsafe { call_value::<RESET>(fd, 0) }?;
+    Ok(())
 }
 
 /// `VFIO_DEVICE_GET_IRQ_INFO`.
@@ -73,7 +74,8 @@ pub(crate) fn irq_info(fd: BorrowedFd<'_>, index: u32) -> Result<vfio_irq_info> 
         ..Default::default()
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<GET_IRQ_INFO, _>(fd, &mut arg) }.map(|_| arg)
+    unsafe { call::<GET_IRQ_INFO, _>(fd, &mut arg) }?;
+    Ok(arg)
 }
 
 /// Interrupts of a device that a call changes.
@@ -185,7 +187,8 @@ pub(crate) fn hot_reset(fd: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result
     let mut words = vec![4 * (3 + groups.len() as u32), 0, groups.len() as u32];
     words.extend(groups.iter().map(|group| group.as_raw_fd() as u32));
     // SAFETY: the request's struct with its array, as long as its size field; no addresses.
-    unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }.map(|_| ())
+    unsafe { call_slice::<PCI_HOT_RESET, _>(fd, &mut words) }?;
+    Ok(())
 }
 
 /// `VFIO_DEVICE_IOEVENTFD`. Without an eventfd, it removes the one that has this offset, data and
@@ -207,7 +210,8 @@ pub(crate) fn ioeventfd(
     };
     // SAFETY: the request's struct; no addresses, and the kernel takes a reference of its own to
     // the eventfd.
-    unsafe { call::<IOEVENTFD, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<IOEVENTFD, _>(fd, &mut arg) }?;
+    Ok(())
 }
 
 /// `VFIO_MIG_GET_PRECOPY_INFO`, on the file of a data transfer.
@@ -217,7 +221,8 @@ pub(crate) fn precopy_info(fd: BorrowedFd<'_>) -> Result<vfio_precopy_info> {
         ..Default::default()
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<GET_PRECOPY_INFO, _>(fd, &mut arg) }.map(|_| arg)
+    unsafe { call::<GET_PRECOPY_INFO, _>(fd, &mut arg) }?;
+    Ok(arg)
 }
 
 /// `VFIO_DEVICE_BIND_IOMMUFD`: returns the device's id in the iommufd.
@@ -238,7 +243,8 @@ pub(crate) fn bind(
         ..Default::default()
     };
     // SAFETY: the request's struct; the kernel reads the 16 bytes of the token, if one is given.
-    unsafe { call::<BIND_IOMMUFD, _>(fd, &mut arg) }.map(|_| arg.out_devid)
+    unsafe { call::<BIND_IOMMUFD, _>(fd, &mut arg) }?;
+    Ok(arg.out_devid)
 }
 
 /// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`: returns the id of the attached page table. The kernel makes one
@@ -255,7 +261,8 @@ pub(crate) fn attach(fd: BorrowedFd<'_>, pt_id: u32, pasid: Option<u32>) -> Resu
         pasid: pasid.unwrap_or_default(),
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<ATTACH_IOMMUFD_PT, _>(fd, &mut arg) }.map(|_| arg.pt_id)
+    unsafe { call::<ATTACH_IOMMUFD_PT, _>(fd, &mut arg) }?;
+    Ok(arg.pt_id)
 }
 
 /// `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
@@ -270,5 +277,6 @@ pub(crate) fn detach(fd: BorrowedFd<'_>, pasid: Option<u32>) -> Result<()> {
         pasid: pasid.unwrap_or_default(),
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<DETACH_IOMMUFD_PT, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<DETACH_IOMMUFD_PT, _>(fd, &mut arg) }?;
+    Ok(())
 }

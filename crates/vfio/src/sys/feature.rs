@@ -48,27 +48,31 @@ unsafe fn feature<T: Copy>(fd: BorrowedFd<'_>, flags: u32, data: &mut T) -> Resu
 /// Checks that the kernel has a feature for the device (`VFIO_DEVICE_FEATURE_PROBE`).
 pub(crate) fn probe(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
     // SAFETY: a probe has no struct.
-    unsafe { feature(fd, number | VFIO_DEVICE_FEATURE_PROBE, &mut ()) }.map(|_| ())
+    unsafe { feature(fd, number | VFIO_DEVICE_FEATURE_PROBE, &mut ()) }?;
+    Ok(())
 }
 
 /// Sets a feature that has no struct: `…_LOW_POWER_ENTRY`, `…_LOW_POWER_EXIT`, `…_DMA_LOGGING_STOP`
 /// and `…_MIG_PRECOPY_INFOv2`.
 pub(crate) fn set(fd: BorrowedFd<'_>, number: u32) -> Result<()> {
     // SAFETY: these features have no struct; another one refuses an argument that is too short.
-    unsafe { feature(fd, number | SET, &mut ()) }.map(|_| ())
+    unsafe { feature(fd, number | SET, &mut ()) }?;
+    Ok(())
 }
 
 /// `…_PCI_VF_TOKEN`.
 pub(crate) fn set_vf_token(fd: BorrowedFd<'_>, mut token: [u8; 16]) -> Result<()> {
     // SAFETY: the feature's 16 bytes; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_PCI_VF_TOKEN | SET, &mut token) }.map(|_| ())
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_PCI_VF_TOKEN | SET, &mut token) }?;
+    Ok(())
 }
 
 /// `…_BUS_MASTER`.
 pub(crate) fn set_bus_master(fd: BorrowedFd<'_>, op: u32) -> Result<()> {
     let mut data = vfio_device_feature_bus_master { op };
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_BUS_MASTER | SET, &mut data) }.map(|_| ())
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_BUS_MASTER | SET, &mut data) }?;
+    Ok(())
 }
 
 /// `…_LOW_POWER_ENTRY_WITH_WAKEUP`.
@@ -86,23 +90,24 @@ pub(crate) fn low_power_with_wakeup(fd: BorrowedFd<'_>, event: BorrowedFd<'_>) -
             VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | SET,
             &mut data,
         )
-    }
-    .map(|_| ())
+    }?;
+    Ok(())
 }
 
 /// `…_MIGRATION`: returns `VFIO_MIGRATION_…` flags.
 pub(crate) fn migration(fd: BorrowedFd<'_>) -> Result<u64> {
     let mut data = vfio_device_feature_migration::default();
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIGRATION | GET, &mut data) }.map(|_| data.flags)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIGRATION | GET, &mut data) }?;
+    Ok(data.flags)
 }
 
 /// `…_MIG_DEVICE_STATE`: returns the state.
 pub(crate) fn migration_state(fd: BorrowedFd<'_>) -> Result<u32> {
     let mut data = vfio_device_feature_mig_state::default();
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | GET, &mut data) }
-        .map(|_| data.device_state)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE | GET, &mut data) }?;
+    Ok(data.device_state)
 }
 
 /// `…_MIG_DEVICE_STATE`: returns the file of a new data transfer, if one begins.
@@ -124,8 +129,8 @@ pub(crate) fn set_migration_state(
 pub(crate) fn migration_data_size(fd: BorrowedFd<'_>) -> Result<u64> {
     let mut data = vfio_device_feature_mig_data_size::default();
     // SAFETY: the feature's struct; no addresses.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE | GET, &mut data) }
-        .map(|_| data.stop_copy_length)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE | GET, &mut data) }?;
+    Ok(data.stop_copy_length)
 }
 
 /// `…_DMA_LOGGING_START`: returns the page size that the device tracks.
@@ -141,8 +146,8 @@ pub(crate) fn dma_logging_start(
         ..Default::default()
     };
     // SAFETY: the feature's struct; the kernel reads `num_ranges` elements of the slice.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET, &mut data) }
-        .map(|_| data.page_size)
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START | SET, &mut data) }?;
+    Ok(data.page_size)
 }
 
 /// `…_DMA_LOGGING_REPORT`: sets bits.
@@ -165,7 +170,8 @@ pub(crate) unsafe fn dma_logging_report(
     };
     // SAFETY: the feature's struct; the kernel writes to the bitmap alone, by this function's
     // contract.
-    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | GET, &mut data) }.map(|_| ())
+    unsafe { feature(fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | GET, &mut data) }?;
+    Ok(())
 }
 
 /// `struct vfio_device_feature_dma_buf` with one range.

@@ -20,14 +20,16 @@ pub(crate) fn status(fd: BorrowedFd<'_>) -> Result<u32> {
         ..Default::default()
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<GET_STATUS, _>(fd, &mut arg) }.map(|_| arg.flags)
+    unsafe { call::<GET_STATUS, _>(fd, &mut arg) }?;
+    Ok(arg.flags)
 }
 
 /// `VFIO_GROUP_SET_CONTAINER`.
 pub(crate) fn set_container(fd: BorrowedFd<'_>, container: BorrowedFd<'_>) -> Result<()> {
     let mut arg: RawFd = container.as_raw_fd();
     // SAFETY: the request reads a descriptor's number.
-    unsafe { call::<SET_CONTAINER, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<SET_CONTAINER, _>(fd, &mut arg) }?;
+    Ok(())
 }
 
 /// `VFIO_GROUP_GET_DEVICE_FD`: returns the device's open file, which is close-on-exec.

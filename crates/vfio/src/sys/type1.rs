@@ -34,19 +34,22 @@ struct Dirty {
 /// `VFIO_GET_API_VERSION`.
 pub(crate) fn api_version(fd: BorrowedFd<'_>) -> Result<u32> {
     // SAFETY: the request has no argument.
-    unsafe { call_value::<GET_API_VERSION>(fd, 0) }.map(|version| version as u32)
+    let version = unsafe { call_value::<GET_API_VERSION>(fd, 0) }?;
+    Ok(version as u32)
 }
 
 /// `VFIO_CHECK_EXTENSION`.
 pub(crate) fn has_extension(fd: BorrowedFd<'_>, extension: u32) -> Result<bool> {
     // SAFETY: the request takes a number.
-    unsafe { call_value::<CHECK_EXTENSION>(fd, extension as usize) }.map(|answer| answer > 0)
+    let answer = unsafe { call_value::<CHECK_EXTENSION>(fd, extension as usize) }?;
+    Ok(answer > 0)
 }
 
 /// `VFIO_SET_IOMMU`.
 pub(crate) fn set_iommu(fd: BorrowedFd<'_>, kind: u32) -> Result<()> {
     // SAFETY: the request takes a number.
-    unsafe { call_value::<SET_IOMMU>(fd, kind as usize) }.map(|_| ())
+    unsafe { call_value::<SET_IOMMU>(fd, kind as usize) }?;
+    Ok(())
 }
 
 /// `VFIO_IOMMU_GET_INFO`: returns the struct, and the whole reply with its capabilities.
@@ -91,7 +94,8 @@ pub(crate) unsafe fn map(
         size: size_in_bytes,
     };
     // SAFETY: the request's struct; the memory may be used by this function's contract.
-    unsafe { call::<MAP_DMA, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<MAP_DMA, _>(fd, &mut arg) }?;
+    Ok(())
 }
 
 /// `VFIO_IOMMU_UNMAP_DMA`: returns the number of bytes unmapped.
@@ -137,7 +141,8 @@ fn unmap_with(
     let mut arg = Unmap { fixed, bitmap };
     // SAFETY: the request's struct. The kernel writes at most `bitmap.size` bytes to the bitmap, a
     // borrowed slice, and only if the flag for it is set.
-    unsafe { call::<UNMAP_DMA, _>(fd, &mut arg) }.map(|_| arg.fixed.size)
+    unsafe { call::<UNMAP_DMA, _>(fd, &mut arg) }?;
+    Ok(arg.fixed.size)
 }
 
 /// `VFIO_IOMMU_DIRTY_PAGES` with `VFIO_IOMMU_DIRTY_PAGES_FLAG_START` or `_STOP`.
@@ -154,7 +159,8 @@ pub(crate) fn set_dirty_tracking(fd: BorrowedFd<'_>, on: bool) -> Result<()> {
         ..Default::default()
     };
     // SAFETY: the request's struct; no addresses.
-    unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }?;
+    Ok(())
 }
 
 /// `VFIO_IOMMU_DIRTY_PAGES` with `VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP`. The kernel refuses a
@@ -177,7 +183,8 @@ pub(crate) fn dirty_bitmap(
     let mut arg = Dirty { fixed, range };
     // SAFETY: the request's struct. The kernel writes at most `bitmap.size` bytes to the bitmap, a
     // borrowed slice.
-    unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }.map(|_| ())
+    unsafe { call::<DIRTY_PAGES, _>(fd, &mut arg) }?;
+    Ok(())
 }
 
 fn raw(page_size: u64, bitmap: &mut [u64]) -> vfio_bitmap {
