@@ -1,5 +1,5 @@
-//! Each of the domains that have a command line of their own, devices of hosts left out: the real
-//! QEMU takes the line, and has every device under the id and at the place that the line says.
+//! Domains with an expected command line, without host devices: QEMU accepts the line, and has
+//! every device with the id and at the place that the line says.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use passthru_qemu::{Capabilities, CommandLine, Paths, Style, WantKind, command_l
 
 use super::qemu::{Emulator, QEMU, places};
 
-/// Domains that are started, at least.
+/// Smallest number of domains that must start.
 const LEAST: usize = 30;
 
 fn domains() -> Vec<PathBuf> {
@@ -35,7 +35,7 @@ fn domains() -> Vec<PathBuf> {
     files
 }
 
-/// Reads a domain without the host's devices; nothing, where this QEMU has no such machine.
+/// Reads a domain without host devices. Returns `None` if this QEMU does not support its machine.
 fn without_the_hosts(file: &Path, capabilities: &Capabilities) -> Option<Domain> {
     let mut domain = Domain::parse(&fs::read_to_string(file).unwrap()).unwrap();
     domain.devices.hostdevs.clear();
@@ -51,8 +51,10 @@ fn without_the_hosts(file: &Path, capabilities: &Capabilities) -> Option<Domain>
     capabilities.check(&domain).is_ok().then_some(domain)
 }
 
-/// What of the line the virtual host has not: peers at sockets, disks on the network, memory of its
-/// own, user interfaces, a processor that scales its clock.
+/// Returns a part of the line that the virtual host lacks.
+///
+/// Examples are peers at sockets, disks on the network, reserved memory, user interfaces and a
+/// scalable clock.
 fn lacking(line: &CommandLine) -> Option<&'static str> {
     const WORDS: &[&str] = &[
         "host_device",
@@ -82,14 +84,14 @@ fn lacking(line: &CommandLine) -> Option<&'static str> {
         "tsc-frequency",
         "path=/run/guests",
     ];
-    let files = |want: &&passthru_qemu::Want| {
-        matches!(
+    for want in line.wants() {
+        let is_file = matches!(
             want.kind,
             WantKind::Kvm | WantKind::File { .. } | WantKind::Output { .. }
-        )
-    };
-    if line.wants().iter().any(|want| !files(want)) {
-        return Some("a descriptor");
+        );
+        if !is_file {
+            return Some("a descriptor");
+        }
     }
     let text = line.pretty(&Paths);
     let kernel =
@@ -101,7 +103,7 @@ fn lacking(line: &CommandLine) -> Option<&'static str> {
         .or(kernel.then_some("a kernel"))
 }
 
-/// Makes the files that are not there: of zeros, which is as good as any before the guest's first
+/// Makes missing files, of zeros. Their contents do not matter before the guest's first
 /// instruction.
 fn make_files(line: &CommandLine) -> io::Result<()> {
     for path in line
@@ -124,7 +126,8 @@ fn qemu_places_devices_as_the_command_line_says() {
     // Guests have more memory than the virtual host, and never touch it.
     fs::write("/proc/sys/vm/overcommit_memory", "1").unwrap();
     let capabilities = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
-    let (mut started, mut wrong) = (0, Vec::new());
+    let mut started = 0;
+    let mut wrong = Vec::new();
     for file in domains() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let Some(domain) = without_the_hosts(&file, &capabilities) else {
@@ -178,15 +181,13 @@ fn differences(emulator: &mut Emulator, line: &CommandLine) -> Vec<String> {
         .into_iter()
         .filter(|(id, ..)| there.contains(id))
     {
-        let (parent, addr) = (
-            emulator.property(&id, "parent_bus"),
-            emulator.property(&id, "addr"),
-        );
-        if !parent
+        let parent = emulator.property(&id, "parent_bus");
+        let addr = emulator.property(&id, "addr");
+        let path_end = format!("/{bus}");
+        let is_on_bus = parent
             .as_str()
-            .is_some_and(|p| p.ends_with(&format!("/{bus}")))
-            || addr != address
-        {
+            .is_some_and(|path| path.ends_with(&path_end));
+        if !is_on_bus || addr != address {
             wrong.push(format!(
                 "{id} is at {addr} of {parent}, not at {address} of {bus}"
             ));

@@ -1,4 +1,4 @@
-//! Failures that the kernel injects, and what is seen of leaks.
+//! Injected failures, and the detection of leaks.
 
 use std::fs::File;
 

@@ -1,4 +1,4 @@
-//! A guest started with QEMU alone, without `passthru`: what the other tests stand on.
+//! A guest on QEMU alone, without `passthru`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use passthru_lab::{Guest, devices, host, run, run_guest, sum_in};
 
-/// How long a guest's console may be silent.
+/// Longest silence of a guest's console.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A device on vfio-pci, and back on its own driver afterwards.
+/// A device on vfio-pci. Drop returns it to its own driver.
 pub(super) struct Bound {
     address: &'static str,
 }
@@ -35,7 +35,7 @@ fn rebind(address: &str, driver: &str) {
     fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
 }
 
-/// QEMU without any device, with the guest's console on standard output.
+/// Returns QEMU without any device, with the guest's console on standard output.
 pub(super) fn qemu(guest: &Guest) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args([
@@ -64,7 +64,7 @@ pub(super) fn qemu(guest: &Guest) -> Command {
     qemu
 }
 
-/// The node of an NVMe disk's first namespace.
+/// Returns the node of an NVMe disk's first namespace.
 pub(super) fn block_device(address: &str) -> PathBuf {
     let controllers = Path::new("/sys/bus/pci/devices").join(address).join("nvme");
     let controller = fs::read_dir(controllers)

@@ -5,71 +5,17 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use passthru_lab::devices::{
     CMB_NVME, DATA_MOUNT, DATA_NVME, IGB, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK,
 };
-use passthru_lab::{Finished, host, run};
+use passthru_lab::{host, run};
 
-/// Linux' `O_EXCL`: of a block device, all of it.
-pub(crate) const O_EXCL: i32 = 0o200;
-
-pub(crate) fn passthru(arguments: &[&str]) -> Finished {
-    run(Command::new("passthru").args(arguments))
-}
-
-/// Runs a command that the host refuses, and returns what it says.
-#[track_caller]
-pub(crate) fn refused(arguments: &[&str]) -> String {
-    let finished = passthru(arguments);
-    assert_eq!(finished.status.code(), Some(4), "{finished}");
-    finished.stderr
-}
-
-pub(crate) fn sysfs(device: &str) -> PathBuf {
-    Path::new("/sys/bus/pci/devices").join(device)
-}
-
-pub(crate) fn driver(device: &str) -> Option<String> {
-    let link = fs::read_link(sysfs(device).join("driver")).ok()?;
-    Some(link.file_name()?.to_string_lossy().into_owned())
-}
+use crate::commands::{GiveBack, O_EXCL, disk, driver, names, passthru, refused, sysfs};
 
 fn record(device: &str) -> PathBuf {
     Path::new("/run/passthru/devices").join(format!("{device}.json"))
-}
-
-pub(crate) fn names(path: impl AsRef<Path>) -> Vec<String> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
-}
-
-/// Waits for the node of an NVMe disk: the driver makes it some time after it has taken the device.
-#[track_caller]
-pub(crate) fn disk(device: &str) -> PathBuf {
-    let end = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < end {
-        for controller in names(sysfs(device).join("nvme")) {
-            let disk = PathBuf::from(format!("/dev/{controller}n1"));
-            if disk.exists() {
-                return disk;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{device} has no disk");
-}
-
-/// Gives devices back when a test ends, however it ends.
-pub(crate) struct GiveBack<'a>(pub(crate) &'a [&'a str]);
-
-impl Drop for GiveBack<'_> {
-    fn drop(&mut self) {
-        let _ = passthru(&[&["unbind"], self.0].concat());
-    }
 }
 
 #[test]
@@ -295,8 +241,8 @@ fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
         .args(["unbind", "--force", NVME])
         .stderr(std::process::Stdio::piped());
     let unbind = unbind.spawn().unwrap();
-    // The kernel waits for the open file, and the command for the kernel. After a minute it says
-    // so.
+    // The kernel waits for the open file, and the command for the kernel. After a minute, the
+    // command reports that.
     std::thread::sleep(Duration::from_secs(65));
     let said = refused(&["bind", NVME]);
     assert!(said.contains(&format!("{NVME} belongs to")), "{said}");
@@ -380,28 +326,19 @@ fn unknown_device_is_refused_with_similar_ones() {
 fn list_shows_free_and_used_devices() {
     let _host = host();
     let list = passthru(&["list"]).expect_success().stdout;
-    let line = |device: &str| {
-        list.lines()
-            .find(|line| line.contains(device))
-            .unwrap()
-            .to_owned()
-    };
-    assert!(
-        line(NVME).contains(" nvme ") && line(NVME).contains(" can "),
-        "{list}"
-    );
-    assert!(
-        line(DATA_NVME).contains(&format!("the file system on {DATA_MOUNT}")),
-        "{list}"
-    );
-    assert!(
-        line(UPLINK).contains(" in use ") && line(UPLINK).contains("the default route over"),
-        "{list}"
-    );
-    assert!(
-        line(SHARED_FREE).contains(&format!("only with {SHARED_COMPANION}")),
-        "{list}"
-    );
+    let mounted = format!("the file system on {DATA_MOUNT}");
+    let shared = format!("only with {SHARED_COMPANION}");
+    for (device, words) in [
+        (NVME, [" nvme ", " can "]),
+        (DATA_NVME, [&mounted, ""]),
+        (UPLINK, [" in use ", "the default route over"]),
+        (SHARED_FREE, [&shared, ""]),
+    ] {
+        let line = list.lines().find(|line| line.contains(device)).unwrap();
+        for words in words {
+            assert!(line.contains(words), "{words}: {list}");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The kernel and the programs of the virtual host have what tests need.
+//! Features of the virtual host's kernel, and its programs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use passthru_lab::{Guest, devices, host, run, run_guest};
 
 use super::guest::{block_device, qemu};
 
-/// Waits until a file is there.
+/// Waits until a file exists.
 #[track_caller]
 fn wait_for(path: &str) {
     wait_until(
@@ -160,7 +160,7 @@ fn programs_of_other_tests_are_installed() {
     assert_eq!(firmware.len(), 64 << 20);
 }
 
-/// A helper of a guest, killed on drop.
+/// A helper process of a guest, killed on drop.
 struct Helper(Child);
 
 impl Helper {

@@ -1,4 +1,4 @@
-//! The virtual host is what it is documented to be.
+//! The virtual host matches its documentation.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -15,7 +15,7 @@ fn driver(address: &str) -> Option<String> {
     Some(driver.file_name()?.to_str()?.to_owned())
 }
 
-/// The addresses in the IOMMU group of a device, sorted.
+/// Returns the addresses in the IOMMU group of a device, sorted.
 fn group(address: &str) -> Vec<String> {
     let members = fs::read_dir(device(address).join("iommu_group/devices")).unwrap();
     let mut members: Vec<_> = members

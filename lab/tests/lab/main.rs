@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod commands;
 mod domains;
 mod fail;
 mod guest;

@@ -1,5 +1,4 @@
-//! The networks of the virtual host: a peer at the end of a cable, and the kinds of interfaces that
-//! a host has.
+//! Networks of the virtual host: a peer on the card's network, and all kinds of interfaces.
 
 use std::fs;
 use std::io::{Read, Write};

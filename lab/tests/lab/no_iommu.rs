@@ -1,4 +1,4 @@
-//! A device that the IOMMU leaves out is refused, also where somebody gave it to VFIO by hand.
+//! A device without an IOMMU is refused, even if an operator bound it to VFIO by hand.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use passthru_lab::devices::NO_IOMMU;
 use passthru_lab::{NoIommuDevice, host, run};
 
-use crate::host::{driver, names, passthru, refused, sysfs};
+use crate::commands::{driver, names, passthru, refused, sysfs};
 
 #[test]
 fn device_without_group_is_refused_and_listed() {

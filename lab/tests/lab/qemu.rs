@@ -1,5 +1,4 @@
-//! What the built-in knowledge of QEMU says, held against the real one: its capabilities, and where
-//! it puts devices.
+//! Built-in knowledge of QEMU, compared with a real QEMU: capabilities, and places of devices.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -29,7 +28,7 @@ fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
     domain
 }
 
-/// A QEMU that waits at its guest's first instruction; ended with its owner.
+/// A QEMU that waits at its guest's first instruction. Drop kills it.
 pub(super) struct Emulator {
     process: Child,
     qmp: BlockingQmp,
@@ -40,7 +39,7 @@ impl Emulator {
         Self::try_start(line).unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// Starts it; where it ends at once, what it said is the error.
+    /// Starts QEMU. If it ends at once, its output is the error.
     pub(super) fn try_start(line: &CommandLine) -> Result<Self, String> {
         let socket = PathBuf::from("/tmp/qemu-test.sock");
         let _ = fs::remove_file(&socket);
@@ -64,7 +63,7 @@ impl Emulator {
         }
     }
 
-    /// The ids of the devices.
+    /// Returns the ids of the devices.
     pub(super) fn ids(&mut self) -> BTreeSet<String> {
         let found = self
             .qmp
@@ -98,7 +97,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Nothing, where the process ends.
+/// Connects to the socket. Returns `None` if the process ends.
 fn connect(socket: &Path, process: &mut Child) -> Option<UnixStream> {
     let end = Instant::now() + LIMIT;
     loop {
@@ -111,28 +110,27 @@ fn connect(socket: &Path, process: &mut Child) -> Option<UnixStream> {
     }
 }
 
-/// Id, bus and slot (with its function) of every PCI device that the line makes.
+/// Returns id, bus and slot (with function) of every PCI device on the line.
 pub(super) fn places(line: &CommandLine) -> Vec<(String, String, u64)> {
-    let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
-    let place = |value: &Value| {
-        let Value::Json(device) = value else {
-            return None;
-        };
-        let (slot, function) = device
-            .text("addr")?
-            .split_once('.')
-            .unwrap_or((device.text("addr")?, "0"));
-        let address = number(slot) << 3 | number(function);
-        Some((
-            device.text("id")?.to_owned(),
-            device.text("bus")?.to_owned(),
-            address,
-        ))
-    };
     line.options
         .iter()
         .filter_map(|option| place(&option.value))
         .collect()
+}
+
+fn place(value: &Value) -> Option<(String, String, u64)> {
+    let Value::Json(device) = value else {
+        return None;
+    };
+    let addr = device.text("addr")?;
+    let (slot, function) = addr.split_once('.').unwrap_or((addr, "0"));
+    let id = device.text("id")?.to_owned();
+    let bus = device.text("bus")?.to_owned();
+    Some((id, bus, parse_hex(slot) << 3 | parse_hex(function)))
+}
+
+fn parse_hex(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
 }
 
 #[test]
@@ -166,8 +164,7 @@ fn guest_with_an_assigned_device_fits_this_qemu() {
     let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
         </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
     asked.check(&complete(device, "q35", &asked)).unwrap();
-    // An old machine type is right for a line that is made without a QEMU, and not for one that is
-    // run.
+    // Without a QEMU, an old machine type is accepted; this QEMU does not have it.
     let any = Capabilities::builtin(Arch::X86_64);
     let errors = asked.check(&complete("", "pc-q35-2.4", &any)).unwrap_err();
     assert!(

@@ -1,5 +1,4 @@
-//! The guest's console on a terminal: what is typed reaches the guest, Ctrl-C ends it, and the
-//! terminal is as before.
+//! The guest's console on a terminal.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +11,7 @@ use super::support::{Domain, PATIENCE, assert_all_back};
 
 const TALK: &str = "echo ready; read line; echo got:$line; while true; do sleep 1; done";
 
-/// Waits for a line that holds `what`; what comes before it is dropped.
+/// Waits for a line that contains `what`. Earlier output is dropped.
 fn wait_for(output: &mut impl BufRead, what: &str) {
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).unwrap() > 0 {
@@ -44,7 +43,8 @@ fn typed_line_reaches_the_guest_and_ctrl_c_ends_it() {
         .script(TALK)
         .write();
     let line = format!(
-        "trap : INT; stty -g >/tmp/mode.before; passthru run --stop-timeout 1 {}; code=$?; stty -g >/tmp/mode.after; exit $code",
+        "trap : INT; stty -g >/tmp/mode.before; passthru run --stop-timeout 1 {}; code=$?; \
+         stty -g >/tmp/mode.after; exit $code",
         xml.display()
     );
     let mut command = Command::new("script");
@@ -62,7 +62,8 @@ fn typed_line_reaches_the_guest_and_ctrl_c_ends_it() {
     keys.write_all(&[3]).unwrap();
     wait_for(&mut output, "asked the guest to power off");
     assert_eq!(exit_code(terminal), Some(0));
-    let mode = |when: &str| std::fs::read_to_string(format!("/tmp/mode.{when}")).unwrap();
-    assert_eq!(mode("before"), mode("after"));
+    let before = std::fs::read_to_string("/tmp/mode.before").unwrap();
+    let after = std::fs::read_to_string("/tmp/mode.after").unwrap();
+    assert_eq!(before, after);
     assert_all_back("typed", &[(NVME, "nvme")]);
 }

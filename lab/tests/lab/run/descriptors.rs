@@ -1,4 +1,4 @@
-//! Descriptors that come from the caller: by number, by name, and the wrong ones.
+//! Descriptors of the caller: by number, by name, and wrong ones.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use passthru_lab::{Finished, host, run};
 
 use super::support::{Domain, assert_all_back, driver, guest_sum};
 
-/// Binds devices for the length of a test.
+/// Devices that are bound for the length of a test.
 struct Bound(&'static [&'static str]);
 
 impl Bound {
@@ -36,8 +36,8 @@ fn cdev(device: &str) -> String {
     format!("/dev/vfio/devices/{}", name.to_str().unwrap())
 }
 
-/// The domain of the first proposals: a number for the device, and one for /dev/iommu on an Intel
-/// IOMMU.
+/// Returns a domain in the old spelling: a number for the device, and one for /dev/iommu on an
+/// Intel IOMMU.
 fn by_number(name: &'static str) -> Domain {
     let driver = "<driver intremap='on' caching_mode='on'/>";
     let iommu = format!(
@@ -73,7 +73,7 @@ fn descriptors_of_the_domain_are_used() {
     let line = format!("exec passthru run $XML 22<>/dev/iommu 23<>{}", cdev(NVME));
     let finished = by_number("numbers").run_by_shell(&line).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256);
-    // Whoever opened the device bound it: it stays as it was.
+    // The caller opened and bound the device, so it stays bound.
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
@@ -81,23 +81,22 @@ fn descriptors_of_the_domain_are_used() {
 fn wrong_descriptors_of_the_domain_are_refused() {
     let _bound = Bound::new(&[NVME, CMB_NVME]);
     let domain = by_number("wrong");
-    let (right, other) = (cdev(NVME), cdev(CMB_NVME));
-    let run =
-        |redirections: &str| domain.run_by_shell(&format!("exec passthru run $XML {redirections}"));
-    refused(&run(""), &["descriptor 22", "not open", "22<>/dev/iommu"]);
-    refused(
-        &run(&format!("22<>/dev/null 23<>{right}")),
-        &["descriptor 22", "not an iommufd"],
-    );
-    refused(&run("22<>/dev/iommu"), &["descriptor 23", "not open", NVME]);
-    refused(
-        &run("22<>/dev/iommu 23<>/dev/null"),
-        &["descriptor 23", "cannot be used"],
-    );
-    refused(
-        &run(&format!("22<>/dev/iommu 23<>{other}")),
-        &["descriptor 23", CMB_NVME],
-    );
+    let not_an_iommufd = format!("22<>/dev/null 23<>{}", cdev(NVME));
+    let other_device = format!("22<>/dev/iommu 23<>{}", cdev(CMB_NVME));
+    let cases: [(&str, &[&str]); 5] = [
+        ("", &["descriptor 22", "not open", "22<>/dev/iommu"]),
+        (&not_an_iommufd, &["descriptor 22", "not an iommufd"]),
+        ("22<>/dev/iommu", &["descriptor 23", "not open", NVME]),
+        (
+            "22<>/dev/iommu 23<>/dev/null",
+            &["descriptor 23", "cannot be used"],
+        ),
+        (&other_device, &["descriptor 23", CMB_NVME]),
+    ];
+    for (redirections, words) in cases {
+        let line = format!("exec passthru run $XML {redirections}");
+        refused(&domain.run_by_shell(&line), words);
+    }
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
@@ -124,7 +123,8 @@ fn descriptor_of_a_service_manager_is_found_by_name() {
     let domain = Domain::new("service")
         .top("<iommufd enabled='yes' fdgroup='iommu'/>")
         .hostdev(NVME, "", "");
-    let line = "exec 3</dev/null 4<>/dev/iommu; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=other:iommu exec passthru run --dry-run $XML";
+    let line = "exec 3</dev/null 4<>/dev/iommu; LISTEN_PID=$$ LISTEN_FDS=2 \
+                LISTEN_FDNAMES=other:iommu exec passthru run --dry-run $XML";
     let steps = domain.run_by_shell(line).expect_success().stdout;
     assert!(
         steps.contains("check the descriptor handed in as /dev/iommu"),

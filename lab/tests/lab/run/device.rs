@@ -1,4 +1,4 @@
-//! A guest reads the NVMe disk that was assigned to it: in each spelling of iommufd.
+//! A guest reads the assigned NVMe disk, with each spelling of iommufd.
 
 use std::process::Command;
 

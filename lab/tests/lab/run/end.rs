@@ -1,4 +1,4 @@
-//! However a guest ends, its device goes back.
+//! The guest's device is given back, however the guest ends.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ fn killed_qemu_gives_the_device_back() {
 #[test]
 fn sigterm_ends_a_guest_that_ignores_the_power_button() {
     let _ = host();
-    // A guest without a power button's handler: the time limit ends it.
+    // The guest ignores its power button, so the time limit ends it.
     let running = waiting("terminated").start(&["--stop-timeout", "1"]);
     running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
@@ -52,7 +52,7 @@ fn unbind_gives_back_devices_of_a_killed_manager() {
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
-    // The folder that was left behind does not keep the guest from starting.
+    // The leftover folder does not keep the guest from starting.
     let again = waiting("orphan").start(&["--stop-timeout", "1"]);
     again.signal(again.manager(), "-TERM");
     assert_eq!(again.wait(), Some(0));
@@ -64,7 +64,7 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
     let _ = host();
     let running = waiting("stubborn").start(&[]);
     let vmm = running.vmm();
-    // A stopped process does not act on SIGTERM: it lives on, as one that ignores it does.
+    // A stopped process survives SIGTERM, like one that ignores the signal.
     running.signal(vmm, "-STOP");
     running.signal(running.manager(), "-KILL");
     drop(running);

@@ -1,4 +1,4 @@
-//! Exit codes are those of docs/exit-codes.md, and with 2 to 5 the host is as it was.
+//! Exit codes of docs/exit-codes.md. With codes 2 to 5, the host stays as it was.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -17,8 +17,8 @@ fn passthru(arguments: &[&str]) -> Finished {
     run(Command::new("passthru").args(arguments))
 }
 
-/// Runs a fake guest, with one thing in its domain replaced, and expects it to leave nothing
-/// behind.
+/// Runs a fake guest with one replacement in its domain, and checks that nothing is left behind.
+/// Returns the exit code.
 #[track_caller]
 fn refused(mode: &str, from: &str, to: &str, arguments: &[&str]) -> Option<i32> {
     let fake = Fake::new("refused", mode);
@@ -108,10 +108,10 @@ fn host_that_refuses_has_code_4() {
     let _ = host();
     let absent = "<hostdev mode='subsystem' type='pci' managed='yes'><driver iommufd='yes'/><source>\
         <address domain='0xfffe' bus='0x0b' slot='0' function='0'/></source></hostdev></devices>";
-    let hostdev = |backend: &str| absent.replace("iommufd='yes'", &format!("iommufd='{backend}'"));
-    // An emulator that has no VFIO is refused before the host is looked at.
+    // The emulator has no VFIO, and is refused before the host is examined.
     for backend in ["yes", "no"] {
-        let code = refused("polite", "</devices>", &hostdev(backend), &[]);
+        let hostdev = absent.replace("iommufd='yes'", &format!("iommufd='{backend}'"));
+        let code = refused("polite", "</devices>", &hostdev, &[]);
         assert!(matches!(code, Some(3 | 4)), "{backend}: {code:?}");
     }
     let kernel = "<kernel>/nonexistent/kernel</kernel></os>";
@@ -228,7 +228,7 @@ fn output_that_cannot_be_written_has_code_1() {
             .status()
             .unwrap();
         assert_eq!(status.code(), Some(1), "{arguments:?}");
-        // A reader that has gone has seen enough.
+        // A reader that closed the pipe needs no more output.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = Command::new("passthru")

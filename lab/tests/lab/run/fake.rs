@@ -1,4 +1,4 @@
-//! Guests whose VMM is a stand-in for QEMU: no machine and no device, but all of `passthru run`.
+//! Guests whose VMM is a stand-in for QEMU: all of `passthru run`, without a machine or a device.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use passthru_lab::{GuestManager, VirtualHost, host};
 
-/// What the stand-in does, in Perl, which each Debian has.
+/// Program of the stand-in, in Perl, which every Debian has.
 const EMULATOR: &str = include_str!("emulator.pl");
-/// Time for what takes no time.
+/// Time limit for quick events.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A guest that can be started.
@@ -27,8 +27,9 @@ impl Fake {
     pub(super) fn new(test: &str, mode: &str) -> Self {
         let _: VirtualHost = host();
         let name = format!("{test}-{}", mode.replace([' ', '_'], "-"));
-        let file = |kind: &str| PathBuf::from(format!("/tmp/{name}.{kind}"));
-        let (xml, notes, emulator) = (file("xml"), file("notes"), file("emulator"));
+        let xml = PathBuf::from(format!("/tmp/{name}.xml"));
+        let notes = PathBuf::from(format!("/tmp/{name}.notes"));
+        let emulator = PathBuf::from(format!("/tmp/{name}.emulator"));
         let head = format!(
             "our $mode = '{mode}';\nour $notes = '{}';\n",
             notes.display()
@@ -50,8 +51,8 @@ impl Fake {
         Self { name, xml, notes }
     }
 
-    /// Returns the command that runs the guest; a first signal makes it power off, and it has a
-    /// day.
+    /// Returns the command that runs the guest. After the first signal, the guest has a day to
+    /// power off.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new("passthru");
         command
@@ -61,7 +62,7 @@ impl Fake {
         command
     }
 
-    /// Returns what the emulator has noted: the commands that it got, and signals.
+    /// Returns the emulator's notes: the commands and signals that it got.
     pub(super) fn notes(&self) -> String {
         fs::read_to_string(&self.notes).unwrap()
     }
@@ -93,7 +94,7 @@ pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A running `passthru`; killed on drop, and its VMM with it.
+/// A running `passthru`. Drop kills it and its VMM.
 pub(super) struct Manager(Child);
 
 impl Manager {
@@ -109,7 +110,7 @@ impl Manager {
         send(signal, self.0.id());
     }
 
-    /// Waits for the end and returns the exit code; nothing for an end by a signal.
+    /// Waits for the end and returns the exit code, or `None` after a signal.
     #[track_caller]
     pub(super) fn wait(&mut self) -> Option<i32> {
         let begin = Instant::now();
@@ -122,7 +123,7 @@ impl Manager {
         }
     }
 
-    /// Returns the highest number of bytes that it had in memory; none once it has ended.
+    /// Returns the peak memory in bytes, or 0 once the process has ended.
     pub(super) fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) else {
@@ -131,13 +132,15 @@ impl Manager {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// Returns the VMM's process, if there is one.
+    /// Returns the VMM's process id, if there is one.
     pub(super) fn vmm(&self) -> Option<u32> {
         GuestManager(self.0.id()).child()
     }
 
     pub(super) fn kill_vmm(&self) {
-        self.vmm().into_iter().for_each(|vmm| send("-KILL", vmm));
+        if let Some(vmm) = self.vmm() {
+            send("-KILL", vmm);
+        }
     }
 }
 

@@ -1,5 +1,4 @@
-//! Files that QEMU's user cannot open: images, chains of images, kernels. Nothing of them is
-//! changed.
+//! Files that QEMU's user cannot open: images, chains of images, kernels. They stay unchanged.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -12,7 +11,7 @@ use passthru_lab::{Guest, host, run};
 use super::privileges::WAIT;
 use super::support::{Domain, Running, guest_sum};
 
-/// A folder that root alone can enter.
+/// Makes a folder that only root can enter.
 fn private_folder(name: &str) -> PathBuf {
     let _ = host();
     let path = PathBuf::from("/tmp").join(name);
@@ -21,13 +20,14 @@ fn private_folder(name: &str) -> PathBuf {
     path
 }
 
-/// Prints the checksum of the guest's first virtio disk, in the words that the tests look for.
+/// Script that prints the checksum of the guest's first virtio disk.
 const SUM: &str = "echo '<<sha256'; sha256sum /dev/vda | cut -c1-64; echo 'sha256>>'";
 
 fn disk(format: &str, path: &Path) -> String {
     let path = path.display();
     format!(
-        "<disk type='file'><driver name='qemu' type='{format}'/><source file='{path}'/><target dev='vda' bus='virtio'/></disk>"
+        "<disk type='file'><driver name='qemu' type='{format}'/><source file='{path}'/>\
+         <target dev='vda' bus='virtio'/></disk>"
     )
 }
 
@@ -37,16 +37,17 @@ fn sum_of(bytes: &[u8], folder: &Path) -> String {
     super::support::host_sum(&path)
 }
 
-/// Owner and mode of a file, which must not change.
-fn looks(path: &Path) -> (u32, u32, u32) {
-    let m = fs::metadata(path).unwrap();
-    (m.uid(), m.gid(), m.mode())
+/// Returns owner, group and mode of a file.
+fn owner_and_mode(path: &Path) -> (u32, u32, u32) {
+    let metadata = fs::metadata(path).unwrap();
+    (metadata.uid(), metadata.gid(), metadata.mode())
 }
 
 #[test]
 fn raw_image_and_kernel_of_root_are_passed() {
     let folder = private_folder("private-raw");
-    let (image, kernel) = (folder.join("disk.raw"), folder.join("vmlinuz"));
+    let image = folder.join("disk.raw");
+    let kernel = folder.join("vmlinuz");
     let contents: Vec<u8> = (0..1u32 << 18)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
@@ -55,7 +56,11 @@ fn raw_image_and_kernel_of_root_are_passed() {
     for path in [&image, &kernel] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let before = (looks(&image), looks(&kernel), looks(&folder));
+    let before = (
+        owner_and_mode(&image),
+        owner_and_mode(&kernel),
+        owner_and_mode(&folder),
+    );
     let domain = Domain::new("raw").with(&disk("raw", &image)).script(SUM);
     let domain = Domain {
         kernel: kernel.display().to_string(),
@@ -63,7 +68,14 @@ fn raw_image_and_kernel_of_root_are_passed() {
     };
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
-    assert_eq!((looks(&image), looks(&kernel), looks(&folder)), before);
+    assert_eq!(
+        (
+            owner_and_mode(&image),
+            owner_and_mode(&kernel),
+            owner_and_mode(&folder)
+        ),
+        before
+    );
 }
 
 #[test]
@@ -105,8 +117,8 @@ fn unnamed_chain_of_images_is_refused_with_its_xml() {
         let _ = run(&mut create).expect_success();
     }
     let top = disk("qcow2", &folder.join("top.qcow2"));
-    // Root alone may open the images below, which the XML does not name: the message has what to
-    // add.
+    // Only root may open the backing images, and the XML does not name them. The message has the
+    // elements to add.
     let refused = Domain::new("chain")
         .with(&top)
         .script(SUM)
@@ -160,7 +172,8 @@ fn chain_that_the_guests_user_may_open_is_followed() {
 #[test]
 fn link_in_a_folder_of_another_user_is_refused() {
     let folder = private_folder("links");
-    let (alice, bob) = (folder.join("alice"), folder.join("bob"));
+    let alice = folder.join("alice");
+    let bob = folder.join("bob");
     for path in [&alice, &bob] {
         fs::create_dir(path).unwrap();
     }
@@ -238,12 +251,11 @@ fn guest_in_huge_pages_reads_its_disk() {
 fn firmware_variables_are_made_from_their_template() {
     let folder = private_folder("private-nvram");
     let vars = folder.join("vars.fd");
-    let (code, template) = (
-        "/usr/share/OVMF/OVMF_CODE_4M.fd",
-        "/usr/share/OVMF/OVMF_VARS_4M.fd",
-    );
+    let code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    let template = "/usr/share/OVMF/OVMF_VARS_4M.fd";
     let loader = format!(
-        "<loader readonly='yes' type='pflash'>{code}</loader><nvram template='{template}'>{}</nvram>",
+        "<loader readonly='yes' type='pflash'>{code}</loader>\
+         <nvram template='{template}'>{}</nvram>",
         vars.display()
     );
     let script = "test -d /sys/firmware/efi && echo started by UEFI; sleep 300";
@@ -256,7 +268,7 @@ fn firmware_variables_are_made_from_their_template() {
     running.wait_for("started by UEFI");
     running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
-    // The firmware has written to its variables as it started.
+    // The firmware wrote to its variables during the start.
     assert_ne!(fs::read(&vars).unwrap(), fs::read(template).unwrap());
     assert_eq!(fs::metadata(&vars).unwrap().mode() & 0o777, 0o600);
 }

@@ -1,4 +1,4 @@
-//! A VMM that was taken over neither takes the host's memory nor keeps `passthru` from ending.
+//! A hostile VMM can neither exhaust the host's memory nor keep `passthru` from ending.
 
 use std::io::{PipeReader, Read};
 use std::process::Stdio;
@@ -10,14 +10,14 @@ use passthru_lab::host;
 
 use super::fake::{Fake, Manager};
 
-/// The most that `passthru` may have in memory.
+/// Limit on the memory of `passthru`.
 const MOST_MEMORY: u64 = 64 << 20;
-/// How soon a signal must show.
+/// Limit on the reaction to a signal.
 const SOON: Duration = Duration::from_secs(2);
-/// How long an attack is borne.
+/// Duration of an attack.
 const ATTACK: Duration = Duration::from_secs(4);
 
-/// Passes on what is read, with the time.
+/// Reads a pipe on a thread, and sends its text with the time.
 fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -32,8 +32,10 @@ fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
     receiver
 }
 
-/// Starts a guest whose VMM attacks after `note`, and sends SIGTERM meanwhile. Returns all that
-/// `passthru` printed, and its exit code, once the VMM was killed where that is needed.
+/// Starts a guest whose VMM attacks after `note`, and sends SIGTERM meanwhile.
+///
+/// The message about the signal must contain one of `words`. Returns all output of `passthru`, and
+/// its exit code. The VMM is killed if it does not end.
 #[track_caller]
 fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
     let fake = Fake::new("hostile", mode);
@@ -46,12 +48,12 @@ fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
     let sent = Instant::now();
     manager.signal("-TERM");
     let mut text = String::new();
-    let is_heard = |text: &str| words.iter().any(|word| text.contains(word));
     let heard = loop {
         match printed.recv_timeout(Duration::from_secs(10)) {
             Ok((at, more)) => {
                 text.push_str(&more);
-                if at >= sent && is_heard(&text) {
+                let is_heard = words.iter().any(|word| text.contains(word));
+                if at >= sent && is_heard {
                     break at - sent;
                 }
             }

@@ -1,13 +1,13 @@
-//! The limit on locked memory: enough for each kind of device that has memory of its own, beside an
-//! assigned device, which can reach that memory.
+//! The limit on locked memory covers each kind of device with memory of its own, which an assigned
+//! device can reach.
 
 use std::fs;
 use std::process::Command;
 
 use passthru_lab::devices::{NVME, NVME_SHA256};
-use passthru_lab::{host, run};
+use passthru_lab::{Finished, host, run, run_manager};
 
-use super::support::{Domain, guest_sum};
+use super::support::{Domain, PATIENCE, guest_sum};
 
 fn with_device(name: &'static str, device: &str) -> Domain {
     Domain::new(name)
@@ -20,7 +20,7 @@ fn reads_its_disk(domain: &Domain) {
     assert_eq!(guest_sum(&finished), NVME_SHA256);
 }
 
-/// Returns whether this QEMU has a device; some are in modules that may not be installed.
+/// Returns whether this QEMU has a device. Some are in modules that may not be installed.
 fn qemu_has(device: &str) -> bool {
     let mut command = Command::new("qemu-system-x86_64");
     run(command.args(["-device", "help"]))
@@ -33,7 +33,7 @@ fn shared_memory_is_counted_in_the_limit() {
     let _ = host();
     let shmem =
         "<shmem name='looking'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";
-    // QEMU opens it by itself.
+    // QEMU opens the file by itself.
     let file = fs::File::create("/dev/shm/looking").unwrap();
     file.set_len(256 << 20).unwrap();
     let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o666);
@@ -92,22 +92,27 @@ fn memory_devices_are_counted_in_the_limit() {
             with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
         let cell = "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
         let xml = domain.xml().replace("<cpu mode='host-passthrough'/>", cell);
-        // <memory> holds the modules too.
+        // <memory> counts the modules too.
         let total = 256 + mib;
         let xml = xml.replace(
             "<memory unit='MiB'>256<",
             &format!("<memory unit='MiB'>{total}<"),
         );
         fs::write("/tmp/modules.xml", xml).unwrap();
-        let finished = passthru_lab::run_manager(
-            super::support::PATIENCE,
-            Command::new("passthru").args(["run", "/tmp/modules.xml"]),
-        );
+        let mut command = Command::new("passthru");
+        let finished = run_manager(PATIENCE, command.args(["run", "/tmp/modules.xml"]));
         assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     }
     for name in ["/tmp/nvdimm", "/tmp/pmem"] {
         fs::remove_file(name).unwrap();
     }
+}
+
+fn run_with_memtune(xml: &str, memtune: &str) -> Finished {
+    let xml = xml.replace("<os>", &format!("{memtune}<os>"));
+    fs::write("/tmp/uncounted.xml", xml).unwrap();
+    let mut command = Command::new("passthru");
+    run_manager(PATIENCE, command.args(["run", "/tmp/uncounted.xml"]))
 }
 
 #[test]
@@ -116,20 +121,9 @@ fn refused_mapping_names_a_limit_that_works() {
     let arguments = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
         <qemu:arg value='-object'/><qemu:arg value='memory-backend-ram,id=big,size=256M,share=on'/>\
         <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big,addr=0x1e'/></qemu:commandline>";
-    let xml = |memtune: &str| {
-        let xml = with_device("uncounted", "").xml();
-        xml.replace("<os>", &format!("{memtune}<os>"))
-            .replace("</domain>", &format!("{arguments}</domain>"))
-    };
-    let start = |memtune: &str| {
-        fs::write("/tmp/uncounted.xml", xml(memtune)).unwrap();
-        let mut command = Command::new("passthru");
-        passthru_lab::run_manager(
-            super::support::PATIENCE,
-            command.args(["run", "/tmp/uncounted.xml"]),
-        )
-    };
-    let refused = start("").expect_failure();
+    let xml = with_device("uncounted", "").xml();
+    let xml = xml.replace("</domain>", &format!("{arguments}</domain>"));
+    let refused = run_with_memtune(&xml, "").expect_failure();
     let words = refused
         .stderr
         .split_whitespace()
@@ -143,10 +137,8 @@ fn refused_mapping_names_a_limit_that_works() {
         .find("<memtune>")
         .unwrap_or_else(|| panic!("{refused}"));
     let to = words.find("</memtune>").unwrap() + "</memtune>".len();
-    assert_eq!(
-        guest_sum(&start(&words[from..to]).expect_success()),
-        NVME_SHA256
-    );
+    let finished = run_with_memtune(&xml, &words[from..to]).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A terminal that is closed and a pipe that is dead do not kill the guest.
+//! A closed terminal or a dead pipe does not kill the guest.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -12,7 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::fake::{Fake, Manager, wait_for};
 
-/// Runs a guest with this standard error, and ends it by a signal. It must end in order.
+/// Runs a guest with this standard error, and ends it by a signal. The guest must end in order.
 #[track_caller]
 fn ends_in_order(fake: &Fake, stderr: Stdio, signal: &str) {
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(stderr));
@@ -103,7 +103,7 @@ fn late_reader_gets_the_last_error() {
     );
 }
 
-/// A pseudo terminal: its master, and its slave.
+/// Opens a pseudo terminal; returns its master and its slave.
 fn pty() -> (OwnedFd, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -119,7 +119,7 @@ fn pty() -> (OwnedFd, File) {
     )
 }
 
-/// Runs a guest on a terminal of its own, which is closed then.
+/// Runs a guest on a terminal of its own, and then closes the terminal.
 fn on_closed_terminal(fake: &Fake, prefix: &[&str]) -> Manager {
     let (master, slave) = pty();
     let run = fake.command();

@@ -1,5 +1,4 @@
-//! `passthru run` on the virtual host: the whole job with real devices, and what happens when it
-//! goes wrong.
+//! `passthru run` on the virtual host: complete runs with real devices, and their failures.
 
 mod console;
 mod descriptors;

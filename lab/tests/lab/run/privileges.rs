@@ -1,4 +1,4 @@
-//! What QEMU is while it runs: a user of its own, with nothing but what it was given.
+//! Identity and privileges of a running QEMU.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,20 +7,19 @@ use std::path::Path;
 use std::process::Command;
 
 use passthru_lab::devices::NVME;
-use passthru_lab::{host, run};
+use passthru_lab::{Finished, host, run};
 
 use super::support::{Domain, Running};
 
-/// A guest that says it is ready and waits.
+/// Script that prints `ready` and waits.
 pub(super) const WAIT: &str = "echo ready; while true; do sleep 1; done";
 
 fn status(pid: u32) -> BTreeMap<String, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |line: &str| {
-        line.split_once(':')
-            .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
-    };
-    text.lines().filter_map(field).collect()
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect()
 }
 
 fn open_files(pid: u32) -> Vec<String> {
@@ -43,7 +42,7 @@ fn memlock(pid: u32) -> u64 {
         .expect("a number, not unlimited")
 }
 
-/// Whether a process of the same user and groups could open a path by itself.
+/// Returns whether an unprivileged process could open a path by itself.
 fn nobody_can_open(path: &str) -> bool {
     let line = format!("exec 9<>{path}");
     let mut command = Command::new("setpriv");
@@ -59,7 +58,7 @@ fn nobody_can_open(path: &str) -> bool {
     run(&mut command).status.success()
 }
 
-/// The user id that a guest's record says is its own.
+/// Returns the user id in a guest's record.
 fn recorded_uid(name: &str) -> u32 {
     let text = fs::read_to_string(format!("/var/lib/passthru/guests/{name}.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -84,14 +83,15 @@ fn check_identity(vmm: u32, name: &str) {
 
 fn check_descriptors(vmm: u32) {
     let open = open_files(vmm);
-    let count = |path: &str| open.iter().filter(|p| p.starts_with(path)).count();
-    assert_eq!(count("/dev/iommu"), 1, "{open:?}");
-    assert_eq!(count("/dev/vfio/devices/"), 1, "{open:?}");
-    assert_eq!(
-        count("/etc/passwd"),
-        0,
-        "the caller's own descriptor leaked: {open:?}"
-    );
+    // The caller has /etc/passwd open, which must not leak.
+    for (path, expected) in [
+        ("/dev/iommu", 1),
+        ("/dev/vfio/devices/", 1),
+        ("/etc/passwd", 0),
+    ] {
+        let count = open.iter().filter(|file| file.starts_with(path)).count();
+        assert_eq!(count, expected, "{path}: {open:?}");
+    }
     let cdev = open
         .iter()
         .find(|p| p.starts_with("/dev/vfio/devices/"))
@@ -157,17 +157,21 @@ fn system_user_is_accepted_and_root_refused() {
     );
 }
 
+/// Runs a dry run with this configuration.
+fn dry_run_with(domain: &Domain, configuration: &str) -> Finished {
+    fs::write("/tmp/config.toml", configuration).unwrap();
+    domain.run(&["--dry-run", "--config", "/tmp/config.toml"])
+}
+
 #[test]
 fn configured_user_and_range_are_used_and_checked() {
     let _ = host();
     let domain = Domain::new("defaults").hostdev(NVME, "<driver iommufd='yes'/>", "");
-    let configured = |text: &str| {
-        fs::write("/tmp/config.toml", text).unwrap();
-        domain.run(&["--dry-run", "--config", "/tmp/config.toml"])
-    };
-    let steps = configured("user = \"daemon\"\n").expect_success().stdout;
+    let steps = dry_run_with(&domain, "user = \"daemon\"\n")
+        .expect_success()
+        .stdout;
     assert!(steps.contains("as daemon (uid 1)"), "{steps}");
-    let steps = configured("uid-range = \"2100070000-2100070000\"\n")
+    let steps = dry_run_with(&domain, "uid-range = \"2100070000-2100070000\"\n")
         .expect_success()
         .stdout;
     assert!(
@@ -179,11 +183,11 @@ fn configured_user_and_range_are_used_and_checked() {
         ("user = \"nobody\"\n", "must not be nobody"),
         ("uid-range = \"60000-70000\"\n", "65534 stands for nobody"),
     ] {
-        let refused = configured(text);
+        let refused = dry_run_with(&domain, text);
         assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains(said), "{refused}");
     }
-    // A dry run has recorded nothing.
+    // A dry run records nothing.
     assert!(!Path::new("/var/lib/passthru/guests/defaults.json").exists());
 }
 
@@ -191,13 +195,11 @@ fn configured_user_and_range_are_used_and_checked() {
 fn guests_share_a_user_only_on_request() {
     let _ = host();
     let stop = ["--stop-timeout", "1"];
-    let (one, two) = (
-        Domain::new("one").script(WAIT),
-        Domain::new("two").script(WAIT),
-    );
-    let (first, second) = (one.start(&stop), two.start(&stop));
-    let uid = |running: &Running| status(running.vmm())["Uid"].clone();
-    assert_ne!(uid(&first), uid(&second));
+    let one = Domain::new("one").script(WAIT);
+    let two = Domain::new("two").script(WAIT);
+    let first = one.start(&stop);
+    let second = two.start(&stop);
+    assert_ne!(status(first.vmm())["Uid"], status(second.vmm())["Uid"]);
     assert_ne!(recorded_uid("one"), recorded_uid("two"));
     let refused = run(Command::new("passthru").args(["forget", "one"])).expect_failure();
     assert!(
@@ -233,19 +235,22 @@ fn share_one_user(one: &Domain, two: &Domain) {
     assert_eq!(first.wait(), Some(0));
 }
 
+fn set_mode(path: &str, mode: u32) {
+    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn guest_without_devices_runs_as_its_caller() {
     let _ = host();
-    let kvm = |mode| fs::set_permissions("/dev/kvm", PermissionsExt::from_mode(mode)).unwrap();
     let folder = "/tmp/run-of-caller";
     fs::create_dir_all(folder).unwrap();
     std::os::unix::fs::chown(folder, Some(4_000), Some(4_000)).unwrap();
-    kvm(0o666);
+    set_mode("/dev/kvm", 0o666);
     let as_caller =
         "setpriv --reuid=4000 --regid=4000 --clear-groups env XDG_RUNTIME_DIR=/tmp/run-of-caller";
     let domain = Domain::new("callers").script("echo ready");
     let finished = domain.run_by_shell(&format!("exec {as_caller} passthru run $XML"));
-    kvm(0o600);
+    set_mode("/dev/kvm", 0o600);
     let finished = finished.expect_success();
     assert!(finished.stdout.contains("ready"), "{finished}");
     assert!(!Path::new("/run/passthru/domain-callers").exists());

@@ -1,4 +1,4 @@
-//! What is refused, with what to do about it, and without a change of the host.
+//! Refusals of `passthru run`: each names a remedy, and changes nothing on the host.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,7 @@ use super::support::{Domain, assert_all_back, driver, hostdev};
 
 const IOMMUFD: &str = "<driver iommufd='yes'/>";
 
-/// Runs a domain that must be refused with exit code `code` and a message that holds each of
-/// `words`.
+/// Runs a domain that must be refused with this exit code and a message with all of `words`.
 #[track_caller]
 fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
     let finished = domain.run(&[]);
@@ -143,7 +142,7 @@ fn second_guest_with_a_used_device_is_refused() {
     );
     let again = first.run(&[]);
     assert!(again.stderr.contains("running already"), "{again}");
-    // The first one still has its disk, and reads it.
+    // The first guest still has its disk, and reads it.
     running.wait_for(passthru_lab::devices::NVME_SHA256);
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
     running.signal(running.manager(), "-TERM");

@@ -1,5 +1,4 @@
-//! What the tests of `passthru run` share: domains, guests that are running, and what is seen of
-//! them.
+//! Support of the tests of `passthru run`: domains, running guests, and their state.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,14 +12,15 @@ use passthru_lab::{
     Finished, Guest, GuestManager, VirtualHost, host, run_manager, run_within, sum_in,
 };
 
-/// A guest under KVM within emulation boots in about 8 s, and reads its disk in a few more.
+/// Time limit for a guest. Under KVM within emulation, a guest boots in about 8 s and reads its
+/// disk in a few more.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A domain, made of the parts that differ between tests.
+/// A domain, in the parts that differ between tests.
 #[derive(Clone, Debug)]
 pub(super) struct Domain {
     pub(super) name: &'static str,
-    /// What the guest does: nothing said, it prints the checksum of its NVMe disk.
+    /// Script of the guest. By default, the guest prints the checksum of its NVMe disk.
     pub(super) script: Option<&'static str>,
     /// Elements below `<domain>`.
     pub(super) top: &'static str,
@@ -43,7 +43,7 @@ impl Domain {
         }
     }
 
-    /// Adds a managed hostdev; `inner` stands before and after its source.
+    /// Adds a managed hostdev, with elements before and after its source.
     pub(super) fn hostdev(self, device: &str, before: &str, after: &str) -> Self {
         self.with(&hostdev(device, before, after))
     }
@@ -82,13 +82,15 @@ impl Domain {
         let initrd = Guest::INITRD;
         format!(
             "<domain type='kvm'><name>{name}</name><memory unit='MiB'>256</memory>{top}\
-             <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>\
-             <cmdline>{append}</cmdline></os><features><acpi/><apic/>{features}</features><cpu mode='host-passthrough'/>\
-             <devices><controller type='usb' model='none'/><memballoon model='none'/><serial type='pty'/>{devices}</devices></domain>"
+             <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel>\
+             <initrd>{initrd}</initrd><cmdline>{append}</cmdline></os>\
+             <features><acpi/><apic/>{features}</features><cpu mode='host-passthrough'/>\
+             <devices><controller type='usb' model='none'/><memballoon model='none'/>\
+             <serial type='pty'/>{devices}</devices></domain>"
         )
     }
 
-    /// Writes the domain to a file.
+    /// Writes the domain to a file, and returns its path.
     pub(super) fn write(&self) -> PathBuf {
         let path = PathBuf::from(format!("/tmp/{}.xml", self.name));
         fs::write(&path, self.xml()).unwrap();
@@ -103,7 +105,7 @@ impl Domain {
         run_manager(PATIENCE, &mut command)
     }
 
-    /// Runs the guest to its end through a shell line: `$XML` is its file.
+    /// Runs the guest to its end by a shell line, in which `$XML` is the domain's file.
     pub(super) fn run_by_shell(&self, line: &str) -> Finished {
         let _: VirtualHost = host();
         let mut command = Command::new("bash");
@@ -111,7 +113,7 @@ impl Domain {
         run_manager(PATIENCE, &mut command)
     }
 
-    /// Starts the guest and waits until it says `ready` on its console.
+    /// Starts the guest, and waits until its console prints `ready`.
     pub(super) fn start(&self, arguments: &[&str]) -> Running {
         let mut running = Running::start(arguments, &self.write(), self.name);
         running.wait_for("ready");
@@ -120,15 +122,17 @@ impl Domain {
 }
 
 pub(super) fn hostdev(device: &str, before: &str, after: &str) -> String {
-    let (bus, slot) = (&device[5..7], &device[8..10]);
+    let bus = &device[5..7];
+    let slot = &device[8..10];
     let function = &device[11..];
     format!(
         "<hostdev mode='subsystem' type='pci' managed='yes'>{before}\
-         <source><address domain='0x0000' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/></source>{after}</hostdev>"
+         <source><address domain='0x0000' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/>\
+         </source>{after}</hostdev>"
     )
 }
 
-/// A guest that runs. Killed with its manager on drop.
+/// A running guest. Drop kills its manager.
 pub(super) struct Running {
     manager: Child,
     console: Receiver<String>,
@@ -150,10 +154,11 @@ impl Running {
         let stdout = BufReader::new(manager.stdout.take().unwrap());
         let (lines, console) = channel();
         thread::spawn(move || {
-            stdout
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| lines.send(line))
+            for line in stdout.lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
         });
         Self {
             manager,
@@ -162,7 +167,7 @@ impl Running {
         }
     }
 
-    /// Reads the console up to a line that holds `what`.
+    /// Reads the console up to a line that contains `what`.
     pub(super) fn wait_for(&mut self, what: &str) {
         let mut seen = String::new();
         loop {
@@ -183,12 +188,12 @@ impl Running {
         }
     }
 
-    /// The process of `passthru run`.
+    /// Returns the process id of `passthru run`.
     pub(super) fn manager(&self) -> u32 {
         self.manager.id()
     }
 
-    /// The process of QEMU: the manager's child.
+    /// Returns the process id of QEMU, the manager's child.
     pub(super) fn vmm(&self) -> u32 {
         GuestManager(self.manager())
             .child()
@@ -205,7 +210,7 @@ impl Running {
         );
     }
 
-    /// Waits for the end of the manager and returns its exit code.
+    /// Waits for the end of the manager, and returns its exit code.
     pub(super) fn wait(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -225,7 +230,7 @@ impl Drop for Running {
     }
 }
 
-/// The driver that a device has now.
+/// Returns the current driver of a device.
 pub(super) fn driver(device: &str) -> Option<String> {
     let link = fs::read_link(
         Path::new("/sys/bus/pci/devices")
@@ -236,7 +241,7 @@ pub(super) fn driver(device: &str) -> Option<String> {
     Some(link.file_name()?.to_str()?.to_owned())
 }
 
-/// The block device of an NVMe controller on the host's driver, once it is there.
+/// Waits for the block device of an NVMe controller on the host's driver.
 pub(super) fn wait_for_disk(device: &str) -> PathBuf {
     let folder = Path::new("/sys/bus/pci/devices").join(device).join("nvme");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -253,7 +258,7 @@ pub(super) fn wait_for_disk(device: &str) -> PathBuf {
     }
 }
 
-/// The checksum of a disk, by the host.
+/// Returns the checksum of a disk, as the host reads it.
 pub(super) fn host_sum(disk: &Path) -> String {
     let out = run_within(PATIENCE, Command::new("sha256sum").arg(disk))
         .expect_success()
@@ -261,14 +266,14 @@ pub(super) fn host_sum(disk: &Path) -> String {
     out.split_whitespace().next().unwrap().to_owned()
 }
 
-/// The checksum that the guest printed.
+/// Returns the checksum that the guest printed.
 pub(super) fn guest_sum(finished: &Finished) -> String {
     sum_in(&finished.stdout)
         .unwrap_or_else(|| panic!("no checksum: {finished}"))
         .to_owned()
 }
 
-/// Nothing of a guest is left: no folder, no device on another driver than its own.
+/// Asserts that a guest left nothing: no folder, and each device on its own driver.
 pub(super) fn assert_all_back(name: &str, devices: &[(&str, &str)]) {
     assert!(
         !Path::new("/run/passthru")

@@ -1,8 +1,12 @@
 //! Interfaces that a card carries: tunnels, bridges, bonds, taps.
 
 use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
-use super::*;
+use passthru_lab::devices::{IGB, PEER};
+use passthru_lab::{Finished, host, run};
+
+use super::support::{Bench, Service, expect_free, expect_use, ip, refused};
 
 #[test]
 fn vxlan_is_carried_by_its_link_and_its_route() {
@@ -91,7 +95,7 @@ fn wireguard_moved_to_a_namespace_is_carried_here() {
     ));
 }
 
-/// Opens a PPPoE session over an interface, by the calls that pppd makes, and keeps it.
+/// Program that opens a PPPoE session over an interface, by the calls of pppd, and keeps it.
 const PPPOE: &str = r#"
     socket(my $session, 24, 1, 0) or die "socket: $!";
     my $peer = pack("S L n a6 a16", 24, 0, 1, "\x52\x54\0\0\0\1", $ARGV[0]);
@@ -189,14 +193,17 @@ fn macvtap_of_a_guest_is_used() {
     expect_use(&format!("the tap made0, carried by {}", bench.card));
 }
 
+fn run_dpctl(words: &[&str]) -> Finished {
+    run(Command::new("ovs-dpctl").args(words))
+}
+
 #[test]
 fn port_of_open_vswitch_is_used() {
     let _host = host();
     let bench = Bench::new();
     ip("tuntap add dev made1 mode tap");
-    let dpctl = |words: &[&str]| run(Command::new("ovs-dpctl").args(words));
-    let _ = dpctl(&["add-dp", "made0"]).expect_success();
-    let said = dpctl(&["add-if", "made0", &bench.card])
+    let _ = run_dpctl(&["add-dp", "made0"]).expect_success();
+    let said = run_dpctl(&["add-if", "made0", &bench.card])
         .status
         .success()
         .then(|| {
@@ -204,10 +211,10 @@ fn port_of_open_vswitch_is_used() {
             ip("route add 0.0.0.0/1 dev made0");
             let routed = refused(IGB);
             ip("route del 0.0.0.0/1 dev made0");
-            let _ = dpctl(&["add-if", "made0", "made1"]).expect_success();
+            let _ = run_dpctl(&["add-if", "made0", "made1"]).expect_success();
             [routed, refused(IGB)]
         });
-    let _ = dpctl(&["del-dp", "made0"]).expect_success();
+    let _ = run_dpctl(&["del-dp", "made0"]).expect_success();
     let [routed, joined] = said.unwrap();
     let over = format!(
         "the route to 0.0.0.0/1 over made0, carried by {}",

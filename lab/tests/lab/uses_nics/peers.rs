@@ -1,6 +1,18 @@
-//! Cards in other namespaces, and what is at the other end: storage, SSH.
+//! Cards in other namespaces, and peers that are needed: storage, SSH.
 
-use super::*;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use passthru_lab::devices::{IGB, PEER};
+use passthru_lab::{Finished, host, run};
+
+use super::support::{
+    Bench, FAR, Service, bind, connect, expect_free, expect_use, in_far, interface, ip, refused,
+    wait_for_interface,
+};
 
 #[test]
 fn card_in_another_namespace_is_used_there() {
@@ -30,7 +42,7 @@ fn virtual_function_of_a_container_is_used_there() {
     wait_for_interface(function);
     expect_free(function);
     let name = interface(function).unwrap();
-    // A namespace that no name in the file system leads to: a process is in it.
+    // A namespace without a name in the file system, with a process in it.
     let mut container = Command::new("unshare")
         .args(["--net", "sleep", "100"])
         .spawn()
@@ -80,6 +92,10 @@ fn connection_of_storage_is_used() {
     }
 }
 
+fn run_nvme(words: &[&str]) -> Finished {
+    run(Command::new("nvme").args(words))
+}
+
 #[test]
 fn controller_of_nvme_over_tcp_is_used() {
     let _host = host();
@@ -100,17 +116,16 @@ fn controller_of_nvme_over_tcp_is_used() {
         fs::write(format!("{port}/addr_{field}"), value).unwrap();
     }
     let _ = in_far(&format!("ln -s {subsystem} {port}/subsystems/made")).expect_success();
-    let nvme = |words: &[&str]| run(Command::new("nvme").args(words));
-    let connected = nvme(&[
+    let connected = run_nvme(&[
         "connect", "-t", "tcp", "-a", FAR, "-s", "7777", "-n", "made",
     ]);
     let said = run(&mut bind(IGB)).stderr;
-    let _ = nvme(&["disconnect", "-n", "made"]);
+    let _ = run_nvme(&["disconnect", "-n", "made"]);
     fs::remove_file(format!("{port}/subsystems/made")).unwrap();
     fs::remove_dir(port).unwrap();
     fs::remove_dir(subsystem).unwrap();
     let _ = connected.expect_success();
-    // The port is none of the usual ones: sysfs shows the controller.
+    // The port is not a well-known one; sysfs shows the controller.
     let expected = format!(
         "NVMe over TCP with {FAR} over near0, carried by {}",
         bench.card

@@ -1,6 +1,11 @@
-//! Routes that make a card needed.
+//! Routes by which the host needs a card.
 
-use super::*;
+use std::fs;
+
+use passthru_lab::devices::{IGB, PEER, UPLINK};
+use passthru_lab::{host, run};
+
+use super::support::{Bench, bind, expect_free, expect_use, interface, ip, try_ip};
 
 #[test]
 fn second_card_with_an_address_is_free() {
