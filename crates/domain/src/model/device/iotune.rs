@@ -5,8 +5,11 @@ use crate::xml::{Element, Visitor};
 /// `<iotune>`: limits of the throughput, which are set once the guest runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IoTune {
-    /// Values of the children of `<iotune>` in their order: bytes and requests per second (total, read, write), sustained and in
-    /// bursts, and the lengths of bursts in seconds.
+    /// Values of the children of `<iotune>`, in the order in which they are written.
+    ///
+    /// - Bytes and requests per second: total, read, write; sustained, then in bursts.
+    /// - Size of a request in bytes (`size_iops_sec`).
+    /// - Lengths of bursts in seconds.
     pub limits: [Option<u64>; 19],
     /// Name of a group of disks that share the limits.
     pub group_name: Option<String>,
