@@ -1,4 +1,4 @@
-//! What happens to a device whose `passthru` is killed. On the virtual host only.
+//! Tests of devices whose holder is killed. They run on the virtual host only.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::env;
@@ -18,11 +18,11 @@ fn driver() -> Option<String> {
     Host::new().device(nvme()).unwrap().driver
 }
 
-/// With this set, the test below keeps the device until it is killed.
+/// Environment variable that makes a test keep the device until its process is killed.
 const KEEP: &str = "PASSTHRU_TEST_KEEP";
 
 #[test]
-fn a_device_that_was_taken_goes_back() {
+fn assigned_device_goes_back() {
     let _host = passthru_lab::host();
     let assignment = Host::new()
         .assign(&[Request::managed(nvme())], Some("victim"), false)
@@ -36,15 +36,11 @@ fn a_device_that_was_taken_goes_back() {
     assert_eq!(driver().as_deref(), Some("nvme"));
 }
 
-/// A process that has the device, to be killed.
+/// Starts a process that has the device until it is killed.
 fn spawn_holder() -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args([
-            "--exact",
-            "a_device_that_was_taken_goes_back",
-            "--nocapture",
-        ])
+        .args(["--exact", "assigned_device_goes_back", "--nocapture"])
         .env(KEEP, "1");
     let mut holder = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
@@ -56,7 +52,7 @@ fn spawn_holder() -> Child {
 }
 
 #[test]
-fn a_second_taker_learns_who_has_the_device() {
+fn second_assignment_fails_with_the_owner() {
     let _host = passthru_lab::host();
     let mut holder = spawn_holder();
     let error = Host::new()
@@ -65,10 +61,8 @@ fn a_second_taker_learns_who_has_the_device() {
     let Error::Claimed { owner, .. } = &error else {
         panic!("{error}")
     };
-    assert_eq!(
-        (owner.guest.as_deref(), owner.pid),
-        (Some("victim"), holder.id())
-    );
+    assert_eq!(owner.guest.as_deref(), Some("victim"));
+    assert_eq!(owner.pid, holder.id());
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert_eq!(
@@ -78,7 +72,7 @@ fn a_second_taker_learns_who_has_the_device() {
 }
 
 #[test]
-fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
+fn record_of_a_killed_holder_is_used_by_the_next_one() {
     let _host = passthru_lab::host();
     let mut holder = spawn_holder();
     assert_eq!(Host::new().leftovers().unwrap(), []);
@@ -86,10 +80,8 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
     holder.wait().unwrap();
 
     let left = Host::new().leftovers().unwrap().remove(0);
-    assert_eq!(
-        (left.device, left.guest.as_deref()),
-        (nvme(), Some("victim"))
-    );
+    assert_eq!(left.device, nvme());
+    assert_eq!(left.guest.as_deref(), Some("victim"));
     assert_eq!(left.state, LeftoverState::Bound);
     let record = Host::new().record(nvme()).unwrap().unwrap();
     assert_eq!(
@@ -99,7 +91,7 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
             driver_override: None
         }
     );
-    // Recorded while the device was on the driver that shows it.
+    // The serial number was recorded while the device was on its host driver.
     assert!(record.identity.unwrap().nvme_serial.is_some());
     assert_eq!(driver().as_deref(), Some("vfio-pci"));
 
@@ -112,16 +104,18 @@ fn the_record_survives_the_killed_holder_and_the_next_one_gives_back() {
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
 }
 
+fn write(file: &str, text: &str) {
+    std::fs::write(format!("/sys/bus/pci/{file}"), text).unwrap();
+}
+
 #[test]
-fn device_that_the_host_moved_on_is_not_moved_back() {
+fn device_moved_by_the_host_is_not_moved_back() {
     let _host = passthru_lab::host();
     Host::new()
         .assign(&[Request::managed(nvme())], None, false)
         .unwrap()
         .keep();
-    let write =
-        |file: &str, text: &str| std::fs::write(format!("/sys/bus/pci/{file}"), text).unwrap();
-    // The host gives it to nobody, as an administrator would.
+    // The host reserves the device, as an administrator would.
     write(&format!("devices/{NVME}/driver_override"), "pci-stub");
     write("drivers/vfio-pci/unbind", NVME);
     let left = Host::new().leftovers().unwrap().remove(0);
@@ -134,7 +128,7 @@ fn device_that_the_host_moved_on_is_not_moved_back() {
 }
 
 #[test]
-fn device_removed_and_found_again_keeps_its_record() {
+fn device_removed_and_rescanned_keeps_its_record() {
     let _host = passthru_lab::host();
     let request = [Request::managed(nvme())];
     let assignment = Host::new()
@@ -145,7 +139,7 @@ fn device_removed_and_found_again_keeps_its_record() {
     assert!(matches!(errors[..], [Error::Away { .. }]), "{errors:?}");
     assert!(Host::new().record(nvme()).unwrap().is_some());
     std::fs::write("/sys/bus/pci/rescan", "1").unwrap();
-    // The driver takes it some time after it was found.
+    // The driver binds some time after the rescan.
     let end = Instant::now() + Duration::from_secs(10);
     while driver().as_deref() != Some("nvme") {
         assert!(Instant::now() < end, "no driver takes the device");
@@ -159,7 +153,7 @@ fn device_removed_and_found_again_keeps_its_record() {
 }
 
 #[test]
-fn devices_go_back_when_the_assignment_is_dropped() {
+fn dropped_assignment_gives_its_devices_back() {
     let _host = passthru_lab::host();
     let assignment = Host::new()
         .assign(&[Request::managed(nvme())], Some("guest"), false)
@@ -175,7 +169,7 @@ fn devices_go_back_when_the_assignment_is_dropped() {
 }
 
 #[test]
-fn the_lab_has_all_that_iommufd_needs() {
+fn lab_has_all_capabilities_for_iommufd() {
     let _host = passthru_lab::host();
     Host::new().require_iommufd().unwrap();
 }
