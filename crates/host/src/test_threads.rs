@@ -1,24 +1,24 @@
-//! Tests in a process that cannot make a thread. The guest crate includes this file too.
+//! Tests in a process that cannot create threads. The guest crate includes this file too.
 
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Variable that is set in the process that cannot make a thread.
+/// Environment variable that is set in that process.
 const VARIABLE: &str = "PASSTHRU_TEST_CROWDED";
-/// Address space that is left, in bytes: less than the stack of a thread.
+/// Remaining address space in bytes, which is less than the stack of a thread.
 const LEFT: u64 = 1 << 20;
 
-/// Returns whether this process is the one in which the test has to do without threads. If not,
-/// runs the test again in a process of its own and asserts that it succeeds there.
+/// Returns whether this process is the one that must do without threads. If it is not, this
+/// function runs the test again in a new process, and asserts that the test succeeds there.
 ///
-/// Call [`forbid_threads`] in the other process, before the code that must do without them.
+/// In the new process, call [`forbid_threads`] before the tested code.
 pub(crate) fn is_without_threads(test: &str) -> bool {
     if std::env::var_os(VARIABLE).is_some() {
         return true;
     }
     let mut again = Command::new(std::env::current_exe().unwrap());
-    // With one thread, tests run on the first one.
+    // With one test thread, the test runs on the main thread.
     again
         .args([test, "--exact", "--test-threads=1"])
         .env(VARIABLE, "1");
@@ -31,13 +31,11 @@ pub(crate) fn is_without_threads(test: &str) -> bool {
     false
 }
 
-/// Limits this process's address space, so that it cannot make a thread any more.
+/// Limits this process's address space, so that no further thread can be created.
 pub(crate) fn forbid_threads() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmSize:"))
-        .unwrap();
+    let mut lines = status.lines();
+    let size = lines.find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     let limit = Rlimit {
         current: Some((kib << 10) + LEFT),

@@ -84,6 +84,7 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_threads::{forbid_threads, is_without_threads};
 
     #[test]
     fn work_within_the_limit_returns_its_result() {
@@ -125,21 +126,7 @@ mod tests {
 
     #[test]
     fn program_is_killed_if_no_thread_can_be_created() {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        const CROWDED: &str = "PASSTHRU_TEST_CROWDED";
-        let test = "time_limit::tests::program_is_killed_if_no_thread_can_be_created";
-        if std::env::var_os(CROWDED).is_none() {
-            // With one test thread, the test runs on the main thread.
-            let mut again = Command::new(std::env::current_exe().unwrap());
-            again
-                .args([test, "--exact", "--test-threads=1"])
-                .env(CROWDED, "1");
-            let output = again.output().unwrap();
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(
-                output.status.success() && text.contains("1 passed"),
-                "{output:?}"
-            );
+        if !is_without_threads("time_limit::tests::program_is_killed_if_no_thread_can_be_created") {
             return;
         }
         let child = Command::new("/bin/sleep")
@@ -148,23 +135,7 @@ mod tests {
             .spawn()
             .unwrap();
         let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
-        let maximum = getrlimit(Resource::As).maximum;
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let size = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmSize:"))
-            .unwrap();
-        let kib: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-        // The remaining MiB is less than the stack of a thread.
-        let bytes = (kib + 1024) << 10;
-        setrlimit(
-            Resource::As,
-            Rlimit {
-                current: Some(bytes),
-                maximum,
-            },
-        )
-        .unwrap();
+        forbid_threads();
         let message = messages(child, Duration::from_secs(40), "sleep");
         assert!(
             message.starts_with("cannot read the messages of sleep"),

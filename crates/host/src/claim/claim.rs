@@ -4,15 +4,14 @@
 //! lock ends with its process, however the process ends. The file is never removed: a lock on a
 //! file that may be removed protects nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use passthru_pci::Address;
-use rustix::fs::{FlockOperation, flock};
 
-use super::owner::{Owner, read_owner, write_owner};
+use super::lock::{LockError, lock_as, lock_owner};
+use super::owner::Owner;
 use super::switch::DriverSwitch;
 use crate::device::expect_vfio;
 use crate::record::{FormerState, Record, VERSION, Validity};
@@ -37,26 +36,21 @@ impl Host {
     pub fn claim(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
         self.make_records()?;
         let path = self.lock_path(device);
-        let mut lock = open_lock(path.clone())?;
-        // A query for the owner holds a lock for an instant.
-        let is_locked = self.wait_until(self.wait() / 8, || {
-            flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-        });
-        if !is_locked {
-            return Err(Error::Claimed {
-                device,
-                owner: read_owner(&mut lock),
-            });
-        }
         let owner = Owner {
             guest: guest.map(str::to_owned),
             pid: std::process::id(),
         };
-        write_owner(&mut lock, &owner).map_err(|source| Error::File {
-            what: "write",
-            path,
-            source,
-        })?;
+        let lock = match lock_as(&path, &owner, self.wait() / 8) {
+            Ok(lock) => lock,
+            Err(LockError::Held(owner)) => return Err(Error::Claimed { device, owner }),
+            Err(LockError::File { action, source }) => {
+                return Err(Error::File {
+                    what: action,
+                    path,
+                    source,
+                });
+            }
+        };
         Ok(Claim {
             host: self.clone(),
             device,
@@ -68,28 +62,12 @@ impl Host {
     /// Returns the owner of a device's claim. Returns `None` if the device is not claimed, or if
     /// the lock file cannot be read.
     pub fn owner(&self, device: Address) -> Option<Owner> {
-        let mut lock = File::open(self.lock_path(device)).ok()?;
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_owner(&mut lock)),
-            _ => None,
-        }
+        lock_owner(&self.lock_path(device)).ok().flatten()
     }
 
     fn lock_path(&self, device: Address) -> PathBuf {
         self.records().join(format!("{device}.lock"))
     }
-}
-
-/// Opens a lock file, and creates it if it is missing.
-fn open_lock(path: PathBuf) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let lock = options.mode(0o600).open(&path);
-    lock.map_err(|source| Error::File {
-        what: "open",
-        path,
-        source,
-    })
 }
 
 impl Claim {

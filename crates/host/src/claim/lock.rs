@@ -23,18 +23,27 @@ pub enum LockError {
     /// The lock file cannot be opened, locked or written.
     #[error("cannot {action} the lock file")]
     File {
-        /// Verb for what failed.
+        /// Verb of the failed action: `open`, `lock` or `write`.
         action: &'static str,
-        /// Cause.
+        /// Error of the system call.
         source: io::Error,
     },
 }
 
-/// Takes the lock on a file and writes its owner into the file. Makes the file if it is missing;
-/// does not follow a link. The lock ends when the returned file is closed.
+impl LockError {
+    fn new(action: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::File {
+            action,
+            source: source.into(),
+        }
+    }
+}
+
+/// Takes the lock on a file, and writes the owner into the file.
 ///
-/// A process that calls [`lock_owner`] holds the lock for an instant. So this tries again until
-/// `patience` is over.
+/// A missing file is created, and links are not followed. The lock ends when the returned file is
+/// closed. A process that calls [`lock_owner`] holds the lock for an instant, so this function
+/// tries again until `patience` is over.
 ///
 /// The file must never be removed: a lock on a removed file protects nothing.
 ///
@@ -42,25 +51,25 @@ pub enum LockError {
 /// - If another process holds the lock, then [`LockError::Held`].
 /// - If the file cannot be used, then [`LockError::File`].
 pub fn lock_as(path: &Path, owner: &Owner, patience: Duration) -> Result<File, LockError> {
-    let failed = |action, source| LockError::File { action, source };
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| failed("open", errno.into()))?;
+        .map_err(|errno| LockError::new("open", errno))?;
     let mut file = File::from(fd);
     let end = Instant::now() + patience;
     while let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         match errno {
             Errno::WOULDBLOCK if Instant::now() < end => sleep(PAUSE),
             Errno::WOULDBLOCK => return Err(LockError::Held(read_owner(&mut file))),
-            other => return Err(failed("lock", other.into())),
+            other => return Err(LockError::new("lock", other)),
         }
     }
-    write_owner(&mut file, owner).map_err(|source| failed("write", source))?;
+    write_owner(&mut file, owner).map_err(|error| LockError::new("write", error))?;
     Ok(file)
 }
 
-/// Returns the process that holds the lock on a file; `None` if none does or the file is missing.
+/// Returns the process that holds the lock on a file; `None` if the lock is free or the file is
+/// missing.
 ///
 /// # Errors
 /// If the file cannot be opened or locked.
@@ -77,7 +86,8 @@ pub fn lock_owner(path: &Path) -> io::Result<Option<Owner>> {
     }
 }
 
-/// Returns an empty owner if the process has the lock but has not written its name yet.
+/// Reads the owner in a lock file. Returns an empty owner if the holder of the lock has not written
+/// its name yet.
 fn read_owner(file: &mut File) -> Owner {
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));

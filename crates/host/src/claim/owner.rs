@@ -1,8 +1,6 @@
 //! The owner of a claim, as it stands in the claim's lock file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,19 +20,4 @@ impl fmt::Display for Owner {
             None => write!(f, "another passthru (pid {})", self.pid),
         }
     }
-}
-
-/// Reads the owner of a lock file. The default owner is returned if the holder of the lock has not
-/// written its name yet.
-pub(crate) fn read_owner(lock: &mut File) -> Owner {
-    let mut text = String::new();
-    let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// Writes the owner into a lock file.
-pub(crate) fn write_owner(lock: &mut File, owner: &Owner) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    lock.write_all(&serde_json::to_vec(owner)?)
 }

@@ -2,11 +2,13 @@
 //! change.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
+
+use super::bounded::read_bounded;
 
 /// Maximum size of an own file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -29,15 +31,7 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
     check(stat.st_uid, stat.st_mode)?;
-    let mut text = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            "it has more than 1 MiB",
-        ));
-    }
-    Ok(text)
+    read_bounded(file, MAX_BYTES)
 }
 
 /// Creates an own folder, and the folders above it, unless it exists.
