@@ -181,7 +181,7 @@ impl AddressSpace {
         withdrawn.retain(|section| space.state.is_withdrawn(*section));
         space.state.set_withdrawn(&withdrawn, false);
         match space.map_missing_in_all(&sections, on_progress) {
-            Ok(notes) => space.update_followers(&sections, notes),
+            Ok(notes) => space.notify_listeners(&sections, notes),
             Err(error) => {
                 space.state.set_withdrawn(&withdrawn, true);
                 Err(error)

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::failed_unmaps::FailedUnmaps;
-use super::follower::update_followers;
 use super::locked_space::LockedSpace;
 use super::note::{Note, NoteKind};
 use super::progress::OnProgress;
@@ -57,7 +56,9 @@ impl Change {
         space.state.clear(&spans, &mut failed);
         spans.extend(delta.added);
         spans.extend(delta.kept);
-        update_followers(&space.state, &spans, &mut failed, &mut notes);
+        space
+            .state
+            .notify_listeners(&spans, &mut failed, &mut notes);
         failed.into_result(notes)
     }
 

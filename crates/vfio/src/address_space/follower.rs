@@ -10,8 +10,7 @@ use super::locked_space::LockedSpace;
 use super::note::{Note, NoteKind};
 use super::section::Section;
 use super::section_entry::SectionEntry;
-use super::span::merge_overlapping;
-use super::state::SpaceState;
+use super::state::{SectionListener, SpaceState};
 use super::{AddressSpace, Translation};
 
 /// The address space behind a virtual IOMMU.
@@ -41,10 +40,12 @@ impl Follower {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl SectionListener for Follower {
     /// Updates the mappings that lead to some spans of the guest's memory: first unmaps what the
     /// guest no longer has, then maps what it has.
-    fn follow(
+    fn sections_changed(
         &self,
         guest: &SpaceState,
         spans: &[Span],
@@ -72,21 +73,6 @@ impl Follower {
                 span,
                 kind: NoteKind::BehindViommu(Box::new(note)),
             }));
-        }
-    }
-}
-
-/// Updates all address spaces behind virtual IOMMUs after sections in some spans changed.
-pub(super) fn update_followers(
-    state: &SpaceState,
-    spans: &[Span],
-    failed: &mut FailedUnmaps,
-    notes: &mut Vec<Note>,
-) {
-    let spans = merge_overlapping(spans);
-    for follower in &state.followers {
-        if let Some(follower) = follower.upgrade() {
-            follower.follow(state, &spans, failed, notes);
         }
     }
 }

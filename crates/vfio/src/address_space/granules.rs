@@ -26,7 +26,7 @@ pub(super) fn populate(
     let missing = granules.starts(&space.state, false);
     granules.set_populated(&mut space.state, &missing, true);
     match space.map_missing_in_all(&[span], on_progress) {
-        Ok(notes) => space.update_followers(&[span], notes),
+        Ok(notes) => space.notify_listeners(&[span], notes),
         Err(error) => {
             granules.set_populated(&mut space.state, &missing, false);
             Err(error)

@@ -3,7 +3,6 @@
 use std::sync::RwLockWriteGuard;
 
 use super::failed_unmaps::FailedUnmaps;
-use super::follower::update_followers;
 use super::mapper::Mapper;
 use super::pinning::choose_pinning;
 use super::progress::OnProgress;
@@ -80,18 +79,18 @@ impl LockedSpace<'_> {
         let mut failed = FailedUnmaps::default();
         let mut notes = Vec::new();
         self.state.clear(spans, &mut failed);
-        update_followers(&self.state, spans, &mut failed, &mut notes);
+        self.state.notify_listeners(spans, &mut failed, &mut notes);
         failed.into_result(notes)
     }
 
     /// Updates the virtual IOMMUs over this address space after sections in some spans changed.
-    pub(super) fn update_followers(
+    pub(super) fn notify_listeners(
         &mut self,
         spans: &[Span],
         mut notes: Vec<Note>,
     ) -> Result<Vec<Note>, Error> {
         let mut failed = FailedUnmaps::default();
-        update_followers(&self.state, spans, &mut failed, &mut notes);
+        self.state.notify_listeners(spans, &mut failed, &mut notes);
         failed.into_result(notes)
     }
 }

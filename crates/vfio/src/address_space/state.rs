@@ -1,11 +1,11 @@
 //! [`SpaceState`]: the sections of an address space, and its containers with their mappings.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::mem;
 use std::sync::Weak;
 
 use super::failed_unmaps::FailedUnmaps;
-use super::follower::Follower;
 use super::interval_map::IntervalMap;
 use super::joined_container::{JoinedContainer, MappedRange};
 use super::map_job::MapJob;
@@ -15,6 +15,7 @@ use super::note::{Note, NoteKind};
 use super::progress::OnProgress;
 use super::section::Backing;
 use super::section_entry::SectionEntry;
+use super::span::merge_overlapping;
 use super::{Error, Span};
 
 /// The sections of an address space, and its containers.
@@ -23,11 +24,23 @@ pub(super) struct SpaceState {
     pub(super) containers: Vec<JoinedContainer>,
     pub(super) sections: IntervalMap<SectionEntry>,
     /// Address spaces behind virtual IOMMUs, whose mappings lead here.
-    pub(super) followers: Vec<Weak<Follower>>,
+    pub(super) listeners: Vec<Weak<dyn SectionListener>>,
     /// Whether dirty pages are tracked.
     pub(super) tracking: bool,
     /// Dirty memory that the VMM has not taken yet.
     pub(super) dirty: MemoryRanges,
+}
+
+/// A listener for changes of an address space's sections.
+pub(super) trait SectionListener: fmt::Debug + Send + Sync {
+    /// Updates the listener after sections in some spans changed.
+    fn sections_changed(
+        &self,
+        state: &SpaceState,
+        spans: &[Span],
+        failed: &mut FailedUnmaps,
+        notes: &mut Vec<Note>,
+    );
 }
 
 /// The ranges to map in one container.
@@ -315,6 +328,21 @@ impl SpaceState {
         let result = joined.close();
         self.dirty.extend(mem::take(&mut joined.dirty));
         result
+    }
+
+    /// Updates all address spaces behind virtual IOMMUs after sections in some spans changed.
+    pub(super) fn notify_listeners(
+        &self,
+        spans: &[Span],
+        failed: &mut FailedUnmaps,
+        notes: &mut Vec<Note>,
+    ) {
+        let spans = merge_overlapping(spans);
+        for listener in &self.listeners {
+            if let Some(listener) = listener.upgrade() {
+                listener.sections_changed(self, &spans, failed, notes);
+            }
+        }
     }
 
     /// Collects the dirty memory that containers have noted.

@@ -57,9 +57,10 @@ impl VirtualIommu {
         let space = AddressSpace::with_settings_of(guest).sharing_with(guest);
         let follower = Arc::new(Follower::new(space));
         let pin_source = guest.lock_pin_source();
-        let followers = &mut guest.lock(pin_source.as_deref()).state.followers;
-        followers.retain(|follower| follower.strong_count() > 0);
-        followers.push(Arc::downgrade(&follower));
+        let listeners = &mut guest.lock(pin_source.as_deref()).state.listeners;
+        listeners.retain(|listener| listener.strong_count() > 0);
+        let listener = Arc::downgrade(&follower);
+        listeners.push(listener);
         Self {
             guest: Arc::clone(guest),
             follower,
