@@ -139,14 +139,16 @@ impl Controller {
     fn create_queue(&mut self, queue: Queue) -> Result<()> {
         let size = u32::from(ENTRIES - 1) << 16 | u32::from(queue.id);
         let contiguous = 1;
-        let answers = Command::new(opcode::CREATE_COMPLETION_QUEUE, queue.completions.iova());
-        self.admin
-            .submit(&self.registers, &answers.arguments([size, contiguous, 0]))?;
-        let commands = Command::new(opcode::CREATE_SUBMISSION_QUEUE, queue.submissions.iova());
-        let answered_by = u32::from(queue.id) << 16;
+        let completions = Command::new(opcode::CREATE_COMPLETION_QUEUE, queue.completions.iova());
         self.admin.submit(
             &self.registers,
-            &commands.arguments([size, answered_by | contiguous, 0]),
+            &completions.arguments([size, contiguous, 0]),
+        )?;
+        let submissions = Command::new(opcode::CREATE_SUBMISSION_QUEUE, queue.submissions.iova());
+        let completion_queue = u32::from(queue.id) << 16;
+        self.admin.submit(
+            &self.registers,
+            &submissions.arguments([size, completion_queue | contiguous, 0]),
         )?;
         self.io = Some(queue);
         Ok(())
@@ -328,7 +330,7 @@ impl Queue {
         }
         self.tail = (self.tail + 1) % ENTRIES;
         registers.ring(self.id, 0, self.tail)?;
-        let status = self.answer(registers.timeout)?;
+        let status = self.wait_for_completion(registers.timeout)?;
         self.head = (self.head + 1) % ENTRIES;
         self.phase ^= u16::from(self.head == 0);
         registers.ring(self.id, 1, self.head)?;
@@ -342,7 +344,7 @@ impl Queue {
     }
 
     /// Waits for the next completion and returns its status, 0 for success.
-    fn answer(&self, timeout: Duration) -> Result<u16> {
+    fn wait_for_completion(&self, timeout: Duration) -> Result<u16> {
         let deadline = Instant::now() + timeout;
         let offset = usize::from(self.head) * 16 + 14;
         loop {

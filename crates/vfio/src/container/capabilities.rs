@@ -5,9 +5,9 @@ use std::fmt;
 /// Kernel interface of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// `/dev/iommu` and a character device for each VFIO device.
+    /// `/dev/iommu`, and a character device for each VFIO device.
     Iommufd,
-    /// `/dev/vfio/vfio` and a file for each IOMMU group (`VFIO_TYPE1v2_IOMMU`).
+    /// `/dev/vfio/vfio`, and a file for each IOMMU group (`VFIO_TYPE1v2_IOMMU`).
     Type1,
 }
 

@@ -92,8 +92,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A device of a group could not be opened.
-    #[error("cannot open {device} of group {group}{} \
-        (VFIO_GROUP_GET_DEVICE_FD)", if *token { " with this token" } else { "" })]
+    #[error(
+        "cannot open {device} of group {group}{} \
+         (VFIO_GROUP_GET_DEVICE_FD)",
+        if *token { " with this token" } else { "" }
+    )]
     GroupDevice {
         /// Name of the device.
         device: String,

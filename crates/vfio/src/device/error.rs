@@ -60,15 +60,21 @@ pub enum Error {
         reason: String,
     },
     /// The open file was bound to an iommufd before.
-    #[error("the VFIO device {} was bound to an iommufd before; an open file can be bound only \
-        once", sysfs.display())]
+    #[error(
+        "the VFIO device {} was bound to an iommufd before; an open file can be bound only \
+         once",
+        sysfs.display()
+    )]
     Bound {
         /// Folder of the device in sysfs.
         sysfs: PathBuf,
     },
     /// The device could not be bound.
-    #[error("cannot bind {device} to the iommufd{} \
-        (VFIO_DEVICE_BIND_IOMMUFD)", if *token { " with this token" } else { "" })]
+    #[error(
+        "cannot bind {device} to the iommufd{} \
+         (VFIO_DEVICE_BIND_IOMMUFD)",
+        if *token { " with this token" } else { "" }
+    )]
     Bind {
         /// Name of the device.
         device: String,
@@ -313,8 +319,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A dma-buf could not be made.
-    #[error("cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} \
-        (VFIO_DEVICE_FEATURE_DMA_BUF)", range.start, range.end)]
+    #[error(
+        "cannot make a dma-buf of {:#x} to {:#x} of region {region} of {device} \
+         (VFIO_DEVICE_FEATURE_DMA_BUF)",
+        range.start, range.end
+    )]
     DmaBuf {
         /// Name of the device.
         device: String,

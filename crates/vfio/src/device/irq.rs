@@ -33,17 +33,17 @@ pub struct Irq {
 }
 
 impl Irq {
-    /// `VFIO_PCI_INTX_IRQ_INDEX`: the interrupt line, which the kernel masks each time that it is
-    /// raised.
+    /// Interrupt line, which the kernel masks each time that it is raised
+    /// (`VFIO_PCI_INTX_IRQ_INDEX`).
     pub const INTX: u32 = VFIO_PCI_INTX_IRQ_INDEX;
-    /// `VFIO_PCI_MSI_IRQ_INDEX`.
+    /// MSI (`VFIO_PCI_MSI_IRQ_INDEX`).
     pub const MSI: u32 = VFIO_PCI_MSI_IRQ_INDEX;
-    /// `VFIO_PCI_MSIX_IRQ_INDEX`.
+    /// MSI-X (`VFIO_PCI_MSIX_IRQ_INDEX`).
     pub const MSIX: u32 = VFIO_PCI_MSIX_IRQ_INDEX;
-    /// `VFIO_PCI_ERR_IRQ_INDEX`: an uncorrectable error of the device. Before Linux 7.3 only PCI
+    /// Uncorrectable error of the device (`VFIO_PCI_ERR_IRQ_INDEX`). Before Linux 7.3 only PCI
     /// Express devices have it.
     pub const ERR: u32 = VFIO_PCI_ERR_IRQ_INDEX;
-    /// `VFIO_PCI_REQ_IRQ_INDEX`: a request of the host to give the device back.
+    /// Request of the host to give the device back (`VFIO_PCI_REQ_IRQ_INDEX`).
     pub const REQ: u32 = VFIO_PCI_REQ_IRQ_INDEX;
 
     /// Returns the index of the kind.
@@ -127,8 +127,9 @@ impl Irq {
     ///
     /// # Errors
     /// [`Error::Irq`], also if the kind is not enabled.
-    pub fn raise_some(&self, start: u32, which: &[bool]) -> Result<(), Error> {
-        self.set(start, which.len(), Action::Trigger, &IrqData::Bools(which))
+    pub fn raise_some(&self, start: u32, raised: &[bool]) -> Result<(), Error> {
+        let data = IrqData::Bools(raised);
+        self.set(start, raised.len(), Action::Trigger, &data)
     }
 
     /// Masks the first interrupt (`VFIO_IRQ_SET_ACTION_MASK`). Today's kernels do that only for
@@ -191,6 +192,7 @@ impl Irq {
     }
 }
 
+/// Action on interrupts (`VFIO_IRQ_SET_ACTION_…`).
 #[derive(Clone, Copy)]
 enum Action {
     Mask = VFIO_IRQ_SET_ACTION_MASK as isize,

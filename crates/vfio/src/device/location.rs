@@ -41,7 +41,7 @@ impl Location {
         Ok(Self { sysfs })
     }
 
-    /// Finds the device of a character device, by its path.
+    /// Finds the device that a character device belongs to, by the node's path.
     pub(super) fn from_cdev(path: &Path) -> Result<Self, Error> {
         let stat = rustix::fs::stat(path).map_err(|e| Error::Open {
             path: path.into(),
@@ -50,7 +50,7 @@ impl Location {
         Self::from_node(&stat)
     }
 
-    /// Finds the device of an open character device.
+    /// Finds the device that an open character device belongs to.
     pub(super) fn from_fd(fd: impl AsFd) -> Result<Self, Error> {
         let stat = rustix::fs::fstat(fd).map_err(|e| Error::Descriptor { source: e.into() })?;
         Self::from_node(&stat)
@@ -85,9 +85,10 @@ impl Location {
         Ok(location)
     }
 
-    /// Checks the name of a character device: Linux 7.3 calls it `noiommu-vfioN` if the device has
-    /// no IOMMU. (The name of the group does not decide, since groups of mediated devices are
-    /// called `vfio-noiommu` too.)
+    /// Refuses a device without an IOMMU by the name of its character device.
+    ///
+    /// Linux 7.3 calls such a node `noiommu-vfioN`. The name of the group does not decide, since
+    /// groups of mediated devices are called `vfio-noiommu` too.
     pub(super) fn check_iommu(&self, node: &Path) -> Result<(), Error> {
         let name = node.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("noiommu-") {
@@ -99,7 +100,7 @@ impl Location {
         Ok(())
     }
 
-    /// Checks that the device has an IOMMU, before anything is opened.
+    /// Refuses a device without an IOMMU, before anything is opened.
     ///
     /// Looks at the name of its character device, and for a PCI function also at the name of its
     /// group. A PCI function is in a group `vfio-noiommu` only for lack of an IOMMU.

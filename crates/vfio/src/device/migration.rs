@@ -68,11 +68,10 @@ impl MigrationData {
         Self { fd, device }
     }
 
-    /// Estimates the bytes that are left to read, in [`MigrationState::PreCopy`] and
-    /// [`MigrationState::PreCopyP2p`] (`VFIO_MIG_GET_PRECOPY_INFO`).
+    /// Estimates the bytes that are left to read (`VFIO_MIG_GET_PRECOPY_INFO`).
     ///
-    /// [`MigrationState::PreCopy`]: super::MigrationState::PreCopy [`MigrationState::PreCopyP2p`]:
-    /// super::MigrationState::PreCopyP2p
+    /// The device is in [`PreCopy`](super::MigrationState::PreCopy) or
+    /// [`PreCopyP2p`](super::MigrationState::PreCopyP2p).
     ///
     /// # Errors
     /// [`Error::Precopy`]; `EINVAL` in other states.

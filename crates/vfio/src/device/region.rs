@@ -36,13 +36,13 @@ pub struct Region {
 }
 
 impl Region {
-    /// `VFIO_PCI_BAR0_REGION_INDEX`. The other five BARs follow.
+    /// First BAR (`VFIO_PCI_BAR0_REGION_INDEX`); the indexes of the other five follow.
     pub const BAR0: u32 = VFIO_PCI_BAR0_REGION_INDEX;
-    /// `VFIO_PCI_ROM_REGION_INDEX`.
+    /// Expansion ROM (`VFIO_PCI_ROM_REGION_INDEX`).
     pub const ROM: u32 = VFIO_PCI_ROM_REGION_INDEX;
-    /// `VFIO_PCI_CONFIG_REGION_INDEX`.
+    /// PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`).
     pub const CONFIG: u32 = VFIO_PCI_CONFIG_REGION_INDEX;
-    /// `VFIO_PCI_VGA_REGION_INDEX`.
+    /// Legacy VGA ranges (`VFIO_PCI_VGA_REGION_INDEX`).
     pub const VGA: u32 = VFIO_PCI_VGA_REGION_INDEX;
 
     /// Returns the device.
@@ -235,11 +235,11 @@ impl Region {
     /// after.
     ///
     /// ```no_run
-    /// # use passthru_iommufd::{RegionAccess, Ioas, Iova};
+    /// # use passthru_iommufd::{Access, Ioas, Iova};
     /// # use passthru_vfio::device::Region;
     /// # fn with(bar: &Region, ioas: &Ioas) -> Result<(), Box<dyn std::error::Error>> {
     /// let file = bar.dma_buf(0..bar.size())?;
-    /// let iova = ioas.map_file(&file, 0, bar.size(), Iova::Any, RegionAccess::ReadWrite)?;
+    /// let iova = ioas.map_file(&file, 0, bar.size(), Iova::Any, Access::ReadWrite)?;
     /// # Ok(())
     /// # }
     /// ```

@@ -13,10 +13,10 @@ use crate::container::blocker::blockers_of;
 use crate::device::Location;
 use crate::sys;
 
-/// An IOMMU group, open in this process alone. The IOMMU cannot tell its devices apart, so they are
-/// assigned together.
+/// An IOMMU group, open in this process alone.
 ///
-/// The devices stay in the group's container until the files of the group and of the devices are
+/// The IOMMU does not isolate the devices of a group from each other, so they are assigned
+/// together. They stay in the group's container until the files of the group and of the devices are
 /// closed.
 #[derive(Debug)]
 pub struct Group {
