@@ -1,4 +1,4 @@
-//! Whether this QEMU has what a domain's command line asks for.
+//! The check that a QEMU has what a domain's command line uses.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::command_line::command_line;
 use crate::context::Style;
 use crate::line::{Opt, Value};
 
-/// Devices and objects that came late, with the QEMU that brought them.
+/// Devices, objects and properties (`device.property`), with the first QEMU that has them.
 const SINCE: &[(&str, &str)] = &[
     ("iommufd", "8.2"),
     ("vfio-pci.iommufd", "8.2"),
@@ -25,7 +25,7 @@ const SINCE: &[(&str, &str)] = &[
     ("igb", "8.0"),
 ];
 
-/// Names of devices that are none of a type: QEMU knows them by these.
+/// Aliases of devices, with the name of the type.
 const ALIASES: &[(&str, &str)] = &[
     ("ahci", "ich9-ahci"),
     ("lsi", "lsi53c895a"),
@@ -33,11 +33,12 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 impl Capabilities {
-    /// Checks that this QEMU has the machine, the devices and the objects that a complete domain
-    /// needs.
+    /// Checks that this QEMU has the machine type, the devices, the objects and the properties that
+    /// a complete domain needs.
     ///
     /// # Errors
-    /// Everything that is missing, with the version found and the one that has it.
+    /// One error that lists all that is missing, with the QEMU version that has it; or the error of
+    /// [`command_line`].
     pub fn check(&self, domain: &Domain) -> Result<(), Errors> {
         let line = command_line(domain, self, Style::Managed)
             .map_err(|e| Errors::from(as_domain_error(&e)))?;
@@ -56,11 +57,15 @@ impl Capabilities {
             .into())
     }
 
-    /// The type of a device or object that is not there, or those of its properties that are not.
+    /// Returns the type of an option's device or object if this QEMU lacks it, else the properties
+    /// that it lacks.
     fn lacking_of(&self, option: &Opt) -> Vec<String> {
-        let (Value::Json(object), "-device" | "-object") = (&option.value, option.flag) else {
+        let Value::Json(object) = &option.value else {
             return Vec::new();
         };
+        if !matches!(option.flag, "-device" | "-object") {
+            return Vec::new();
+        }
         let Some(driver) = option.driver() else {
             return Vec::new();
         };
@@ -79,7 +84,7 @@ impl Capabilities {
     }
 }
 
-/// Says what is lacking, and which QEMU brought it.
+/// Names a missing device, object or property, with the first QEMU that has it.
 fn describe(what: &str) -> String {
     let name = match what.split_once('.') {
         Some((device, property)) => format!("property '{property}' of {device}"),
@@ -105,7 +110,7 @@ mod tests {
     use passthru_domain::Backend;
     use std::collections::BTreeMap;
 
-    /// A QEMU that has all that a guest with one assigned device needs, but for what is left out.
+    /// Returns a QEMU that has all that a guest with one assigned device needs, except one name.
     fn without(missing: &str) -> Capabilities {
         let set = |names: &[&str]| {
             names
@@ -144,9 +149,10 @@ mod tests {
         let xml = "<domain type='kvm'><name>vm</name><memory>1048576</memory><os>\
             <type arch='x86_64' machine='q35'>hvm</type></os><iommufd enabled='yes'/><devices>\
             <controller type='usb' model='none'/><controller type='scsi' model='lsilogic'/>\
-            <hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source></hostdev>\
+            <hostdev mode='subsystem' type='pci'>\
+            <source><address bus='1' slot='0' function='0'/></source></hostdev>\
             <memballoon model='none'/></devices></domain>";
-        // Completed for any QEMU, so that what is asked about is this one's share.
+        // Completed for any QEMU: the errors then come from the check alone.
         let any = Capabilities::builtin(passthru_domain::Arch::X86_64);
         let mut domain = Domain::parse(xml).unwrap().complete(&any).unwrap();
         domain.settle_backend(Backend::Type1);
@@ -163,16 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_has_everything_is_taken() {
+    fn qemu_with_everything_is_accepted() {
         assert_eq!(check(""), Ok(()));
     }
 
     #[test]
-    fn all_that_is_missing_is_named_with_the_version_found_and_the_one_that_has_it() {
+    fn everything_missing_is_named_with_versions() {
         assert_eq!(
             refusal("iommufd").0,
-            "QEMU 8.1.0 has no iommufd (QEMU 8.2 or later has it), no property 'iommufd' of vfio-pci (QEMU 8.2 or \
-             later has it)"
+            "QEMU 8.1.0 has no iommufd (QEMU 8.2 or later has it), \
+             no property 'iommufd' of vfio-pci (QEMU 8.2 or later has it)"
         );
         assert!(
             refusal("fd")
@@ -193,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_type_of_another_version_is_refused_with_those_there_are() {
+    fn unknown_machine_type_is_refused_with_known_ones() {
         let (message, hint) = refusal("q35");
         assert!(message.contains("'q35'"), "{message}");
         assert!(
@@ -203,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_also_known_by_its_alias() {
+    fn device_is_also_known_by_its_alias() {
         let (message, _) = refusal("lsi53c895a");
         assert_eq!(message, "QEMU 8.1.0 has no lsi");
     }

@@ -1,4 +1,4 @@
-//! What QEMU's last words are about: the device of the domain, and what the user can do.
+//! Explanation of QEMU's error messages: the device of the domain, and a hint for the user.
 
 use std::fmt;
 
@@ -7,27 +7,28 @@ use serde_json::Value;
 
 use crate::line::{CommandLine, Opt, Value as OptValue, WantKind};
 
-/// QEMU's message, and what it is about.
+/// QEMU's message with the device that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Id of the device, object or block node: a device's alias in the domain.
+    /// Id of the device (its alias in the domain), object or block node.
     pub id: Option<String>,
-    /// The host's device, where it is an assigned one.
+    /// Address on the host, for an assigned device.
     pub host: Option<Address>,
-    /// What QEMU says, without program, time and option.
+    /// QEMU's message without program, time and option.
     pub message: String,
-    /// What the user can do.
+    /// An imperative for the user, if one is known.
     pub hint: Option<&'static str>,
 }
 
-const CACHING_MODE: &str = "add <driver caching_mode='on'/> to <iommu model='intel'>: a device behind an Intel IOMMU needs it";
+const CACHING_MODE: &str = "add <driver caching_mode='on'/> to <iommu model='intel'>: \
+                            a device behind an Intel IOMMU needs it";
 
-/// Messages that come often, by words that are in them, with what can be done. The first that fits
-/// is taken.
+/// Hints for frequent messages. The first entry applies whose words are all in the message.
 const HINTS: &[(&[&str], &str)] = &[
     (
         &["Cannot allocate memory"],
-        "raise the locked-memory limit (RLIMIT_MEMLOCK) to the guest's memory plus what the devices map",
+        "raise the locked-memory limit (RLIMIT_MEMLOCK) to the guest's memory \
+         plus what the devices map",
     ),
     (
         &["group", "not viable"],
@@ -43,11 +44,13 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["error bind device fd"],
-        "open the VFIO device anew for each start: an open one can be bound to an iommufd only once",
+        "open the VFIO device anew for each start: \
+         an open one can be bound to an iommufd only once",
     ),
     (
         &["Could not access KVM kernel module", "No such file"],
-        "load the kernel's KVM module and enable virtualization in the firmware, or use <domain type='qemu'>",
+        "load the kernel's KVM module and enable virtualization in the firmware, \
+         or use <domain type='qemu'>",
     ),
     (
         &["Could not access KVM kernel module"],
@@ -69,7 +72,8 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["Failed to get", "lock"],
-        "stop the other process that uses the image, or mark a disk that guests may share <shareable/>",
+        "stop the other process that uses the image, \
+         or mark a disk that guests may share <shareable/>",
     ),
     (
         &["PCI BAR?"],
@@ -81,11 +85,12 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Finds the device that QEMU's standard error is about. Nothing where there is no message of
-/// QEMU's.
+/// Finds the device that QEMU's standard error is about; `None` if QEMU wrote no message.
+///
+/// `line` is the command line that QEMU was started with.
 pub fn explain(stderr: &str, line: &CommandLine) -> Option<Explanation> {
     let lines = stderr.lines().filter_map(|text| Message::parse(text, line));
-    // Warnings come first; what ended QEMU is the last message, and details may follow it.
+    // QEMU writes warnings first. The last message with an id ended QEMU; details may follow.
     let messages: Vec<_> = lines
         .filter(|message| !message.text.starts_with("warning: "))
         .collect();
@@ -102,6 +107,7 @@ pub fn explain(stderr: &str, line: &CommandLine) -> Option<Explanation> {
     })
 }
 
+/// A line that QEMU wrote.
 struct Message {
     id: Option<String>,
     text: String,
@@ -125,7 +131,7 @@ impl Message {
     }
 }
 
-/// `-msg timestamp=on` puts `2026-11-21T01:45:00.123456Z ` first.
+/// Removes the time that `-msg timestamp=on` puts first, as in `2026-11-21T01:45:00.123456Z `.
 fn without_time(text: &str) -> &str {
     match text.split_once(' ') {
         Some((time, rest)) if time.ends_with('Z') && time.contains('T') => rest,
@@ -133,7 +139,7 @@ fn without_time(text: &str) -> &str {
     }
 }
 
-/// Reads `-device {…}: text`: the id of what the option makes, and the text after it.
+/// Splits `-device {…}: text`: returns the id of the device or object, and the text.
 fn of_option(text: &str) -> Option<(Option<String>, &str)> {
     if !text.starts_with('-') {
         return None;
@@ -151,24 +157,23 @@ fn of_option(text: &str) -> Option<(Option<String>, &str)> {
     Some((id.map(str::to_owned), rest))
 }
 
-/// A device that the text mentions by its host address (`vfio 0000:06:12.5: …`), or by its id in
-/// quotes.
+/// Returns the id of the first device that a text mentions.
 fn mentioned(text: &str, line: &CommandLine) -> Option<String> {
-    let named = |option: &&Opt| {
-        let Some(id) = option.id() else { return false };
-        let host = host_of(line, id).map(|host| host.to_string());
-        host.is_some_and(|host| text.contains(&host))
-            || text.contains(&format!("'{id}'"))
-            || text.contains(&format!("\"{id}\""))
-    };
-    line.options
-        .iter()
-        .find(named)
-        .and_then(Opt::id)
-        .map(str::to_owned)
+    let mut ids = line.options.iter().filter_map(Opt::id);
+    let id = ids.find(|id| mentions(text, line, id))?;
+    Some(id.to_owned())
 }
 
-/// The host's device behind an alias: by what the line wants for it, or by its `host=`.
+/// Returns whether a text mentions a device: by the host address (`vfio 0000:06:12.5: …`), or by
+/// the id in quotes.
+fn mentions(text: &str, line: &CommandLine, id: &str) -> bool {
+    let host = host_of(line, id).map(|host| host.to_string());
+    host.is_some_and(|host| text.contains(&host))
+        || text.contains(&format!("'{id}'"))
+        || text.contains(&format!("\"{id}\""))
+}
+
+/// Returns the host address of a device, from its want on the line or its `host=`.
 fn host_of(line: &CommandLine, id: &str) -> Option<Address> {
     let by_want = line.wants().into_iter().find_map(|want| match &want.kind {
         WantKind::Vfio { host, .. } if want.name == id => Some(*host),

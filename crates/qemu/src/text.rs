@@ -1,11 +1,13 @@
-//! Text of strangers, made fit to be shown on a terminal.
+//! Escaping of untrusted text for a terminal.
 
-/// Characters of a stranger's text that an error shows.
+/// Largest number of characters of untrusted text that an error shows.
 pub const MOST_SHOWN: usize = 200;
 
-/// Returns at most `limit` characters of a text, with those that a terminal would act on or hide
-/// escaped as Rust escapes them (C0 and C1 controls, and marks that turn the direction of text). A
-/// text that is cut ends in `…`.
+/// Returns at most `limit` characters of a text, escaped for a terminal. A text that is cut ends
+/// in `…`.
+///
+/// Characters that a terminal acts on or hides are escaped as Rust escapes them: C0 and C1 controls,
+/// and marks that change the direction of text.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for (count, char) in text.chars().enumerate() {
@@ -21,9 +23,9 @@ pub fn printable(text: &str, limit: usize) -> String {
     shown
 }
 
-/// Shows the start of bytes that should have been text.
+/// Returns the start of bytes that should be text, escaped for a terminal.
 pub(crate) fn printable_bytes(bytes: &[u8]) -> String {
-    // No character has more than four bytes.
+    // A character has four bytes at most.
     let start = bytes.get(..MOST_SHOWN * 4 + 4).unwrap_or(bytes);
     printable(&String::from_utf8_lossy(start), MOST_SHOWN)
 }
@@ -40,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_says_so() {
+    fn long_text_is_cut_with_an_ellipsis() {
         assert_eq!(printable("äöü", 3), "äöü");
         assert_eq!(printable("äöüx", 3), "äöü…");
         let shown = printable_bytes(&vec![0xff; 1 << 20]);

@@ -1,12 +1,12 @@
-//! Machine types by their names: which board each is, and what is on it.
+//! Machine types: the board of each name, and the devices on the board.
 
 use passthru_domain::device::chardev::CharTargetType;
 use passthru_domain::device::controller::ControllerModel;
 use passthru_domain::device::interface::InterfaceModel;
 use passthru_domain::{Arch, Board, Machine};
 
-/// Arm boards that are neither `virt` nor a version of it. A domain for one of them has its machine
-/// type accepted; what is on the board is not known.
+/// Arm boards other than `virt` and its versions. Their names are accepted, but the devices on
+/// them are not known.
 const ARM_BOARDS: &[&str] = &[
     "akita",
     "ast1030-evb",
@@ -110,7 +110,7 @@ const ARM_BOARDS: &[&str] = &[
     "z2",
 ];
 
-/// The architecture by QEMU's name of it.
+/// Returns the architecture that QEMU calls by a name.
 pub(super) fn arch_of_target(target: &str) -> Option<Arch> {
     match target {
         "i386" => Some(Arch::I686),
@@ -121,7 +121,7 @@ pub(super) fn arch_of_target(target: &str) -> Option<Arch> {
     }
 }
 
-/// QEMU's name of an architecture, as in `qemu-system-i386`.
+/// Returns QEMU's name of an architecture, as in `qemu-system-i386`.
 pub(super) const fn target_of_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::I686 => "i386",
@@ -129,7 +129,7 @@ pub(super) const fn target_of_arch(arch: Arch) -> &'static str {
     }
 }
 
-/// The machine of a guest that names none.
+/// Returns the machine type of a guest whose domain names none.
 pub(super) const fn default_machine(arch: Arch) -> &'static str {
     match arch {
         Arch::I686 | Arch::X86_64 => "pc",
@@ -138,7 +138,7 @@ pub(super) const fn default_machine(arch: Arch) -> &'static str {
     }
 }
 
-/// The names that stand for families of machine types.
+/// Returns the names of families of machine types.
 pub(super) const fn families(arch: Arch) -> &'static [&'static str] {
     match arch {
         Arch::I686 | Arch::X86_64 => &["pc", "q35", "isapc", "microvm"],
@@ -147,39 +147,42 @@ pub(super) const fn families(arch: Arch) -> &'static [&'static str] {
     }
 }
 
-/// Whether a recent QEMU has such a machine, in whichever version.
+/// Returns whether a recent QEMU has a machine type, in any version.
 pub(super) fn is_known(arch: Arch, name: &str) -> bool {
     board(arch, name) != Board::Other || (arch == Arch::Aarch64 && ARM_BOARDS.contains(&name))
 }
 
-/// The board of a machine type, with or without a version in its name.
+/// Returns the board of a machine type, with or without a version in its name.
 pub(super) fn board(arch: Arch, name: &str) -> Board {
-    let is = |stem: &str| {
-        name == stem
-            || name
-                .strip_prefix(stem)
-                .is_some_and(|rest| rest.starts_with('-') && rest.len() > 1)
-    };
     match arch {
-        Arch::I686 | Arch::X86_64 if is("q35") || is("pc-q35") => Board::Q35,
+        Arch::I686 | Arch::X86_64 if is_version(name, "q35") || is_version(name, "pc-q35") => {
+            Board::Q35
+        }
         Arch::I686 | Arch::X86_64 if name == "isapc" => Board::Isapc,
         Arch::I686 | Arch::X86_64 if name == "microvm" => Board::Microvm,
-        Arch::I686 | Arch::X86_64 if name == "pc" || is("pc-i440fx") || is_early_pc(name) => {
-            Board::I440fx
-        }
-        Arch::Aarch64 if is("virt") => Board::Virt,
-        Arch::S390x if is("s390-ccw-virtio") => Board::S390Ccw,
+        Arch::I686 | Arch::X86_64 if is_i440fx(name) => Board::I440fx,
+        Arch::Aarch64 if is_version(name, "virt") => Board::Virt,
+        Arch::S390x if is_version(name, "s390-ccw-virtio") => Board::S390Ccw,
         _ => Board::Other,
     }
 }
 
-/// `pc-0.12` to `pc-1.3`: before the board was in the name.
-fn is_early_pc(name: &str) -> bool {
-    name.strip_prefix("pc-")
-        .is_some_and(|rest| rest.starts_with("0.") || rest.starts_with("1."))
+/// Returns whether a name is that of a family of machine types, or of one of its versions.
+fn is_version(name: &str, family: &str) -> bool {
+    let Some(rest) = name.strip_prefix(family) else {
+        return false;
+    };
+    rest.is_empty() || (rest.starts_with('-') && rest.len() > 1)
 }
 
-/// A machine, and what its guests get unasked.
+/// Returns whether a machine type is an i440FX. The versions `pc-0.12` to `pc-1.3` do not have the
+/// board in their names.
+fn is_i440fx(name: &str) -> bool {
+    let is_early = name.starts_with("pc-0.") || name.starts_with("pc-1.");
+    name == "pc" || is_version(name, "pc-i440fx") || is_early
+}
+
+/// Returns a machine with its defaults for guests.
 pub(super) fn machine(arch: Arch, name: &str) -> Machine {
     let board = board(arch, name);
     Machine {
@@ -210,7 +213,7 @@ const fn interface(board: Board) -> InterfaceModel {
 
 const fn cpu(arch: Arch, board: Board) -> Option<&'static str> {
     match arch {
-        // A 32-bit guest runs in the 64-bit emulator as a rule.
+        // A 32-bit guest usually runs in the 64-bit emulator.
         Arch::X86_64 | Arch::I686 => Some("qemu64"),
         Arch::Aarch64 if matches!(board, Board::Virt) => Some("cortex-a15"),
         Arch::Aarch64 => None,
@@ -231,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_in_the_name_does_not_change_the_board() {
+    fn versions_of_a_machine_type_have_its_board() {
         for (name, expected) in [
             ("pc", Board::I440fx),
             ("pc-0.12", Board::I440fx),
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_machine_is_known() {
+    fn default_machine_of_each_architecture_is_known() {
         for arch in Arch::ALL {
             assert!(is_known(*arch, default_machine(*arch)), "{arch}");
         }

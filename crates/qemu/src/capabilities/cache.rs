@@ -1,4 +1,4 @@
-//! Keeps what a QEMU said, for as long as the binary stays the same.
+//! A cache of the answers of probed QEMUs.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,20 +12,21 @@ use super::emulator::Capabilities;
 use super::probe::{ProbeError, Spawn};
 use super::probed::Probed;
 
-/// Raised when other questions are asked: an older file is then not taken.
+/// Version of the file format. Raise it when a probe asks other questions; files of other
+/// versions are not read.
 const FORMAT: u32 = 2;
 
-/// Bytes of a file that are read.
+/// Largest number of bytes that are read of a file.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// A folder with a file for each emulator that was asked.
+/// A folder with a file for each probed emulator.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// The folder; made when it is needed.
+    /// Path of the folder, which is created if needed.
     pub dir: PathBuf,
 }
 
-/// What a file of the cache holds.
+/// The contents of a file of the cache.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     format: u32,
@@ -33,20 +34,20 @@ struct Entry {
     probed: Probed,
 }
 
-/// By what a binary is known to be the same.
+/// Marks by which a binary is recognized as unchanged.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Identity {
     path: PathBuf,
     device: u64,
     inode: u64,
     size: u64,
-    /// Seconds and nanoseconds.
+    /// Seconds and nanoseconds of the last change.
     modified: (i64, i64),
-    /// Modules that the binary can load (`/usr/lib/*/qemu/*.so`), which bring devices with them.
+    /// Modules that the binary can load (`/usr/lib/*/qemu/*.so`). They add devices.
     modules: Vec<Module>,
 }
 
-/// A file of a QEMU's modules.
+/// A module file of a QEMU.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Module {
     path: PathBuf,
@@ -56,13 +57,13 @@ struct Module {
 }
 
 impl Cache {
-    /// Returns what the binary has: by the cache where it is the same binary still, else by asking
-    /// it ([`Capabilities::probe`]). A file that cannot be read or written is passed over.
+    /// Returns the capabilities of a binary: from the cache if the binary has not changed, else by
+    /// [`Capabilities::probe`]. A file of the cache that cannot be read or written is ignored.
     ///
     /// # Errors
     /// Those of [`Capabilities::probe`].
     pub fn probe(&self, binary: &Path, spawn: Spawn<'_>) -> Result<Capabilities, ProbeError> {
-        let identity = Identity::of(binary).map_err(|source| ProbeError::Start {
+        let identity = Identity::read(binary).map_err(|source| ProbeError::Start {
             binary: binary.into(),
             source,
         })?;
@@ -78,14 +79,15 @@ impl Cache {
                 probed,
             };
             if let Err(error) = self.store(&file, &entry) {
-                tracing::debug!(file = %file.display(), %error, "cannot cache the emulator's capabilities");
+                let file = file.display();
+                tracing::debug!(%file, %error, "cannot cache the emulator's capabilities");
             }
         }
         Ok(capabilities)
     }
 
-    /// The file's name shows whose it is; that two binaries could share one is found by what it
-    /// holds.
+    /// Returns the file of a binary. Two binaries can share a name; the identity in the file tells
+    /// them apart.
     fn file(&self, binary: &Path) -> PathBuf {
         let path = binary.display().to_string();
         self.dir.join(format!(
@@ -94,7 +96,7 @@ impl Cache {
         ))
     }
 
-    /// Written beside and renamed, so that no reader sees half of it.
+    /// Writes a file beside the final one and renames it, so that a reader sees all or nothing.
     fn store(&self, file: &Path, entry: &Entry) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
@@ -104,26 +106,26 @@ impl Cache {
             return Err(io::Error::other("others can write to the folder"));
         }
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-        // What a killed process left, or a link to somewhere.
+        // A killed process may have left a file here, and another user may have put a link.
         match fs::remove_file(&beside) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        // A name that is there already is an error, a link too.
+        // If the name exists again, opening fails; a link is not followed.
         let mut to = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o644)
             .open(&beside)?;
         to.write_all(&serde_json::to_vec(entry)?)?;
-        // The process's umask may be 0, or may keep all others out.
+        // The umask of the process may have added or removed permissions.
         to.set_permissions(fs::Permissions::from_mode(0o644))?;
         fs::rename(&beside, file)
     }
 }
 
 impl Identity {
-    fn of(binary: &Path) -> io::Result<Self> {
+    fn read(binary: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(binary)?;
         Ok(Self {
             path: binary.into(),
@@ -177,12 +179,13 @@ fn modules(folders: &[PathBuf]) -> Vec<Module> {
     modules
 }
 
-/// Returns whether we, or root, alone can write to a file or folder.
+/// Returns whether only root or this process's user can write to a file or folder.
 fn is_own(metadata: &fs::Metadata) -> bool {
     let own = [0, rustix::process::geteuid().as_raw()];
     metadata.mode() & 0o022 == 0 && own.contains(&metadata.uid())
 }
 
+/// Reads the answers of a binary from its file, if the file is valid and the binary unchanged.
 fn load(file: &Path, identity: &Identity) -> Option<Probed> {
     let folder = fs::metadata(file.parent()?).ok()?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -227,7 +230,7 @@ mod tests {
             dir.join("qemu"),
         );
         fs::write(&binary, "not an emulator").unwrap();
-        let identity = Identity::of(&binary).unwrap();
+        let identity = Identity::read(&binary).unwrap();
         let entry = Entry {
             format: FORMAT,
             identity,
@@ -238,13 +241,13 @@ mod tests {
     }
 
     fn is_cached(cache: &Cache, binary: &Path) -> bool {
-        load(&cache.file(binary), &Identity::of(binary).unwrap()).is_some()
+        load(&cache.file(binary), &Identity::read(binary).unwrap()).is_some()
     }
 
     #[test]
     fn umask_0_leaves_no_file_that_others_can_write() {
         let dir = tempfile::tempdir().unwrap();
-        // The umask is the process's: other tests see it for a moment.
+        // The umask is shared by all threads: other tests see this value for a moment.
         let umask = rustix::process::umask(Mode::empty());
         let (cache, binary) = filled(dir.path());
         rustix::process::umask(umask);
@@ -264,7 +267,7 @@ mod tests {
         fs::write(&victim, "kept").unwrap();
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
         std::os::unix::fs::symlink(&victim, beside).unwrap();
-        let identity = Identity::of(&binary).unwrap();
+        let identity = Identity::read(&binary).unwrap();
         cache
             .store(
                 &file,
@@ -293,27 +296,25 @@ mod tests {
     }
 
     #[test]
-    fn module_that_comes_or_changes_is_another_identity() {
+    fn added_or_changed_module_changes_the_identity() {
         let dir = tempfile::tempdir().unwrap();
-        let (bin, modules) = (
-            dir.path().join("bin"),
-            dir.path().join("lib/x86_64-linux-gnu/qemu"),
-        );
+        let bin = dir.path().join("bin");
+        let modules = dir.path().join("lib/x86_64-linux-gnu/qemu");
         fs::create_dir(&bin).unwrap();
         fs::create_dir_all(&modules).unwrap();
         let binary = bin.join("qemu");
         fs::write(&binary, "an emulator").unwrap();
-        let none = Identity::of(&binary).unwrap();
-        assert_eq!(none, Identity::of(&binary).unwrap());
+        let none = Identity::read(&binary).unwrap();
+        assert_eq!(none, Identity::read(&binary).unwrap());
         fs::write(modules.join("hw-display-qxl.so"), "1").unwrap();
-        let one = Identity::of(&binary).unwrap();
+        let one = Identity::read(&binary).unwrap();
         assert_ne!(none, one);
         fs::write(modules.join("hw-display-qxl.so"), "22").unwrap();
-        assert_ne!(one, Identity::of(&binary).unwrap());
+        assert_ne!(one, Identity::read(&binary).unwrap());
     }
 
     #[test]
-    fn the_same_binary_is_not_asked_again() {
+    fn unchanged_binary_is_not_probed_again() {
         let dir = tempfile::tempdir().unwrap();
         let (cache, binary) = filled(dir.path());
         assert_eq!(
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_binary_and_a_broken_file_are_asked_again() {
+    fn changed_binary_and_broken_file_are_probed_again() {
         let dir = tempfile::tempdir().unwrap();
         let (cache, binary) = filled(dir.path());
         fs::write(&binary, "not the same emulator").unwrap();

@@ -10,13 +10,14 @@ use super::nodes::Nodes;
 use super::probe::{self, ProbeError, Spawn};
 use super::probed::{Probed, Version};
 
-/// How long a QEMU may take to say what it has.
+/// Time limit for a QEMU to answer all questions of a probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
-/// What a QEMU can do.
+/// Capabilities of a QEMU: its machine types, devices and properties.
 ///
-/// Built in, everything of a recent QEMU is there and a machine type is known by its name's
-/// pattern; probed, exactly what the binary said.
+/// - Built-in capabilities are those of a recent QEMU. They have all devices and properties, and
+///   know machine types by the pattern of the name.
+/// - Probed capabilities are exactly the answers of a binary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Capabilities {
     arch: Arch,
@@ -25,14 +26,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// The version that the built-in capabilities are those of.
+    /// Version of the built-in capabilities.
     pub const BUILTIN_VERSION: Version = Version {
         major: 11,
         minor: 1,
         micro: 0,
     };
 
-    /// Returns the capabilities of a recent QEMU, without asking one.
+    /// Returns the capabilities of a recent QEMU, without starting one.
     pub const fn builtin(arch: Arch) -> Self {
         Self {
             arch,
@@ -41,12 +42,12 @@ impl Capabilities {
         }
     }
 
-    /// Adds what the host's NUMA nodes are, each with its CPUs. Where nobody says, a placeholder of
-    /// nodes with four CPUs each stands for the host.
+    /// Sets the host's NUMA nodes, each with its CPUs. The default is a placeholder: nodes of four
+    /// CPUs each.
     #[must_use]
     pub fn with_nodes(self, nodes: Vec<(u32, IdSet)>) -> Self {
         Self {
-            nodes: Nodes::of(nodes),
+            nodes: Nodes::new(nodes),
             ..self
         }
     }
@@ -55,22 +56,26 @@ impl Capabilities {
         &self.nodes
     }
 
-    /// Asks a QEMU what it has: starts it without a machine, by the function given, and asks by
-    /// QMP.
+    /// Starts a QEMU without a machine, and asks it for its capabilities by QMP. `spawn` starts the
+    /// process.
     ///
     /// # Errors
-    /// Where it cannot be started, does not answer in 20 seconds, or is for an architecture that is
-    /// not known; with what it wrote to its standard error.
+    /// - If the binary cannot be started, then [`ProbeError::Start`].
+    /// - If it does not answer within 20 seconds, then [`ProbeError::Ask`], with the binary's
+    ///   standard error.
+    /// - If an answer is not that of a QEMU, then [`ProbeError::Answer`].
+    /// - If the binary is for an architecture that is not supported, then [`ProbeError::Target`].
     pub fn probe(binary: &Path, spawn: Spawn<'_>) -> Result<Self, ProbeError> {
         Self::from_probed(probe::probe(binary, spawn, PROBE_LIMIT)?)
     }
 
     pub(crate) fn from_probed(probed: Probed) -> Result<Self, ProbeError> {
-        let unknown = || ProbeError::Target {
-            binary: probed.binary.clone(),
-            target: probed.target.clone(),
+        let Some(arch) = boards::arch_of_target(&probed.target) else {
+            return Err(ProbeError::Target {
+                binary: probed.binary,
+                target: probed.target,
+            });
         };
-        let arch = boards::arch_of_target(&probed.target).ok_or_else(unknown)?;
         Ok(Self {
             arch,
             probed: Some(probed),
@@ -78,38 +83,38 @@ impl Capabilities {
         })
     }
 
-    /// Returns the answers of the binary that was asked; none for built-in capabilities.
+    /// Returns the answers of the probed binary; `None` for built-in capabilities.
     pub(super) const fn probed(&self) -> Option<&Probed> {
         self.probed.as_ref()
     }
 
-    /// Returns the version.
+    /// Returns the version of the QEMU.
     pub fn version(&self) -> Version {
         self.probed
             .as_ref()
             .map_or(Self::BUILTIN_VERSION, |probed| probed.version)
     }
 
-    /// Returns the path of the binary that was asked.
+    /// Returns the path of the probed binary; `None` for built-in capabilities.
     pub fn binary(&self) -> Option<&Path> {
         self.probed.as_ref().map(|probed| probed.binary.as_path())
     }
 
-    /// Whether devices can be assigned through iommufd: `-object iommufd`, and `vfio-pci` that
-    /// takes an open descriptor.
+    /// Returns whether devices can be assigned through iommufd: there is `-object iommufd`, and
+    /// `vfio-pci` takes an open descriptor (`fd=`).
     pub fn has_iommufd(&self) -> bool {
         self.has_type("iommufd") && self.has_property("vfio-pci", "fd")
     }
 
-    /// Whether there is a type of device or object of that name.
+    /// Returns whether there is a type of device or object with a name.
     pub fn has_type(&self, name: &str) -> bool {
         self.probed
             .as_ref()
             .is_none_or(|probed| probed.types.contains(name))
     }
 
-    /// Whether a device has a property. Of a device that was not asked about nothing is known, and
-    /// the answer is yes.
+    /// Returns whether a device has a property. The result is true for a device whose properties
+    /// were not probed.
     pub fn has_property(&self, device: &str, property: &str) -> bool {
         let known = self
             .probed
@@ -118,12 +123,13 @@ impl Capabilities {
         known.is_none_or(|properties| properties.contains(property))
     }
 
-    /// A 64-bit x86 emulator also runs 32-bit guests.
+    /// Returns whether the emulator runs guests of an architecture. A 64-bit x86 emulator also runs
+    /// 32-bit guests.
     fn runs(&self, arch: Arch) -> bool {
         arch == self.arch || (arch == Arch::I686 && self.arch == Arch::X86_64)
     }
 
-    /// The machine types that may have been meant: the versions of the same board, or all families.
+    /// Returns a hint with the known machine types for the same board, or else all families.
     fn machines_like(&self, arch: Arch, name: &str) -> String {
         let board = boards::board(arch, name);
         let machines = self
@@ -149,10 +155,10 @@ impl Platform for Capabilities {
     }
 
     fn emulator(&self, arch: Arch) -> String {
-        let usual = || format!("/usr/bin/qemu-system-{}", boards::target_of_arch(arch));
-        self.binary()
-            .filter(|_| arch == self.arch)
-            .map_or_else(usual, |path| path.display().to_string())
+        match self.binary() {
+            Some(path) if arch == self.arch => path.display().to_string(),
+            _ => format!("/usr/bin/qemu-system-{}", boards::target_of_arch(arch)),
+        }
     }
 
     fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error> {

@@ -1,4 +1,4 @@
-//! Asks a QEMU what it has.
+//! The probe: questions to a QEMU by QMP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -15,62 +15,69 @@ use super::probed::{Probed, Version};
 use crate::monitor::{self, BlockingQmp, Command as QmpCommand};
 use crate::text::{MOST_SHOWN, printable};
 
-/// Devices whose properties differ among versions in a way that matters here.
-const ASKED: &[&str] = &[
+/// Devices whose properties are probed: versions of QEMU differ in them, and [`check`] or the
+/// command line depends on the difference.
+///
+/// [`check`]: crate::Capabilities::check
+const PROBED_DEVICES: &[&str] = &[
     "vfio-pci",
     "arm-smmuv3",
     "intel-iommu",
     "virtio-iommu-pci",
     "pcie-root-port",
 ];
-/// How long the last words of a killed QEMU are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How much of its standard error is kept.
-const MOST_WORDS: u64 = 4 << 10;
+/// Time limit for reading the standard error of a killed QEMU.
+const STDERR_LIMIT: Duration = Duration::from_secs(1);
+/// Largest number of bytes that are kept of the standard error.
+const MOST_STDERR: u64 = 4 << 10;
 
-/// Why a QEMU did not say what it has.
+/// An error of a probe.
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    /// It cannot be started.
+    /// The binary cannot be started.
     #[error("cannot start {binary}", binary = binary.display())]
     Start {
-        /// Its path.
+        /// Path of the binary.
         binary: PathBuf,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// It does not answer.
-    #[error("cannot query the capabilities of {binary}{said}", binary = binary.display(), said = said(stderr))]
+    /// The binary does not answer.
+    #[error(
+        "cannot query the capabilities of {binary}{stderr}",
+        binary = binary.display(),
+        stderr = stderr_suffix(stderr)
+    )]
     Ask {
-        /// Its path.
+        /// Path of the binary.
         binary: PathBuf,
-        /// What it wrote to its standard error.
+        /// Standard error of the binary, shortened.
         stderr: String,
-        /// What went wrong.
+        /// The error of the QMP client.
         source: monitor::Error,
     },
-    /// It answers what a QEMU does not.
+    /// An answer does not have the form of a QEMU's answer.
     #[error("{binary} sent an unexpected reply to {command}: {answer}", binary = binary.display())]
     Answer {
-        /// Its path.
+        /// Path of the binary.
         binary: PathBuf,
-        /// What was asked.
+        /// The QMP command.
         command: &'static str,
-        /// Its answer, shortened.
+        /// The answer, shortened.
         answer: String,
     },
-    /// It is for an architecture that is not known here.
+    /// The binary is for an architecture that is not supported.
     #[error("{binary} is for {target}, which is not supported", binary = binary.display())]
     Target {
-        /// Its path.
+        /// Path of the binary.
         binary: PathBuf,
-        /// The architecture.
+        /// QEMU's name of the architecture.
         target: String,
     },
 }
 
 impl ProbeError {
-    /// Returns what the user can do.
+    /// Returns an imperative for the user, if one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Start { binary, source } if source.kind() == io::ErrorKind::NotFound => {
@@ -87,7 +94,7 @@ impl ProbeError {
     }
 }
 
-/// Returns Debian's package of an emulator with a known name, in brackets.
+/// Returns the Debian package of an emulator with a known name, in brackets.
 fn debian_package(binary: &Path) -> &'static str {
     match binary.file_name().and_then(|name| name.to_str()) {
         Some("qemu-system-x86_64" | "qemu-system-i386") => " (Debian: qemu-system-x86)",
@@ -97,7 +104,8 @@ fn debian_package(binary: &Path) -> &'static str {
     }
 }
 
-fn said(stderr: &str) -> String {
+/// Returns the part of a message that shows the standard error.
+fn stderr_suffix(stderr: &str) -> String {
     if stderr.is_empty() {
         String::new()
     } else {
@@ -105,12 +113,14 @@ fn said(stderr: &str) -> String {
     }
 }
 
-/// Starts a process. Nothing that a QEMU is asked needs privileges, and its path comes from the
-/// domain: so whoever has privileges, or descriptors open that are not close-on-exec, drops both
-/// here. `Command::spawn` is right for all others.
+/// A function that starts the process of a probe.
+///
+/// A probe needs no privileges, and the path of the binary comes from the domain. So the function of
+/// a privileged caller drops all privileges, and descriptors that are not close-on-exec. Other
+/// callers can use `Command::spawn`.
 pub type Spawn<'a> = &'a dyn Fn(&mut Command) -> io::Result<Child>;
 
-/// Starts the binary without a machine and asks it, all within the limit.
+/// Starts the binary without a machine and asks all questions within the limit.
 pub(super) fn probe(
     binary: &Path,
     spawn: Spawn<'_>,
@@ -122,19 +132,19 @@ pub(super) fn probe(
         source,
     };
     let (monitor, theirs) = UnixStream::pair().map_err(start)?;
-    let (words, their_words) = UnixStream::pair().map_err(start)?;
-    let process = Process::start(binary, spawn, theirs, their_words).map_err(start)?;
+    let (stderr, their_stderr) = UnixStream::pair().map_err(start)?;
+    let process = Process::start(binary, spawn, theirs, their_stderr).map_err(start)?;
     let asked = BlockingQmp::connect(monitor, limit)
-        .map_err(Trouble::from)
+        .map_err(QuestionError::from)
         .and_then(|qmp| {
             let mut questions = Questions { qmp, deadline };
             questions.all(binary)
         });
     drop(process);
-    asked.map_err(|trouble| trouble.into_error(binary, &words))
+    asked.map_err(|error| error.into_probe_error(binary, &stderr))
 }
 
-/// A process that ends with its owner.
+/// A process that is killed on drop.
 struct Process(Child);
 
 impl Process {
@@ -142,7 +152,7 @@ impl Process {
         binary: &Path,
         spawn: Spawn<'_>,
         monitor: UnixStream,
-        words: UnixStream,
+        stderr: UnixStream,
     ) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command
@@ -161,36 +171,38 @@ impl Process {
             .current_dir("/")
             .stdin(OwnedFd::from(monitor.try_clone()?))
             .stdout(OwnedFd::from(monitor))
-            .stderr(OwnedFd::from(words));
+            .stderr(OwnedFd::from(stderr));
         spawn(&mut command).map(Self)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Either fails only where the process is gone already.
+        // Both fail only if the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-enum Trouble {
+/// A failed question.
+enum QuestionError {
     Monitor(monitor::Error),
+    /// A command and its unexpected answer.
     Answer(&'static str, Value),
 }
 
-impl From<monitor::Error> for Trouble {
+impl From<monitor::Error> for QuestionError {
     fn from(error: monitor::Error) -> Self {
         Self::Monitor(error)
     }
 }
 
-impl Trouble {
-    fn into_error(self, binary: &Path, words: &UnixStream) -> ProbeError {
+impl QuestionError {
+    fn into_probe_error(self, binary: &Path, stderr: &UnixStream) -> ProbeError {
         match self {
             Self::Monitor(source) => ProbeError::Ask {
                 binary: binary.into(),
-                stderr: last_words(words),
+                stderr: read_stderr(stderr),
                 source,
             },
             Self::Answer(command, answer) => {
@@ -205,15 +217,15 @@ impl Trouble {
     }
 }
 
-/// What came on standard error, the end of it dropped where it is long.
-fn last_words(words: &UnixStream) -> String {
+/// Returns the start of the standard error, escaped.
+fn read_stderr(stderr: &UnixStream) -> String {
     let mut bytes = Vec::new();
-    if words.set_read_timeout(Some(LAST_WORDS)).is_ok() {
-        // Where reading fails, what came before is still worth showing.
-        let _ = words.take(MOST_WORDS).read_to_end(&mut bytes);
+    if stderr.set_read_timeout(Some(STDERR_LIMIT)).is_ok() {
+        // If reading fails, the bytes that came before are still worth showing.
+        let _ = stderr.take(MOST_STDERR).read_to_end(&mut bytes);
     }
-    let words = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = words
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text
         .trim()
         .lines()
         .map(|line| printable(line, MOST_SHOWN))
@@ -227,9 +239,11 @@ struct Questions {
 }
 
 impl Questions {
-    fn all(&mut self, binary: &Path) -> Result<Probed, Trouble> {
+    fn all(&mut self, binary: &Path) -> Result<Probed, QuestionError> {
         let types = self.names(&QmpCommand::QomListTypes, &["name"])?;
-        let asked = ASKED.iter().filter(|device| types.contains(**device));
+        let asked = PROBED_DEVICES
+            .iter()
+            .filter(|device| types.contains(**device));
         let mut properties = BTreeMap::new();
         for device in asked {
             let command = QmpCommand::DeviceListProperties {
@@ -254,11 +268,15 @@ impl Questions {
         self.qmp.execute(command)
     }
 
-    /// The members of those keys in an answer that is a list of objects.
-    fn names(&mut self, command: &QmpCommand, keys: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+    /// Returns the texts of some members in an answer that is a list of objects.
+    fn names(
+        &mut self,
+        command: &QmpCommand,
+        keys: &[&str],
+    ) -> Result<BTreeSet<String>, QuestionError> {
         let answer = self.ask(command)?;
         let Some(items) = answer.as_array() else {
-            return Err(Trouble::Answer(command.name(), answer));
+            return Err(QuestionError::Answer(command.name(), answer));
         };
         let names = items
             .iter()
@@ -266,18 +284,21 @@ impl Questions {
         Ok(names.map(str::to_owned).collect())
     }
 
-    fn target(&mut self) -> Result<String, Trouble> {
+    fn target(&mut self) -> Result<String, QuestionError> {
         let answer = self.ask(&QmpCommand::QueryTarget)?;
         let target = answer["arch"]
             .as_str()
             .map(|arch| printable(arch, MOST_SHOWN));
-        target.ok_or(Trouble::Answer(QmpCommand::QueryTarget.name(), answer))
+        target.ok_or(QuestionError::Answer(
+            QmpCommand::QueryTarget.name(),
+            answer,
+        ))
     }
 
-    fn version(&mut self) -> Result<Version, Trouble> {
+    fn version(&mut self) -> Result<Version, QuestionError> {
         let answer = self.ask(&QmpCommand::QueryVersion)?;
         serde_json::from_value(answer["qemu"].clone())
-            .map_err(|_| Trouble::Answer(QmpCommand::QueryVersion.name(), answer))
+            .map_err(|_| QuestionError::Answer(QmpCommand::QueryVersion.name(), answer))
     }
 }
 
@@ -287,8 +308,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// Starts a script that was just written. While a test beside this one starts a child, that has
-    /// the script open for writing for a moment, and what is open for writing cannot be executed.
+    /// Starts a script that was just written. A child that another test starts has the script open
+    /// for writing for a moment, and the kernel does not execute such a file (ETXTBSY).
     fn patiently(command: &mut Command) -> io::Result<Child> {
         loop {
             match command.spawn() {
@@ -300,7 +321,7 @@ mod tests {
         }
     }
 
-    /// An emulator that is a script.
+    /// Writes a script that stands for an emulator.
     fn script(dir: &tempfile::TempDir, text: &str) -> PathBuf {
         let path = dir.path().join("emulator");
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -309,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_that_fails_at_start_has_its_words_in_the_error() {
+    fn stderr_of_a_failed_emulator_is_in_the_error() {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "echo 'library not found' >&2; exit 1");
         let error = probe(&binary, &patiently, Duration::from_secs(5)).unwrap_err();
@@ -317,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_that_hangs_is_given_up_and_ended() {
+    fn hanging_emulator_is_killed_at_the_limit() {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "exec sleep 60");
         let start = Instant::now();
@@ -336,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_that_is_not_there_is_to_be_installed() {
+    fn missing_emulator_has_a_hint_to_install() {
         let error = probe(
             Path::new("/nonexistent/qemu"),
             &patiently,
@@ -350,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_is_started_as_the_caller_says() {
+    fn spawn_function_starts_the_emulator() {
         let dir = tempfile::tempdir().unwrap();
         let binary = script(&dir, "echo \"as $WHO\" >&2; exit 1");
         let spawn = |command: &mut Command| command.env("WHO", "nobody").spawn();
@@ -359,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_become_capabilities() {
+    fn answers_become_capabilities() {
         let dir = tempfile::tempdir().unwrap();
         let answers = [
             r#"{"id":1,"return":{}}"#,

@@ -1,4 +1,4 @@
-//! The answers of a QEMU that was asked for its capabilities.
+//! The answers of a probed QEMU.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,29 +6,29 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What a QEMU said of itself.
+/// The answers of a probed QEMU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Probed {
     pub(crate) binary: PathBuf,
-    /// QEMU's own word for the architecture: `x86_64`, `aarch64` …
+    /// QEMU's name of the architecture, such as `x86_64`.
     pub(crate) target: String,
     pub(crate) version: Version,
-    /// Names and aliases.
+    /// Names and aliases of machine types.
     pub(crate) machines: BTreeSet<String>,
     /// Types that a `-device` or `-object` can be of.
     pub(crate) types: BTreeSet<String>,
-    /// Properties of the devices that were asked about.
+    /// Properties of some devices, by device.
     pub(crate) properties: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// A QEMU's version.
+/// Version of a QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
-    /// First number.
+    /// Major version.
     pub major: u32,
-    /// Second number.
+    /// Minor version.
     pub minor: u32,
-    /// Third number.
+    /// Micro version.
     pub micro: u32,
 }
 

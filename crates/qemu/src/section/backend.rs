@@ -1,4 +1,4 @@
-//! Memory backends: the objects that the guest's memory is made of.
+//! Memory backends (`-object memory-backend-…`): the objects of which the guest's memory consists.
 
 use passthru_domain::device::MemoryDevice;
 use passthru_domain::memory::{
@@ -12,38 +12,38 @@ use crate::context::Context;
 use crate::line::{Object, Opt, Term, Want, WantKind};
 
 const MIB: u64 = 1 << 20;
-/// Size of an ordinary page: `<hugepages>` of that size are none.
+/// Size of an ordinary page. `<hugepages>` of this size means no huge pages.
 const PAGE: u64 = 4096;
-/// Size of a huge page where none is said: the default of most hosts.
+/// Size of a huge page if the domain names none: the default of most hosts.
 const USUAL_HUGE_PAGE: u64 = 2 * MIB;
 
-/// A piece of the guest's memory.
-pub(crate) struct Piece<'a> {
-    /// Id of its backend.
+/// A range of the guest's memory that has a backend of its own.
+pub(crate) struct MemoryRange<'a> {
+    /// Id of the backend.
     pub(crate) id: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub(crate) bytes: u64,
-    /// The guest's node that it belongs to.
+    /// The guest's NUMA node of the memory.
     pub(crate) cell: Option<&'a NumaCell>,
-    /// The device that it is the memory of.
+    /// The memory device of the memory.
     pub(crate) device: Option<&'a MemoryDevice>,
 }
 
-/// A backend with what must be made before it.
+/// The options of a backend.
 pub(crate) struct Backend {
-    /// The options, the backend the last of them.
+    /// The options; the backend is the last.
     pub(crate) options: Vec<Opt>,
-    /// Whether all of it is to be allocated at the start.
+    /// Whether all memory is allocated at the start.
     pub(crate) prealloc: bool,
 }
 
-impl<'a> Piece<'a> {
-    /// Makes the backend of the piece.
+impl<'a> MemoryRange<'a> {
+    /// Makes the backend.
     pub(crate) fn backend(&self, context: &Context<'_>) -> Backend {
         let unsaid = MemoryBacking::default();
         let backing = context.domain.memory_backing.as_ref().unwrap_or(&unsaid);
         let prealloc = self.is_allocated_now(backing);
-        // Memory that comes and goes is allocated by its device.
+        // A virtio-mem device allocates its memory by itself.
         let now = prealloc && !self.is_virtio_mem();
         let nodes = self.host_nodes(context);
         let threads = backing
@@ -77,7 +77,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Makes the backend of enclaves' pages, which is of a type of its own.
+    /// Makes the backend of an enclave (SGX), which has a type of its own.
     pub(crate) fn enclave(&self, context: &Context<'_>) -> Opt {
         let nodes = self.host_nodes(context);
         Opt::object(
@@ -92,37 +92,36 @@ impl<'a> Piece<'a> {
         )
     }
 
-    /// The type of object, and where it has its pages from.
+    /// Returns the type of the object, and the source of its pages.
     fn made_of(&self, context: &Context<'_>, backing: &MemoryBacking) -> Object {
         let shared = self.shared(backing);
         let canonical = (!self.is_part()).then_some(false);
-        let object = |kind| Object::qom(kind, self.id.as_str());
         if let Some(path) = self.device.and_then(path) {
             let discard = self.device.and_then(|device| device.discard);
-            return object("memory-backend-file")
+            return Object::qom("memory-backend-file", self.id.as_str())
                 .with("mem-path", path)
                 .maybe("discard-data", discard)
                 .maybe("share", shared);
         }
         let huge = self.huge_page(backing);
         if backing.source == Some(MemorySource::Memfd) {
-            return object("memory-backend-memfd")
+            return Object::qom("memory-backend-memfd", self.id.as_str())
                 .maybe("hugetlb", huge.map(|_| true))
                 .maybe("hugetlbsize", huge)
                 .maybe("share", shared)
                 .maybe("x-use-canonical-path-for-ramblock-id", canonical);
         }
         if huge.is_some() || shared.is_some() || backing.source == Some(MemorySource::File) {
-            return object("memory-backend-file")
+            return Object::qom("memory-backend-file", self.id.as_str())
                 .with("mem-path", self.folder(context, huge))
                 .maybe("discard-data", self.discard(backing))
                 .maybe("share", shared)
                 .maybe("x-use-canonical-path-for-ramblock-id", canonical);
         }
-        object("memory-backend-ram")
+        Object::qom("memory-backend-ram", self.id.as_str())
     }
 
-    /// Whether it is the memory of a node or a device, and not the whole of the guest's.
+    /// Returns whether the range is the memory of a node or a device, not all of the guest's.
     const fn is_part(&self) -> bool {
         self.cell.is_some() || self.device.is_some()
     }
@@ -133,7 +132,7 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// What a file that keeps its contents has besides.
+    /// Returns the properties of a file that keeps its contents (NVDIMM).
     fn of_nvdimm(&self) -> Object {
         let Some(source) = self.device.and_then(|device| device.source.as_ref()) else {
             return Object::default();
@@ -168,7 +167,7 @@ impl<'a> Piece<'a> {
         immediate || kept || self.huge_page(backing).is_some()
     }
 
-    /// The size of the huge pages that it is of: said by the device, for the node, or for all.
+    /// Returns the size of the huge pages: that of the device, of the node, or of the guest.
     fn huge_page(&self, backing: &MemoryBacking) -> Option<u64> {
         if self.device.is_some_and(|device| path(device).is_some()) {
             return None;
@@ -182,20 +181,13 @@ impl<'a> Piece<'a> {
             return Some(USUAL_HUGE_PAGE);
         }
         let node = self.cell.map_or(Some(0), |cell| cell.id);
-        let of_node = |page: &&HugepageSize| {
-            page.nodeset
-                .as_ref()
-                .is_some_and(|set| node.is_some_and(|node| set.contains(node)))
-        };
-        let page = pages
-            .iter()
-            .find(of_node)
-            .or_else(|| pages.iter().find(|page| page.nodeset.is_none()))?;
+        let of_node = pages.iter().find(|page| is_for_node(page, node));
+        let page = of_node.or_else(|| pages.iter().find(|page| page.nodeset.is_none()))?;
         Some(page.size.bytes()).filter(|bytes| *bytes != PAGE)
     }
 
-    /// Where a file backend makes its file: in a file system of huge pages, or in the guest's
-    /// folder. A line that is run as it is has only folders that are there.
+    /// Returns the folder of a file backend's file: a file system of huge pages, or the guest's
+    /// folder. A standalone line uses only folders that exist on every host.
     fn folder(&self, context: &Context<'_>, huge: Option<u64>) -> Want {
         let path = match huge.map(mount) {
             Some(mount) if context.is_standalone() => mount,
@@ -209,7 +201,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// The policy, and the host's nodes that the memory comes from.
+    /// Returns the policy, and the host's nodes that the memory is allocated on.
     fn host_nodes(&self, context: &Context<'_>) -> Option<(&'static str, IdSet)> {
         let numatune = context.domain.numatune.as_ref();
         let node = self
@@ -232,6 +224,15 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// Returns whether an entry of `<hugepages>` names a node.
+fn is_for_node(page: &HugepageSize, node: Option<u32>) -> bool {
+    let Some((set, node)) = page.nodeset.as_ref().zip(node) else {
+        return false;
+    };
+    set.contains(node)
+}
+
+/// Returns the file that a memory device keeps its contents in.
 fn path(device: &MemoryDevice) -> Option<&str> {
     device.source.as_ref()?.path.as_deref()
 }
@@ -240,7 +241,7 @@ fn numbers(nodes: &IdSet) -> Term {
     Term::Array(nodes.iter().map(|node| Term::Number(node.into())).collect())
 }
 
-/// Where pages of a size are mounted by custom: the usual size is at `/dev/hugepages`.
+/// Returns the usual mount point of huge pages of a size.
 fn mount(bytes: u64) -> String {
     match bytes {
         USUAL_HUGE_PAGE => "/dev/hugepages".into(),

@@ -1,5 +1,7 @@
-//! Block nodes: an image is a node for its file and, unless it is raw, a node for its format above
-//! it. A chain of images is made from its bottom.
+//! Block nodes (`-blockdev`).
+//!
+//! An image has a node for its file. Unless the image is raw, a node for the format stands above
+//! that node. The nodes of a chain of images are made from the bottom.
 
 use passthru_domain::device::disk::{
     BackingStore, CacheMode, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType,
@@ -13,18 +15,18 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, Object, Opt, Term, Want};
 
-/// The images of a disk, from the top.
+/// The chain of images of a disk, from the top.
 pub(crate) struct Chain<'a> {
     disk: &'a Disk,
     images: Vec<Image<'a>>,
-    /// Whether the domain says that nothing is below the last image.
+    /// Whether the domain says that the last image has no backing image.
     is_ended: bool,
 }
 
 struct Image<'a> {
     place: Place<'a>,
     format: ImageFormat,
-    /// Whether a node for the format is above the file's.
+    /// Whether a node for the format stands above the node of the file.
     is_layered: bool,
 }
 
@@ -40,7 +42,7 @@ impl Image<'_> {
 }
 
 impl<'a> Chain<'a> {
-    /// The chain of a disk; empty where the contents are another process's.
+    /// Returns the chain of a disk; empty if another process serves the contents.
     pub(crate) fn new(context: &Context<'_>, disk: &'a Disk) -> Self {
         let format = disk.driver.as_ref().and_then(|driver| driver.format);
         let mut images = Vec::from_iter(image(context, disk.kind, format, disk.source.as_ref()));
@@ -76,7 +78,7 @@ impl<'a> Chain<'a> {
         self.images.len()
     }
 
-    /// The node that the guest's device takes; none without an image.
+    /// Returns the name of the node for the guest's device; `None` without an image.
     pub(crate) fn top_node(&self, number: usize) -> Option<String> {
         let image = self.images.first()?;
         Some(if self.copies_on_read() {
@@ -86,7 +88,7 @@ impl<'a> Chain<'a> {
         })
     }
 
-    /// The nodes of all images, from the bottom, the topmost with that number.
+    /// Returns the nodes of all images from the bottom. `number` is that of the topmost.
     pub(crate) fn nodes(&self, context: &Context<'_>, number: usize) -> Result<Vec<Opt>, Error> {
         let mut options = Vec::new();
         for (depth, image) in self.images.iter().enumerate().rev() {
@@ -167,7 +169,7 @@ impl<'a> Chain<'a> {
         Ok(options)
     }
 
-    /// The format's driver, and what is said of it.
+    /// Returns the driver of the format, with its properties.
     fn format(&self, image: &Image<'_>, depth: usize, secret: String) -> Result<Object, Error> {
         let encryption = image.place.encryption.filter(|_| image.place.decrypts());
         if let Some(slice) = image
@@ -203,8 +205,11 @@ impl<'a> Chain<'a> {
         })
     }
 
-    /// What an image's format node says of the image below: its node, none, or nothing where the
-    /// domain does not say and QEMU finds it by the image's own header.
+    /// Returns the property `backing` of an image's format node.
+    ///
+    /// - If the domain names the image below, then its node.
+    /// - If the domain says that there is none, then null.
+    /// - Otherwise nothing: QEMU reads the image's own header.
     fn backing(&self, image: &Image<'_>, depth: usize, number: usize) -> Option<Term> {
         if matches!(image.format, ImageFormat::Raw | ImageFormat::Iso) {
             return None;
@@ -215,7 +220,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// What the disk says of all its files' nodes.
+    /// Adds the properties that the disk sets on all nodes of files.
     fn file_node(&self, image: &Image<'_>, node: FileNode) -> FileNode {
         let is_file = matches!(image.place.kind, DiskType::File | DiskType::Block);
         let aio = self
@@ -239,7 +244,7 @@ impl<'a> Chain<'a> {
             .map(Discard::as_str)
     }
 
-    /// Zeros cannot be given back where discards are not.
+    /// Returns `detect-zeroes`. Without `discard=unmap`, QEMU cannot unmap zeros.
     fn detect_zeroes(&self, depth: usize) -> Option<&'static str> {
         let driver = self.disk.driver.as_ref().filter(|_| depth == 0)?;
         Some(match driver.detect_zeroes? {
@@ -266,7 +271,7 @@ pub(crate) fn node_after_disks(context: &Context<'_>) -> usize {
     nodes + 1
 }
 
-/// How a format of its own decrypts.
+/// Returns the property `encrypt` of a format that decrypts by itself.
 fn encrypt(encryption: &Encryption, secret: String) -> Object {
     let format = match encryption.format {
         Some(EncryptionFormat::Qcow) => "aes",
@@ -292,9 +297,9 @@ fn image<'a>(
         encryption: source.encryption.as_ref(),
     };
     let format = match (kind, format.unwrap_or(ImageFormat::Raw)) {
-        // Another process has the contents.
+        // Another process serves the contents.
         (DiskType::VhostUser, _) => return None,
-        // The driver makes the disk of the folder by itself.
+        // The driver makes a disk of the folder.
         (DiskType::Dir, _) | (_, ImageFormat::Iso) => ImageFormat::Raw,
         (_, format) => format,
     };
@@ -309,7 +314,7 @@ fn image<'a>(
     })
 }
 
-/// On Arm a raw image has a format node too, as libvirt gives it one there.
+/// Returns whether a raw image has a format node: on Arm, as in libvirt.
 pub(crate) fn layers_raw(context: &Context<'_>) -> bool {
     context.is_arm()
 }
@@ -318,9 +323,9 @@ fn is_readonly(disk: &Disk) -> bool {
     disk.readonly || disk.device == Some(DiskDevice::Cdrom)
 }
 
-/// What a file's node says beside its driver, path and name.
+/// Properties of the node of a file, other than driver, path and name.
 pub(crate) struct FileNode {
-    /// Read-only or not; nothing below a format node, which says it itself.
+    /// `read-only`; `None` below a format node, which has the property itself.
     readonly: Option<bool>,
     discard: Option<&'static str>,
     cache: Option<Object>,
@@ -329,7 +334,7 @@ pub(crate) struct FileNode {
 }
 
 impl FileNode {
-    /// A raw image without anything said.
+    /// Returns the properties of a raw image by default.
     pub(crate) fn plain(readonly: bool) -> Self {
         Self {
             readonly: Some(readonly),
@@ -340,7 +345,7 @@ impl FileNode {
         }
     }
 
-    /// The file below a format node.
+    /// Returns the properties of a file below a format node.
     pub(crate) fn below_format() -> Self {
         Self {
             readonly: None,
@@ -352,14 +357,14 @@ impl FileNode {
     }
 }
 
-/// A block node for a file; its name is the want's.
+/// Makes the node of a file, with the name of the want.
 pub(crate) fn file_node(driver: &str, file: Want, node: &FileNode) -> Object {
     let name = file.name.clone();
     node.around(Object::driver(driver).with("filename", file), name)
 }
 
 impl FileNode {
-    /// The node of a protocol, with its name and what else it says.
+    /// Makes the node of a protocol, with its name and properties.
     fn around(&self, protocol: Object, name: String) -> Object {
         protocol
             .maybe("aio", self.aio)
@@ -372,7 +377,7 @@ impl FileNode {
     }
 }
 
-/// A disk that other guests write to at the same time is not cached unless the domain says so.
+/// Returns the cache mode of a disk. By default, a disk that several guests write to is not cached.
 pub(crate) fn cache_mode(disk: &Disk) -> Option<CacheMode> {
     let said = disk.driver.as_ref().and_then(|driver| driver.cache);
     let shared = disk.shareable && !is_readonly(disk);

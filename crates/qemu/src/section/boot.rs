@@ -1,4 +1,4 @@
-//! What the guest boots: `-boot`, and a kernel given directly.
+//! The boot: `-boot`, and a kernel that the host gives (`-kernel`).
 
 use passthru_domain::Domain;
 
@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, List, Opt, Want};
 
-/// `-boot`, `-kernel` and what goes with it.
+/// Returns `-boot`, and the options of a kernel that the host gives.
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let menu = context.domain.os.bootmenu.as_ref();
     let enable = menu.and_then(|menu| menu.enable);
@@ -24,7 +24,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .collect())
 }
 
-/// -1 is a value here, and no list has negative numbers but as text.
+/// Returns `reboot-timeout` as text: the value -1 is valid, and lists have no negative numbers.
 fn reboot_timeout(context: &Context<'_>) -> Option<String> {
     let timeout = context.domain.os.bios.as_ref()?.reboot_timeout?;
     Some(timeout.to_string())
@@ -32,18 +32,19 @@ fn reboot_timeout(context: &Context<'_>) -> Option<String> {
 
 fn kernel(domain: &Domain) -> Vec<Opt> {
     let os = &domain.os;
-    let file = |flag, name: &str, path: &Option<String>| {
-        let want = Want::file(name, path.as_deref()?, Access::ReadOnly, FilePassing::Copy);
-        Some(Opt::plain(flag, want))
-    };
+    let append = os.cmdline.as_deref();
     let options = [
-        file("-kernel", "kernel", &os.kernel),
-        file("-initrd", "initrd", &os.initrd),
-        os.cmdline
-            .as_deref()
-            .map(|cmdline| Opt::plain("-append", cmdline)),
-        file("-dtb", "dtb", &os.dtb),
-        file("-shim", "shim", &os.shim),
+        file("-kernel", "kernel", os.kernel.as_deref()),
+        file("-initrd", "initrd", os.initrd.as_deref()),
+        append.map(|cmdline| Opt::plain("-append", cmdline)),
+        file("-dtb", "dtb", os.dtb.as_deref()),
+        file("-shim", "shim", os.shim.as_deref()),
     ];
     options.into_iter().flatten().collect()
+}
+
+/// Returns an option that names a file, if there is a path.
+fn file(flag: &'static str, name: &str, path: Option<&str>) -> Option<Opt> {
+    let want = Want::file(name, path?, Access::ReadOnly, FilePassing::Copy);
+    Some(Opt::plain(flag, want))
 }

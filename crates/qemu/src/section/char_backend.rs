@@ -1,4 +1,4 @@
-//! `-chardev`: the host's ends of devices that carry characters.
+//! Character backends (`-chardev`): the host's ends of serial ports, consoles and channels.
 
 use passthru_domain::device::chardev::{
     AgentMouse, CharBackend, CharProtocol, CharSource, CharSourceType, CharTargetType, Chardev,
@@ -9,19 +9,19 @@ use passthru_domain::toggle::YesNo;
 use crate::context::Context;
 use crate::line::{List, Object, Opt, Want, WantKind};
 
-/// Where certificates for character devices are.
+/// Folder of the certificates for character devices.
 const CERTIFICATES: &str = "/etc/pki/libvirt-chardev";
 
-/// Name by which the guest's agent of SPICE looks for its channel.
+/// Name of the channel of SPICE's agent in the guest.
 const SPICE_CHANNEL: &str = "com.redhat.spice.0";
 
-/// The host's end of a serial port.
+/// Returns the backend of a serial port.
 pub(crate) fn serial(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
     options(
         context,
         backend,
         id,
-        &Use {
+        &Purpose {
             device: "serial",
             spice: "vdagent",
             path: None,
@@ -29,13 +29,13 @@ pub(crate) fn serial(context: &Context<'_>, backend: &CharBackend, id: &str) -> 
     )
 }
 
-/// The host's end of a parallel port.
+/// Returns the backend of a parallel port.
 pub(crate) fn parallel(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
     options(
         context,
         backend,
         id,
-        &Use {
+        &Purpose {
             device: "parallel",
             spice: "vdagent",
             path: None,
@@ -43,13 +43,13 @@ pub(crate) fn parallel(context: &Context<'_>, backend: &CharBackend, id: &str) -
     )
 }
 
-/// The host's end of a device that a client redirects.
+/// Returns the backend of a redirected USB device.
 pub(crate) fn usb(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
     options(
         context,
         backend,
         id,
-        &Use {
+        &Purpose {
             device: "serial",
             spice: "usbredir",
             path: None,
@@ -57,13 +57,13 @@ pub(crate) fn usb(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec
     )
 }
 
-/// The host's end of a smart card.
+/// Returns the backend of a smart card.
 pub(crate) fn smartcard(context: &Context<'_>, backend: &CharBackend, id: &str) -> Vec<Opt> {
     options(
         context,
         backend,
         id,
-        &Use {
+        &Purpose {
             device: "serial",
             spice: "smartcard",
             path: None,
@@ -71,7 +71,7 @@ pub(crate) fn smartcard(context: &Context<'_>, backend: &CharBackend, id: &str) 
     )
 }
 
-/// The host's end of a channel. One without a path listens at a socket of the guest's folder.
+/// Returns the backend of a channel. A socket without a path is in the guest's folder.
 pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Vec<Opt> {
     let id = channel.info.id();
     let name = channel
@@ -86,7 +86,7 @@ pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Vec<Opt> {
         context,
         &channel.backend,
         id,
-        &Use {
+        &Purpose {
             device: "serial",
             spice: "vdagent",
             path: Some(path),
@@ -94,7 +94,7 @@ pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Vec<Opt> {
     )
 }
 
-/// The name by which the guest finds a channel.
+/// Returns the name by which the guest finds a channel.
 pub(crate) fn channel_name(channel: &Chardev) -> Option<String> {
     let target = channel
         .target
@@ -109,17 +109,17 @@ pub(crate) fn channel_name(channel: &Chardev) -> Option<String> {
         .or(agent.then(|| SPICE_CHANNEL.to_owned()))
 }
 
-/// What a host's end is for.
-struct Use {
-    /// QEMU's backend for a device of the host.
+/// Words and defaults of a backend, by the kind of device.
+struct Purpose {
+    /// Name of QEMU's backend for a device node of the host.
     device: &'static str,
-    /// SPICE's name of the channel.
+    /// Name of the SPICE channel.
     spice: &'static str,
-    /// The socket of an end that names none.
+    /// Path of a listening socket whose domain names none.
     path: Option<String>,
 }
 
-fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use) -> Vec<Opt> {
+fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Purpose) -> Vec<Opt> {
     let kind = backend.kind.unwrap_or(CharSourceType::Pty);
     let source = backend.source().cloned().unwrap_or_default();
     let list = |name: &str| List::new(name).with("id", format!("char{id}"));
@@ -146,7 +146,7 @@ fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use
                 "mouse",
                 source.mouse.map(|mouse| mouse == AgentMouse::Client),
             ),
-        // Refused when the domain was looked at.
+        // Refused by validation.
         CharSourceType::Nmdm => list("null"),
     };
     let mut options = Vec::from_iter(credentials(backend, id));
@@ -154,8 +154,8 @@ fn options(context: &Context<'_>, backend: &CharBackend, id: &str, purpose: &Use
     options
 }
 
-/// A descriptor of an fd set stands for a file that is open already: whether it was made empty then
-/// is settled, and QEMU must not do it.
+/// Returns the backend of a file. A managed line names an fd set: the manager has opened the file,
+/// and truncated it if wanted, so QEMU must only append.
 fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> List {
     let path = source.path.clone().unwrap_or_default();
     if context.is_standalone() {
@@ -175,7 +175,7 @@ fn file(context: &Context<'_>, list: List, source: &CharSource, id: &str) -> Lis
     .with("append", true)
 }
 
-/// A file that everything is also written to.
+/// Adds the file that all output is also written to.
 fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> List {
     let Some(log) = &backend.log else { return list };
     let path = log.file.clone().unwrap_or_default();
@@ -196,10 +196,16 @@ fn log(context: &Context<'_>, list: List, backend: &CharBackend, id: &str) -> Li
     .with("logappend", true)
 }
 
-fn unix(context: &Context<'_>, list: List, backend: &CharBackend, id: &str, purpose: &Use) -> List {
+fn unix(
+    context: &Context<'_>,
+    list: List,
+    backend: &CharBackend,
+    id: &str,
+    purpose: &Purpose,
+) -> List {
     let said = backend.path().map(str::to_owned);
     if said.is_some() && backend.mode() == SocketMode::Connect {
-        return again(list.maybe("path", said), backend);
+        return reconnecting(list.maybe("path", said), backend);
     }
     let path = said.or_else(|| purpose.path.clone()).unwrap_or_default();
     if context.is_standalone() {
@@ -229,7 +235,7 @@ fn tcp(list: List, backend: &CharBackend, id: &str) -> List {
         );
     match backend.mode() {
         SocketMode::Bind => listening(list),
-        SocketMode::Connect => again(list, backend),
+        SocketMode::Connect => reconnecting(list, backend),
     }
 }
 
@@ -237,7 +243,7 @@ fn credentials_id(id: &str) -> String {
     format!("objchar{id}_tls0")
 }
 
-/// The certificates of an encrypted connection.
+/// Returns the object of the certificates, for an encrypted connection.
 fn credentials(backend: &CharBackend, id: &str) -> Option<Opt> {
     backend.source().filter(|source| source.tls == Some(true))?;
     let listens = backend.mode() == SocketMode::Bind;
@@ -264,8 +270,8 @@ fn udp(list: List, backend: &CharBackend) -> List {
     }
 }
 
-/// Milliseconds after which a connection that is lost is made again; 0 for never.
-fn again(list: List, backend: &CharBackend) -> List {
+/// Adds the time in milliseconds after which a lost connection is made again; 0 for never.
+fn reconnecting(list: List, backend: &CharBackend) -> List {
     let reconnect = backend
         .source()
         .and_then(|source| source.reconnect.as_ref());

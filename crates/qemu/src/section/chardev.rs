@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt, Term, Want, WantKind};
 
-/// The monitor that a manager talks to by QMP.
+/// Returns the QMP monitor of a managed guest.
 pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     if context.is_standalone() {
         return Ok(Vec::new());
@@ -38,7 +38,7 @@ pub(crate) fn monitor(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     ])
 }
 
-/// `<serial>`.
+/// Returns the options of a `<serial>`.
 pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = serial.info.id();
     let kind = target_kind(serial).unwrap_or(context.machine.serial);
@@ -72,7 +72,7 @@ pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>
     Ok(options)
 }
 
-/// Port and interrupt of a device on the ISA bus, where the domain says them.
+/// Returns port and interrupt of a device on the ISA bus, if the domain names them.
 fn isa_place(chardev: &Chardev) -> Option<Object> {
     let Some(Address::Isa(isa)) = &chardev.info.address else {
         return None;
@@ -84,7 +84,7 @@ fn isa_place(chardev: &Chardev) -> Option<Object> {
     )
 }
 
-/// `<parallel>`.
+/// Returns the options of a `<parallel>`.
 pub(crate) fn parallel(context: &Context<'_>, chardev: &Chardev) -> Vec<Opt> {
     let id = chardev.info.id();
     let mut options = char_backend::parallel(context, &chardev.backend, id);
@@ -92,7 +92,7 @@ pub(crate) fn parallel(context: &Context<'_>, chardev: &Chardev) -> Vec<Opt> {
     options
 }
 
-/// `<console>`; no options for one that is a serial port under another name.
+/// Returns the options of a `<console>`; none for a console that is a serial port.
 pub(crate) fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = console.info.id();
     let device = match target_kind(console) {
@@ -113,7 +113,7 @@ pub(crate) fn console(context: &Context<'_>, console: &Chardev) -> Result<Vec<Op
     Ok(options)
 }
 
-/// `<channel>`.
+/// Returns the options of a `<channel>`.
 pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Opt>, Error> {
     let id = channel.info.id();
     let target = channel.target.clone().unwrap_or_default();
@@ -144,7 +144,7 @@ pub(crate) fn channel(context: &Context<'_>, channel: &Chardev) -> Result<Vec<Op
     Ok(options)
 }
 
-/// A device on the port of a virtio-serial controller; on the first that is free where it has none.
+/// Returns a device on a virtio-serial controller; on the first free port if it has no address.
 fn virtio_place(context: &Context<'_>, chardev: &Chardev, driver: &str) -> Object {
     let Some(Address::VirtioSerial(at)) = &chardev.info.address else {
         return Object::driver(driver);

@@ -1,4 +1,4 @@
-//! The guest's clock and timers: `-rtc`, and what timers say at the machine and the CPU.
+//! The guest's clock (`-rtc`), and timers, which are properties of the machine and the CPU.
 
 use passthru_domain::Domain;
 use passthru_domain::clock::{Clock, ClockOffset, TickPolicy, Timer, TimerName};
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt, Term};
 
-/// `-rtc`, and the policy of the PC's first timer.
+/// Returns `-rtc`, and the policy of the programmable interval timer (PIT).
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let rtc = timer(context, "rtc");
     let list = List::headless()
@@ -28,8 +28,10 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok([rtc].into_iter().chain(pit(context)).collect())
 }
 
-/// What the clock shows at the start. An offset from today's time is the manager's to compute, and
-/// the same domain would not give the same line.
+/// Returns the time that the clock shows at the start.
+///
+/// An adjustment is not supported: the start time would depend on today's time, and the same domain
+/// would not give the same line.
 fn base(clock: Option<&Clock>) -> Result<String, Error> {
     let Some(clock) = clock else {
         return Ok("utc".into());
@@ -49,12 +51,13 @@ fn base(clock: Option<&Clock>) -> Result<String, Error> {
     }
 }
 
-/// A moment, as `2006-06-17T16:01:21`: the proleptic Gregorian calendar, by eras of 400 years that
-/// start in March.
+/// Formats seconds since 1970 as `2006-06-17T16:01:21`, in the proleptic Gregorian calendar.
+///
+/// The calculation counts eras of 400 years, and years that start in March.
 fn date(seconds: u64) -> String {
-    let (days, second) = (seconds / 86400, seconds % 86400);
-    let shifted = days + 719_468;
-    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let days = seconds / 86400 + 719_468;
+    let era = days / 146_097;
+    let day = days % 146_097;
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
@@ -65,11 +68,13 @@ fn date(seconds: u64) -> String {
         (month - 9, 1)
     };
     let year = era * 400 + year + next;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let hour = seconds / 3600 % 24;
+    let minute = seconds / 60 % 60;
+    let second = seconds % 60;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
-/// What the real-time clock follows, in QEMU's words.
+/// Returns QEMU's word for the clock that the real-time clock follows.
 fn rtc_clock(track: &str) -> &'static str {
     match track {
         "guest" => "vm",
@@ -78,38 +83,39 @@ fn rtc_clock(track: &str) -> &'static str {
     }
 }
 
-/// KVM's timer makes up for lost ticks unless it is told otherwise.
+/// Returns the policy of KVM's PIT. Lost ticks are delivered late (`delay`) by default.
 fn pit(context: &Context<'_>) -> Option<Opt> {
     let policy = policy(timer(context, "pit")?).unwrap_or("delay");
     matches!(policy, "delay" | "discard")
         .then(|| Opt::plain("-global", format!("kvm-pit.lost_tick_policy={policy}")))
 }
 
-/// Whether the machine has a high precision event timer, where the domain says.
+/// Returns whether the machine has a high precision event timer, if the domain says.
 pub(crate) fn hpet(context: &Context<'_>) -> Option<bool> {
     context.is_x86().then(|| timer(context, "hpet")?.present)?
 }
 
-/// What timers say of the CPU: paravirtual clocks, and Arm's virtual timer.
+/// Returns the CPU's properties of timers: paravirtual clocks, and Arm's virtual timer.
 pub(crate) fn cpu_properties(context: &Context<'_>) -> Properties {
     let timers = context.domain.clock.iter().flat_map(|clock| &clock.timers);
-    let property = |timer: &Timer| -> Option<(String, Term)> {
-        let (name, value) = match timer.name? {
-            TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
-            TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
-            TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
-            TimerName::Armvtimer => (
-                "kvm-no-adjvtime",
-                (timer.tickpolicy? == TickPolicy::Discard).into(),
-            ),
-            _ => return None,
-        };
-        Some((name.to_owned(), value))
-    };
-    timers.filter_map(property).collect()
+    timers.filter_map(cpu_property).collect()
 }
 
-/// The zone whose local time the guest's clock shows, for the emulator's environment.
+fn cpu_property(timer: &Timer) -> Option<(String, Term)> {
+    let (name, value) = match timer.name? {
+        TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
+        TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
+        TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
+        TimerName::Armvtimer => {
+            let discards = timer.tickpolicy? == TickPolicy::Discard;
+            ("kvm-no-adjvtime", discards.into())
+        }
+        _ => return None,
+    };
+    Some((name.to_owned(), value))
+}
+
+/// Returns the time zone of the guest's clock, for the emulator's environment (`TZ`).
 pub(crate) fn time_zone(domain: &Domain) -> Option<&str> {
     let clock = domain
         .clock
@@ -132,7 +138,7 @@ mod tests {
     use super::date;
 
     #[test]
-    fn a_moment_is_a_date_of_the_gregorian_calendar() {
+    fn seconds_are_formatted_as_a_gregorian_date() {
         assert_eq!(date(0), "1970-01-01T00:00:00");
         assert_eq!(date(951_827_696), "2000-02-29T12:34:56");
         assert_eq!(date(1_150_560_081), "2006-06-17T16:01:21");

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// Kinds in the order of their options. Floppy controllers come with their disks.
+/// Kinds in the order of their options. The section of disks makes floppy controllers.
 const ORDER: [ControllerType; 8] = [
     ControllerType::Pci,
     ControllerType::Usb,
@@ -40,7 +40,7 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
     items
 }
 
-/// The device of a controller; none for those that are on the board.
+/// Returns the options of a controller; none for a controller on the board.
 pub(crate) fn device(context: &Context<'_>, controller: &Controller) -> Result<Vec<Opt>, Error> {
     let device = match controller.kind {
         Some(ControllerType::Pci) => pci_device(controller),
@@ -66,12 +66,13 @@ pub(crate) fn device(context: &Context<'_>, controller: &Controller) -> Result<V
     Ok(vec![Opt::device(device)])
 }
 
-/// Q35's first SATA controller is part of its chip set; its ports are the buses `ide.0` and on.
+/// Returns whether a SATA controller is part of the chip set, as Q35's first one is. Its ports are
+/// the buses `ide.0`, `ide.1` and so on.
 pub(crate) fn is_built_in_sata(context: &Context<'_>, controller: &Controller) -> bool {
     context.board() == Board::Q35 && controller.index == Some(0)
 }
 
-/// Returns the controller of a kind with that number.
+/// Returns the controller of a kind with a number.
 pub(crate) fn find<'a>(
     context: &Context<'a>,
     kind: ControllerType,
@@ -123,7 +124,7 @@ fn number(number: Option<u8>) -> Option<u32> {
     number.map(u32::from)
 }
 
-/// A companion has no id of its own: it shares the bus of its USB 2 controller.
+/// Returns a USB controller. A companion has no id: it shares the bus of its USB 2 controller.
 fn usb(context: &Context<'_>, controller: &Controller) -> Result<Option<Object>, Error> {
     let Some(driver) = usb_driver(context, controller)? else {
         return Ok(None);

@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt, Term};
 
-/// Properties of the CPU, in their order.
+/// Properties of the CPU in their order, as name and value.
 pub(crate) type Properties = Vec<(String, Term)>;
 
-/// `-cpu`. A machine whose CPU the domain does not name keeps its own.
+/// Returns `-cpu`; none if the domain names no CPU, so that the machine keeps its default.
 pub(crate) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let extra = extra_properties(context);
     let Some(model) = name(context) else {
@@ -48,8 +48,8 @@ pub(crate) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::list("-cpu", list)])
 }
 
-/// The model's name. `host-model` is the host's CPU where KVM can give it: a line that is made
-/// without looking at the host knows no nearer model.
+/// Returns the model's name. `host-model` becomes `host` with KVM and `max` without: a line that is
+/// made without a host knows no closer model.
 fn name(context: &Context<'_>) -> Option<String> {
     let whole = if context.is_kvm() { "host" } else { "max" };
     let cpu = context.domain.cpu.as_ref();
@@ -67,12 +67,11 @@ fn property(feature: &CpuFeature) -> Option<(String, bool)> {
         FeaturePolicy::Disable | FeaturePolicy::Forbid => false,
         FeaturePolicy::Optional => return None,
     };
-    // The XML has underscores in some names where QEMU has dashes.
+    // Some names have underscores in the XML and dashes in QEMU.
     Some((feature.name.replace('_', "-"), on))
 }
 
-/// What other elements say of the CPU, in libvirt's order: timers, interrupts, what the guest sees
-/// of hypervisors, performance counters, caches, the width of addresses.
+/// Returns the properties that come from elements other than `<feature>`, in libvirt's order.
 fn extra_properties(context: &Context<'_>) -> Properties {
     let none = Features::default();
     let features = context.domain.features.as_ref().unwrap_or(&none);
@@ -97,23 +96,29 @@ fn toggle(name: &str, toggle: Option<&Toggle>) -> Option<(String, Term)> {
     toggle.map(|toggle| (name.to_owned(), is_on(toggle).into()))
 }
 
-/// What the guest sees of KVM. Nothing is said of what is as QEMU has it.
+/// Returns the properties of `<kvm>`. A feature that has QEMU's default is left out.
 fn of_kvm(kvm: &Kvm) -> Properties {
-    let has = |toggle: &Option<Toggle>, on: bool| {
-        toggle.as_ref().is_some_and(|toggle| is_on(toggle) == on)
-    };
     let all = [
-        ("kvm", has(&kvm.hidden, true), false),
-        ("kvm-hint-dedicated", has(&kvm.hint_dedicated, true), true),
-        ("kvm-poll-control", has(&kvm.poll_control, true), true),
-        ("kvm-pv-ipi", has(&kvm.pv_ipi, false), false),
+        ("kvm", is_set(&kvm.hidden, true), false),
+        (
+            "kvm-hint-dedicated",
+            is_set(&kvm.hint_dedicated, true),
+            true,
+        ),
+        ("kvm-poll-control", is_set(&kvm.poll_control, true), true),
+        ("kvm-pv-ipi", is_set(&kvm.pv_ipi, false), false),
     ];
     let said = all.into_iter().filter(|(_, said, _)| *said);
     said.map(|(name, _, value)| (name.to_owned(), value.into()))
         .collect()
 }
 
-/// Caches, and the width of physical addresses.
+/// Returns whether a feature is given, with this state.
+fn is_set(toggle: &Option<Toggle>, on: bool) -> bool {
+    toggle.as_ref().is_some_and(|toggle| is_on(toggle) == on)
+}
+
+/// Returns the properties of caches, and of the width of physical addresses.
 fn of_cpu(cpu: &Cpu) -> Properties {
     let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
     let mut properties: Vec<(&str, Term)> = Vec::new();
@@ -152,7 +157,7 @@ fn of_cpu(cpu: &Cpu) -> Properties {
         .collect()
 }
 
-/// `-smp`: without a `<topology>` every CPU is a socket.
+/// Returns `-smp`. Without a `<topology>`, every CPU is a socket.
 pub(crate) fn topology(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let vcpu = context.domain.vcpu.clone().unwrap_or_else(|| Vcpu {
         count: Some(1),
@@ -163,7 +168,7 @@ pub(crate) fn topology(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .domain
         .vcpus
         .as_ref()
-        .map_or(vcpu.current.unwrap_or(max), there_from_the_start);
+        .map_or(vcpu.current.unwrap_or(max), fixed_cpus);
     let list = List::new(current).maybe("maxcpus", (current != max).then_some(max));
     let list = match context
         .domain
@@ -185,8 +190,8 @@ pub(crate) fn topology(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::list("-smp", list)])
 }
 
-/// CPUs that can be taken away are added when the machine is there.
-fn there_from_the_start(vcpus: &Vcpus) -> u32 {
+/// Returns the number of CPUs that cannot be unplugged. The others are added after the start.
+fn fixed_cpus(vcpus: &Vcpus) -> u32 {
     let fixed = vcpus
         .vcpus
         .iter()

@@ -1,4 +1,4 @@
-//! `<disk>`: the devices that show block nodes to the guest.
+//! `<disk>`: block nodes, and the devices that show them to the guest.
 
 use passthru_domain::Board;
 use passthru_domain::device::address::{Address, DriveAddress};
@@ -13,15 +13,15 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
-/// Options that the guest's disks share: the floppy controller, and the helper for persistent
-/// reservations.
+/// Returns the options that the guest's disks share: the floppy controller, and the helper for
+/// persistent reservations.
 pub(crate) fn shared(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = floppy_controller(context);
     options.extend(reservations::helper(context));
     Ok(options)
 }
 
-/// The block nodes of a disk and its device.
+/// Returns the block nodes of a disk, and its device. `index` is the place among the disks.
 pub(crate) fn device(context: &Context<'_>, index: usize, disk: &Disk) -> Result<Vec<Opt>, Error> {
     let chain = Chain::new(context, disk);
     let number = block::first_node(context, index);
@@ -37,7 +37,7 @@ pub(crate) fn device(context: &Context<'_>, index: usize, disk: &Disk) -> Result
     Ok(options)
 }
 
-/// An SD card is on the board, and has no device of its own.
+/// Returns the option of an SD card. It is on the board, so there is no `-device`.
 fn sd_card(disk: &Disk) -> Result<Opt, Error> {
     let driver = disk
         .driver
@@ -71,7 +71,7 @@ fn sd_card(disk: &Disk) -> Result<Opt, Error> {
     ))
 }
 
-/// A process of its own serves the disk, which is at a socket.
+/// Returns the options of a disk that another process serves, at a socket.
 fn vhost_user(context: &Context<'_>, disk: &Disk) -> Result<Vec<Opt>, Error> {
     let id = disk.info.id();
     let chardev = format!("chr-vu-{id}");
@@ -94,7 +94,7 @@ fn vhost_user(context: &Context<'_>, disk: &Disk) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::list("-chardev", socket), Opt::device(device)])
 }
 
-/// Whether the guest sees a cache that it must flush.
+/// Returns `write-cache`: whether the guest must flush.
 fn write_cache(disk: &Disk) -> Option<&'static str> {
     match cache_mode(disk)? {
         CacheMode::Writethrough | CacheMode::Directsync => Some("off"),
@@ -137,7 +137,8 @@ fn removable(disk: &Disk, bus: DiskBus) -> Option<bool> {
 }
 
 fn geometry(disk: &Disk) -> Object {
-    let (geometry, blockio) = (disk.geometry, disk.blockio.unwrap_or_default());
+    let geometry = disk.geometry;
+    let blockio = disk.blockio.unwrap_or_default();
     let trans = geometry.and_then(|geometry| geometry.trans);
     Object::default()
         .maybe("cyls", geometry.map(|geometry| geometry.cyls))
@@ -149,7 +150,7 @@ fn geometry(disk: &Disk) -> Object {
         .maybe("discard_granularity", blockio.discard_granularity)
 }
 
-/// What the guest sees of maker and number.
+/// Returns vendor, product and numbers that the guest sees.
 fn identity(disk: &Disk) -> Object {
     Object::default()
         .maybe("wwn", disk.wwn.as_ref().map(Wwn::number))
@@ -159,13 +160,10 @@ fn identity(disk: &Disk) -> Object {
         .maybe("serial", serial(disk))
 }
 
-/// What becomes of the guest when a write or a read fails. A full disk is no matter of reads.
+/// Returns the actions after a failed write (`werror`) or read (`rerror`). `enospc` is for writes
+/// only.
 fn errors(disk: &Disk) -> Object {
     let driver = disk.driver.as_ref();
-    let word = |policy: ErrorPolicy| match policy {
-        ErrorPolicy::Enospace => "enospc",
-        other => other.as_str(),
-    };
     let writes = driver.and_then(|driver| driver.error_policy);
     let reads = driver.and_then(|driver| driver.rerror_policy);
     let reads = reads
@@ -176,7 +174,15 @@ fn errors(disk: &Disk) -> Object {
         .maybe("rerror", reads.map(word))
 }
 
-/// The guest sees a backslash before each space, as libvirt makes it.
+/// Returns QEMU's word for an action.
+const fn word(policy: ErrorPolicy) -> &'static str {
+    match policy {
+        ErrorPolicy::Enospace => "enospc",
+        other => other.as_str(),
+    }
+}
+
+/// Returns the serial number, with a backslash before each space as in libvirt.
 fn serial(disk: &Disk) -> Option<String> {
     disk.serial
         .as_ref()
@@ -225,7 +231,7 @@ fn ata(context: &Context<'_>, disk: &Disk, bus: DiskBus) -> Result<Object, Error
     Ok(Object::driver(driver).with("bus", format!("{controller}.{unit}")))
 }
 
-/// virtio-scsi has channels, targets and units; the old controllers only what they call units.
+/// Returns a disk on a SCSI controller. LSI's controllers have units only.
 fn scsi(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
     let is_lun = disk.device == Some(DiskDevice::Lun);
     let driver = match disk.device {
@@ -246,7 +252,7 @@ fn scsi(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
             .with("scsi-id", address.target.unwrap_or(0))
             .with("lun", unit),
     };
-    // What the guest sees as the disk's identity: without it a node's name would show.
+    // Without `device_id`, the guest would see the name of a block node.
     let identity = disk
         .serial
         .clone()
@@ -254,7 +260,8 @@ fn scsi(context: &Context<'_>, disk: &Disk) -> Result<Object, Error> {
     Ok(device.maybe("device_id", (!is_lun).then_some(identity)))
 }
 
-/// The floppy controller's share of the boot order; Q35 has no such controller on the board.
+/// Returns the boot order of floppy drives. Q35 has no floppy controller on the board, so its
+/// controller is added too.
 fn floppy_controller(context: &Context<'_>) -> Vec<Opt> {
     let disks = context.domain.devices.disks.iter();
     let floppies: Vec<_> = disks

@@ -4,7 +4,7 @@ use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
 use passthru_domain::numa::{Numa, NumaCell};
 use passthru_domain::{Board, Memory};
 
-use super::backend::Piece;
+use super::backend::MemoryRange;
 use super::pci;
 use crate::context::Context;
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             .with("maxmem", format!("{}k", round_up(max.bytes(), MIB) / 1024)),
         None => list,
     };
-    let whole = ram_id(context).map(|id| Piece {
+    let whole = ram_id(context).map(|id| MemoryRange {
         id: id.into(),
         bytes,
         cell: None,
@@ -121,16 +121,16 @@ pub(crate) fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec
             .find(|cell| cell.id == node && node.is_some())
     });
     let bytes = round_up(memory.target.size.bytes(), DEVICE_UNIT);
-    let piece = Piece {
+    let range = MemoryRange {
         id: backend_id(memory),
         bytes,
         cell,
         device: Some(memory),
     };
     if memory.model == Some(MemoryModel::SgxEpc) {
-        return Ok(vec![piece.enclave(context)]);
+        return Ok(vec![range.enclave(context)]);
     }
-    let backend = piece.backend(context);
+    let backend = range.backend(context);
     let device = match memory.model {
         Some(MemoryModel::VirtioMem | MemoryModel::VirtioPmem) => {
             virtio(context, memory, backend.prealloc)?

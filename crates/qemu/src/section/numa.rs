@@ -6,7 +6,7 @@ use passthru_domain::numa::{
     Associativity, CellCache, HmatAccess, Interconnects, Numa, NumaCell, NumaPath, WritePolicy,
 };
 
-use super::backend::Piece;
+use super::backend::MemoryRange;
 use super::memory::{numa, of_cell};
 use crate::context::Context;
 use crate::error::Error;
@@ -41,13 +41,13 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &NumaCell) -> Vec<Opt> {
     let mut options = Vec::new();
     if has_memory {
         let bytes = of_cell(cell);
-        let piece = Piece {
+        let range = MemoryRange {
             id: backend_id.clone(),
             bytes,
             cell: Some(cell),
             device: None,
         };
-        options = piece.backend(context).options;
+        options = range.backend(context).options;
     }
     let list = List::new("node").with("nodeid", id(cell));
     let runs = cell.cpus.as_ref().map(IdSet::runs).unwrap_or_default();
