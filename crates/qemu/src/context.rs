@@ -80,8 +80,8 @@ impl<'a> Context<'a> {
         format!("{STATE_DIR}/domain-{}/{file}", self.name())
     }
 
-    /// Returns those of the host's NUMA nodes that the emulator's threads may run on; `None` if they
-    /// may run on none of `nodes`. Threads that allocate memory on `nodes` run there.
+    /// Returns those of `nodes` (of the host) that the emulator's threads may run on; `None` if
+    /// there are none. Threads that allocate memory on `nodes` run there.
     pub(crate) fn nodes_to_run_on(&self, nodes: &IdSet) -> Option<IdSet> {
         let pinned = self
             .domain

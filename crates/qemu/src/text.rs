@@ -6,8 +6,8 @@ pub const MOST_SHOWN: usize = 200;
 /// Returns at most `limit` characters of a text, escaped for a terminal. A text that is cut ends
 /// in `…`.
 ///
-/// Characters that a terminal acts on or hides are escaped as Rust escapes them: C0 and C1 controls,
-/// and marks that change the direction of text.
+/// Characters that a terminal acts on or hides are escaped as in Rust's `escape_debug`. They are C0
+/// and C1 controls, and marks that change the direction of text.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for (count, char) in text.chars().enumerate() {

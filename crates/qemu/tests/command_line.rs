@@ -1,8 +1,7 @@
-//! The command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args
-//! where there is one. With `UPDATE=1` in the environment the files are written anew, to be
-//! reviewed.
+//! Command lines of the domains in `data/`: NAME.xml gives NAME.args, and NAME.standalone.args for
+//! some. With `UPDATE=1` in the environment, the test writes the files, for a review.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use passthru_domain::lifecycle::CrashAction;
 use passthru_domain::{Arch, Backend, Domain};
@@ -33,7 +32,7 @@ fn line(name: &str, style: Style) -> CommandLine {
     command_line(&domain, &capabilities, style).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// Lines that only one side has, `-` for expected ones and `+` for those that came.
+/// Returns the lines that only one side has: `-` for expected ones, `+` for others.
 fn difference(expected: &str, got: &str) -> String {
     let lacking = expected
         .lines()
@@ -68,7 +67,7 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn every_domain_gives_its_command_line() {
+fn domains_give_the_expected_command_lines() {
     let names = names();
     let differ: Vec<_> = names
         .iter()
@@ -87,7 +86,7 @@ fn every_domain_gives_its_command_line() {
 }
 
 #[test]
-fn a_standalone_line_opens_everything_by_itself() {
+fn standalone_line_has_no_descriptors() {
     for name in ["nvme-iommufd-q35", "character-devices", "memory-in-a-file"] {
         let line = line(name, Style::Standalone);
         let differs = compare(&format!("{name}.standalone.args"), &line.pretty(&Paths));
@@ -101,7 +100,7 @@ fn a_standalone_line_opens_everything_by_itself() {
 }
 
 #[test]
-fn every_id_that_an_option_names_is_made_before_it() {
+fn ids_are_made_before_the_options_that_name_them() {
     for name in names() {
         let line = line(&name, Style::Managed);
         let mut made = vec!["pcie.0".to_owned(), "pci.0".to_owned()];
@@ -117,7 +116,7 @@ fn every_id_that_an_option_names_is_made_before_it() {
                     "file",
                     "backing",
                 ] {
-                    // The file of a secret is a path, no block node.
+                    // The file of a secret is a path, not a block node.
                     let named = object
                         .text(key)
                         .filter(|_| option.driver() != Some("secret"));
@@ -137,7 +136,7 @@ fn every_id_that_an_option_names_is_made_before_it() {
     }
 }
 
-/// The line of a guest with these elements before its devices.
+/// Returns the command line of a guest with these elements before its devices.
 fn line_with(elements: &str, style: Style) -> Result<Vec<String>, String> {
     let xml = format!(
         "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
@@ -154,7 +153,7 @@ fn line_with(elements: &str, style: Style) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn a_guest_that_may_not_reboot_ends_instead() {
+fn on_reboot_destroy_gives_no_reboot() {
     let flags = |elements, style| {
         let mut line = line_with(elements, style).unwrap();
         line.retain(|word| word.starts_with("-no-re") || word.starts_with("-no-shut"));
@@ -174,7 +173,7 @@ fn a_guest_that_may_not_reboot_ends_instead() {
 }
 
 #[test]
-fn a_guest_that_starts_again_after_a_power_off_may_reboot() {
+fn restart_after_power_off_needs_reboots() {
     let elements = "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>";
     let error = line_with(elements, Style::Managed).unwrap_err();
     assert_eq!(
@@ -184,22 +183,22 @@ fn a_guest_that_starts_again_after_a_power_off_may_reboot() {
 }
 
 #[test]
-fn what_follows_a_crash_is_taken_as_it_stands() {
+fn every_crash_action_is_accepted() {
     for action in CrashAction::ALL {
         line_with(&format!("<on_crash>{action}</on_crash>"), Style::Managed).unwrap();
     }
 }
 
-/// Hands everything over, by numbers that start at 10.
-struct Everything<'a>(Vec<&'a Want>);
+/// Passes every descriptor and file by numbers that start at 10.
+struct Numbered<'a>(Vec<&'a Want>);
 
-impl Everything<'_> {
+impl Numbered<'_> {
     fn number(&self, want: &Want) -> usize {
         10 + self.0.iter().position(|known| *known == want).unwrap()
     }
 }
 
-impl Resolve for Everything<'_> {
+impl Resolve for Numbered<'_> {
     fn fd(&self, want: &Want) -> String {
         self.number(want).to_string()
     }
@@ -221,9 +220,9 @@ impl Resolve for Everything<'_> {
 }
 
 #[test]
-fn descriptors_and_fd_sets_stand_where_they_are_wanted() {
+fn descriptors_and_fd_sets_replace_their_wants() {
     let line = line("nvme-iommufd-q35", Style::Managed);
-    let args = line.render(&Everything(line.wants()));
+    let args = line.render(&Numbered(line.wants()));
     let after = |flag: &str| {
         let at = args.iter().position(|arg| arg == flag).unwrap();
         args[at + 1].as_str()
@@ -248,9 +247,9 @@ fn descriptors_and_fd_sets_stand_where_they_are_wanted() {
 }
 
 #[test]
-fn an_image_that_is_written_to_has_a_set_of_two_descriptors() {
+fn writable_image_has_a_set_of_two_descriptors() {
     let line = line("disks-of-every-bus", Style::Managed);
-    let args = line.render(&Everything(line.wants()));
+    let args = line.render(&Numbered(line.wants()));
     let members = |node: &str| {
         args.iter()
             .filter(|arg| arg.ends_with(&format!("opaque={node}")))
@@ -269,7 +268,7 @@ fn an_image_that_is_written_to_has_a_set_of_two_descriptors() {
 }
 
 #[test]
-fn the_json_form_says_what_each_descriptor_is_for() {
+fn json_form_names_the_use_of_each_descriptor() {
     let line = line("fds-of-the-caller", Style::Managed);
     let json = line.to_json(&Placeholders);
     let fd = |name: &str| {
@@ -286,7 +285,7 @@ fn the_json_form_says_what_each_descriptor_is_for() {
 }
 
 #[test]
-fn an_emulator_that_a_shell_would_take_for_a_variable_is_quoted() {
+fn emulator_path_with_equals_sign_is_quoted() {
     let mut line = line("nvme-iommufd-q35", Style::Managed);
     let mut first = |emulator: &str| {
         line.emulator = emulator.into();
@@ -302,7 +301,7 @@ fn an_emulator_that_a_shell_would_take_for_a_variable_is_quoted() {
 }
 
 #[test]
-fn variables_without_a_file_are_where_a_guest_that_runs_alone_keeps_them() {
+fn default_nvram_path_depends_on_the_style() {
     let xml = "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
                <features><acpi/></features><os><type arch='x86_64' machine='q35'>hvm</type>\
                <loader type='pflash' readonly='yes'>/code.fd</loader><nvram template='/vars.fd'/></os></domain>";
@@ -319,7 +318,7 @@ fn variables_without_a_file_are_where_a_guest_that_runs_alone_keeps_them() {
 }
 
 #[test]
-fn an_override_of_a_device_that_is_not_there_is_an_error() {
+fn override_of_an_absent_device_is_an_error() {
     let xml = fs::read_to_string(data("said-to-qemu.xml")).unwrap();
     let xml = xml.replace("device alias='ua-uplink'", "device alias='ua-other'");
     let capabilities = Capabilities::builtin(Arch::X86_64);

@@ -1,4 +1,4 @@
-//! The domains in `examples/`: each is valid, has a command line, and says what to change.
+//! The domains in `examples/`: each is valid, has a command line, and lists what to change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use passthru_domain::{Backend, Domain};
@@ -16,11 +16,12 @@ fn examples() -> Vec<(String, String)> {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let domains = files.filter(|file| file.extension().is_some_and(|extension| extension == "xml"));
-    let read = |file: PathBuf| {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        (name, fs::read_to_string(file).unwrap())
-    };
     domains.map(read).collect()
+}
+
+fn read(file: PathBuf) -> (String, String) {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    (name, fs::read_to_string(file).unwrap())
 }
 
 fn completed(name: &str, xml: &str) -> (Domain, Capabilities) {
@@ -33,7 +34,7 @@ fn completed(name: &str, xml: &str) -> (Domain, Capabilities) {
 }
 
 #[test]
-fn every_example_is_valid_and_has_a_command_line() {
+fn example_is_valid_and_has_a_command_line() {
     let examples = examples();
     assert!(examples.len() >= 11, "{}", examples.len());
     for (name, xml) in examples {
@@ -56,7 +57,7 @@ fn every_example_is_valid_and_has_a_command_line() {
 }
 
 #[test]
-fn every_device_of_an_example_gets_iommufd() {
+fn example_devices_get_iommufd() {
     for (name, xml) in examples() {
         let (domain, _) = completed(&name, &xml);
         for device in domain.devices.assigned() {
@@ -66,7 +67,7 @@ fn every_device_of_an_example_gets_iommufd() {
 }
 
 #[test]
-fn every_example_begins_with_what_to_change() {
+fn example_begins_with_a_list_of_changes() {
     for (name, xml) in examples() {
         let comment = xml
             .strip_prefix("<!-- ")
@@ -77,7 +78,7 @@ fn every_example_begins_with_what_to_change() {
 }
 
 #[test]
-fn every_example_is_listed_in_the_readme() {
+fn example_is_listed_in_the_readme() {
     let readme = fs::read_to_string(folder().join("README.md")).unwrap();
     let listed = readme
         .lines()

@@ -1,6 +1,6 @@
-//! What QEMU's last words are about.
+//! Explanations of QEMU's error messages.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use passthru_domain::{Backend, Domain};
 use passthru_qemu::{Capabilities, CommandLine, Placeholders, Style, command_line, explain};
@@ -14,7 +14,7 @@ fn line() -> CommandLine {
     command_line(&domain, &capabilities, Style::Managed).unwrap()
 }
 
-/// What QEMU puts before a message about an option.
+/// Returns the text that QEMU puts before a message about an option.
 fn option(line: &CommandLine, id: &str) -> String {
     let args = line.render(&Placeholders);
     let at = args
@@ -25,7 +25,7 @@ fn option(line: &CommandLine, id: &str) -> String {
 }
 
 #[test]
-fn a_message_about_an_option_is_about_its_device() {
+fn message_about_an_option_names_its_device() {
     let line = line();
     let stderr = format!(
         "2026-11-21T01:45:00.123456Z qemu-system-x86_64: warning: TCG doesn't support requested feature\n\
@@ -51,7 +51,7 @@ fn a_message_about_an_option_is_about_its_device() {
 }
 
 #[test]
-fn a_message_that_only_mentions_the_host_address_is_about_the_device() {
+fn message_with_a_host_address_names_the_device() {
     let line = line();
     let stderr = "/usr/bin/qemu-system-x86_64: vfio_container_dma_map(0x55, 0x0, 0xa0000, 0x7f) = -12 (Cannot \
                   allocate memory)\nqemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
@@ -60,7 +60,7 @@ fn a_message_that_only_mentions_the_host_address_is_about_the_device() {
 }
 
 #[test]
-fn frequent_messages_come_with_what_can_be_done() {
+fn frequent_messages_have_hints() {
     let line = line();
     let hint = |text: &str| {
         explain(&format!("qemu-system-x86_64: {text}\n"), &line)
@@ -119,7 +119,7 @@ fn frequent_messages_come_with_what_can_be_done() {
 }
 
 #[test]
-fn what_is_not_qemus_is_not_explained() {
+fn messages_of_other_programs_are_not_explained() {
     let line = line();
     assert_eq!(explain("", &line), None);
     assert_eq!(

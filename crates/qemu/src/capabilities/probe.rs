@@ -115,8 +115,8 @@ fn stderr_suffix(stderr: &str) -> String {
 
 /// A function that starts the process of a probe.
 ///
-/// A probe needs no privileges, and the path of the binary comes from the domain. So the function of
-/// a privileged caller drops all privileges, and descriptors that are not close-on-exec. Other
+/// A probe needs no privileges, and the path of the binary comes from the domain. So the function
+/// of a privileged caller drops all privileges, and descriptors that are not close-on-exec. Other
 /// callers can use `Command::spawn`.
 pub type Spawn<'a> = &'a dyn Fn(&mut Command) -> io::Result<Child>;
 

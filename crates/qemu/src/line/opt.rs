@@ -111,7 +111,7 @@ impl Opt {
         }
     }
 
-    /// Returns the id of the device or object, or the name of the block node, that the option makes.
+    /// Returns the id of the device or object, or the name of the block node.
     pub fn id(&self) -> Option<&str> {
         match &self.value {
             Value::Json(object) => object.text("id").or_else(|| object.text("node-name")),

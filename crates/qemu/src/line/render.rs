@@ -48,8 +48,8 @@ impl CommandLine {
         text
     }
 
-    /// Returns the line as JSON: `emulator`, `args`, `env` if there is any, and `fds`, the files and
-    /// descriptors that the arguments need.
+    /// Returns the line as JSON: `emulator`, `args`, `fds` and, if there is any, `env`. `fds` lists
+    /// the files and descriptors that the arguments need.
     pub fn to_json(&self, resolve: &dyn Resolve) -> serde_json::Value {
         let fds: Vec<_> = self.wants().into_iter().map(want_json).collect();
         let mut line =
@@ -140,7 +140,7 @@ impl Renderer<'_> {
         text
     }
 
-    /// Returns whether a value is left out: the path `/dev/kvm`, which is the accelerator's default.
+    /// Returns whether a value is left out: `/dev/kvm`, which is the accelerator's default.
     fn is_left_out(&self, term: &Term) -> bool {
         let Term::Want(want) = term else {
             return false;

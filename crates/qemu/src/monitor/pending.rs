@@ -196,10 +196,13 @@ impl Pending {
 
 /// Returns the error for a command that the monitor refused.
 fn refusal(command: &str, error: &Value) -> Error {
-    let text = |key| printable(error[key].as_str().unwrap_or_default(), MOST_SHOWN);
     Error::Command {
         command: command.to_owned(),
-        class: text("class"),
-        desc: text("desc"),
+        class: shortened(&error["class"]),
+        desc: shortened(&error["desc"]),
     }
+}
+
+fn shortened(text: &Value) -> String {
+    printable(text.as_str().unwrap_or_default(), MOST_SHOWN)
 }

@@ -1,4 +1,4 @@
-//! `<audio>`: `-audiodev`, where sound goes on the host.
+//! `<audio>`: outputs of the guest's sound on the host (`-audiodev`).
 
 use passthru_domain::device::audio::{Audio, AudioSide, AudioType};
 
@@ -16,7 +16,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .collect())
 }
 
-/// Number of the way for sound that is taken where none is named.
+/// Returns the number of the audio output of devices that name none.
 pub(crate) fn first(context: &Context<'_>) -> u32 {
     context
         .domain
@@ -47,7 +47,7 @@ fn device(audio: &Audio) -> Object {
     })
 }
 
-/// QEMU's names of the host's sound systems.
+/// Returns QEMU's name of a sound system of the host.
 const fn driver(kind: AudioType) -> &'static str {
     match kind {
         AudioType::Pulseaudio => "pa",

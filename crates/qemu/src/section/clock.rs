@@ -30,7 +30,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 
 /// Returns the time that the clock shows at the start.
 ///
-/// An adjustment is not supported: the start time would depend on today's time, and the same domain
+/// An adjustment is not supported. The start time would depend on today's time, so the same domain
 /// would not give the same line.
 fn base(clock: Option<&Clock>) -> Result<String, Error> {
     let Some(clock) = clock else {

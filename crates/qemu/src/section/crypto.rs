@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The backend of a crypto device, and the device.
+/// Returns the backend of a crypto device, and the device.
 pub(crate) fn device(context: &Context<'_>, crypto: &Crypto) -> Result<Vec<Opt>, Error> {
     let id = crypto.info.id();
     let object = format!("obj{id}");

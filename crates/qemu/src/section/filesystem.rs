@@ -1,4 +1,4 @@
-//! `<filesystem>`: folders of the host in the guest.
+//! `<filesystem>`: folders of the host that the guest shares.
 
 use passthru_domain::device::Filesystem;
 use passthru_domain::device::filesystem::{FilesystemAccess, Multidevs};
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt};
 
-/// The options of a folder, by virtiofs or 9P.
+/// Returns the options of a folder, by virtiofs or 9P.
 pub(crate) fn device(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
     if filesystem.is_virtiofs() {
         virtiofs(context, filesystem)
@@ -17,7 +17,7 @@ pub(crate) fn device(context: &Context<'_>, filesystem: &Filesystem) -> Result<V
     }
 }
 
-/// The emulator shows it itself.
+/// Returns the options of a folder that QEMU serves by 9P.
 fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
     let id = filesystem.info.id();
     let fsdev = format!("fsdev-{id}");
@@ -58,7 +58,7 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
     Ok(vec![Opt::list("-fsdev", list), Opt::device(device)])
 }
 
-/// A virtiofsd shows it, which is at a socket.
+/// Returns the options of a folder that a virtiofsd serves, at a socket.
 fn virtiofs(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Error> {
     let id = filesystem.info.id();
     let chardev = format!("chr-vu-{id}");

@@ -1,4 +1,4 @@
-//! Firmware: flash memories as block nodes, or `-bios`.
+//! Firmware: flash memories as block nodes, or a file for `-bios`.
 
 use passthru_domain::firmware::{FirmwareFormat, Loader, LoaderType};
 use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
@@ -9,7 +9,7 @@ use crate::context::NVRAM_DIR;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
-/// The block nodes of the flash memories, and `-bios`.
+/// Returns the block nodes of the flash memories, or `-bios`.
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let Some(loader) = &context.domain.os.loader else {
         return Ok(Vec::new());
@@ -30,7 +30,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(nodes)
 }
 
-/// Names the flash memories' nodes at the machine.
+/// Adds the nodes of the flash memories to `-machine`.
 pub(crate) fn on_machine(context: &Context<'_>, list: List) -> List {
     if !context
         .domain
@@ -57,30 +57,30 @@ fn is_flash(loader: &Loader) -> bool {
     loader.kind == Some(LoaderType::Pflash)
 }
 
-/// Flash memory is written to only where the domain says that it is no read-only one.
+/// Returns whether the domain says that the flash memory is read-only.
 fn is_readonly(loader: &Loader) -> bool {
     loader.readonly == Some(true)
 }
 
-/// Whether the variables have a format node above the node of their file.
+/// Returns whether the variables have a format node above the node of their file.
 fn is_layered(context: &Context<'_>, nvram: &Nvram) -> bool {
     layers_raw(context) || nvram.format == Some(FirmwareFormat::Qcow2)
 }
 
-/// The file of the firmware's variables. Without a path it is in the guest's own folder, or, where
-/// nobody keeps that one, in a folder that outlives a reboot of the host.
+/// Returns the file of the firmware's variables.
+///
+/// Without a path, a managed guest has the file in its own folder. A standalone guest has it in
+/// [`NVRAM_DIR`], which survives a reboot of the host.
 fn file(context: &Context<'_>, nvram: &Nvram) -> String {
-    let unsaid = || {
-        if context.is_standalone() {
-            format!("{NVRAM_DIR}/{}_VARS.fd", context.name())
-        } else {
-            context.state_path("nvram")
-        }
-    };
-    nvram.file().map_or_else(unsaid, str::to_owned)
+    match nvram.file() {
+        Some(path) => path.to_owned(),
+        None if context.is_standalone() => format!("{NVRAM_DIR}/{}_VARS.fd", context.name()),
+        None => context.state_path("nvram"),
+    }
 }
 
-/// The variables are an image like any other; the code always has a format node.
+/// Returns the nodes of the variables. A raw image of variables has a format node on Arm only,
+/// unlike the code, which always has one.
 fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> {
     if nvram.kind == Some(NvramType::Network) {
         let storage = network_node(nvram.source.as_ref())?;
@@ -107,11 +107,10 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
     )])
 }
 
-/// Variables on another host.
+/// Returns the node of variables on another host.
 fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
-    let unsaid = || Error::unsupported("<nvram type='network'> without a <source> with its <host>");
-    let source = source.ok_or_else(unsaid)?;
-    let host = source.host.as_ref().ok_or_else(unsaid)?;
+    let source = source.ok_or_else(no_host)?;
+    let host = source.host.as_ref().ok_or_else(no_host)?;
     let name = host.name.as_deref().unwrap_or_default();
     let node = match source.protocol {
         Some(NvramProtocol::Nbd) => {
@@ -124,16 +123,16 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
                 .maybe("export", source.name.as_deref())
         }
         Some(NvramProtocol::Iscsi) => {
-            let volume = source.name.as_deref().ok_or_else(unsaid)?;
+            let volume = source.name.as_deref().ok_or_else(no_host)?;
             let (target, lun) = volume.split_once('/').unwrap_or((volume, "0"));
-            let lun: u32 = lun.parse().map_err(|_| unsaid())?;
+            let lun: u32 = lun.parse().map_err(|_| no_host())?;
             Object::driver("iscsi")
                 .with("portal", format!("{name}:{}", host.port.unwrap_or(3260)))
                 .with("target", target)
                 .with("lun", lun)
                 .with("transport", "tcp")
         }
-        None => return Err(unsaid()),
+        None => return Err(no_host()),
     };
     let node = node
         .with("node-name", "libvirt-pflash1-storage")
@@ -141,7 +140,11 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
     Ok(Opt::json("-blockdev", node))
 }
 
-/// A file's node with one of its format above it.
+fn no_host() -> Error {
+    Error::unsupported("<nvram type='network'> without a <source> with its <host>")
+}
+
+/// Returns the node of a file, and a format node above it.
 fn layered_node(
     name: &str,
     path: &str,

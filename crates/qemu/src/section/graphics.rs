@@ -1,4 +1,4 @@
-//! `<graphics>`: `-vnc`, `-spice` and `-display`.
+//! `<graphics>`: outputs of the guest's screen (`-vnc`, `-spice`, `-display`).
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt};
 
-/// Where SPICE's certificates are.
+/// Folder of SPICE's certificates.
 const SPICE_CERTIFICATES: &str = "/etc/pki/libvirt-spice";
 
-/// Address that screens are shown at when the domain says none.
+/// Address at which a screen is served if the domain names none.
 const LOCAL: &str = "127.0.0.1";
 
-/// First port of VNC; its displays count from here.
+/// First port of VNC. Display N has the port `VNC_PORTS + N`.
 const VNC_PORTS: u16 = 5900;
 
-/// First port of VNC for web browsers.
+/// First port of VNC for web browsers (WebSocket).
 const WEBSOCKET_PORTS: u16 = 5700;
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let mut ports = Ports::of(&context.domain.devices.graphics);
+    let mut ports = Ports::new(&context.domain.devices.graphics);
     let mut options = Vec::new();
     for graphics in &context.domain.devices.graphics {
         options.extend(match graphics.kind {
@@ -42,11 +42,11 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(options)
 }
 
-/// Ports that are chosen: each the first that no screen of the guest has.
+/// Ports of all screens of the guest. A chosen port is the first one that is free.
 struct Ports(BTreeSet<u16>);
 
 impl Ports {
-    fn of(graphics: &[Graphics]) -> Self {
+    fn new(graphics: &[Graphics]) -> Self {
         let said = graphics
             .iter()
             .flat_map(|g| [g.port, g.tls_port, g.websocket]);
@@ -113,7 +113,7 @@ fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt
         .collect()
 }
 
-/// An IPv6 address stands in brackets, so that its colons are not the port's.
+/// Returns an address, in brackets if it is an IPv6 address.
 fn bracketed(address: &str) -> String {
     if address.contains(':') {
         format!("[{address}]")
@@ -136,7 +136,7 @@ fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List 
         _ => spice_ports(graphics, &listen, ports),
     };
     let list = list
-        // Who runs a manager sets the password by QMP; without one there is none.
+        // A manager sets the password by QMP.
         .maybe(
             "disable-ticketing",
             (context.is_standalone() && graphics.passwd.is_none()).then_some(true),
@@ -176,23 +176,27 @@ fn spice_ports(graphics: &Graphics, listen: &Listen, ports: &mut Ports) -> List 
 }
 
 fn spice_channels(graphics: &Graphics, list: List) -> List {
-    let key = |mode| match mode {
-        SpiceMode::Secure => Some("tls-channel"),
-        SpiceMode::Insecure => Some("plaintext-channel"),
-        SpiceMode::Any => None,
-    };
     let usual = graphics
         .default_mode
-        .and_then(key)
+        .and_then(channel_key)
         .map(|key| (key, "default"));
     let said = graphics
         .channels
         .iter()
-        .filter_map(|c| Some((key(c.mode?)?, c.name?.as_str())));
+        .filter_map(|c| Some((channel_key(c.mode?)?, c.name?.as_str())));
     usual
         .into_iter()
         .chain(said)
         .fold(list, |list, (key, channel)| list.with(key, channel))
+}
+
+/// Returns the option that names a channel of a mode; `None` for a mode that needs no option.
+const fn channel_key(mode: SpiceMode) -> Option<&'static str> {
+    match mode {
+        SpiceMode::Secure => Some("tls-channel"),
+        SpiceMode::Insecure => Some("plaintext-channel"),
+        SpiceMode::Any => None,
+    }
 }
 
 fn spice_media(graphics: &Graphics, list: List) -> List {
@@ -247,7 +251,7 @@ fn dbus(context: &Context<'_>, graphics: &Graphics) -> List {
         )
 }
 
-/// `-display none`, where nobody looks.
+/// Returns `-display none` for a guest without screens.
 pub(crate) fn headless(context: &Context<'_>) -> Option<Opt> {
     context
         .domain

@@ -1,4 +1,4 @@
-//! `<hostdev>`: devices of the host, and the iommufd objects that they go with.
+//! `<hostdev>`: devices of the host, and the iommufd objects that they use.
 
 use passthru_domain::IommufdObject;
 use passthru_domain::device::hostdev::{
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt, Want, WantKind, on_off};
 
-/// The iommufd objects of the guest's devices.
+/// Returns the iommufd objects of the guest's devices.
 pub(crate) fn iommufd_objects(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let objects = context.domain.iommufd_objects();
     Ok(objects
@@ -32,7 +32,7 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
     items
 }
 
-/// `-object iommufd`: an open /dev/iommu; standalone, QEMU opens it by itself.
+/// Returns `-object iommufd`. On a standalone line, QEMU opens `/dev/iommu` by itself.
 fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
     let IommufdObject {
         id,
@@ -46,7 +46,7 @@ fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
 
-/// The options of a device; none for one that is kept from its host driver only.
+/// Returns the options of a device; none for one that is only kept from its host driver.
 pub(crate) fn device(context: &Context<'_>, hostdev: &Hostdev) -> Result<Vec<Opt>, Error> {
     if hostdev.is_unassigned() {
         return Ok(Vec::new());
@@ -61,14 +61,14 @@ pub(crate) fn device(context: &Context<'_>, hostdev: &Hostdev) -> Result<Vec<Opt
     Ok(vec![Opt::device(device)])
 }
 
-/// `-device vfio-pci`: by an open cdev with iommufd, by the host's address otherwise.
+/// Returns `-device vfio-pci`: with an open cdev for iommufd, else with the address on the host.
 fn vfio_pci(
     context: &Context<'_>,
     hostdev: &Hostdev,
     host: passthru_pci::Address,
 ) -> Result<Object, Error> {
     let by_host = context.is_standalone() || !context.uses_iommufd(hostdev);
-    // What the firmware draws into cannot be plugged in later.
+    // The device with the firmware's framebuffer cannot be hotplugged.
     let driver = if hostdev.ramfb == Some(true) {
         "vfio-pci-nohotplug"
     } else {
@@ -83,7 +83,7 @@ fn vfio_pci(
     Ok(device.and(common(context, hostdev)?))
 }
 
-/// The iommufd object of a PCI device and its open cdev; nothing with type1.
+/// Returns the iommufd object of a PCI device and its open cdev; nothing for type1.
 fn backend(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address) -> Object {
     if !context.uses_iommufd(hostdev) {
         return Object::default();
@@ -101,7 +101,7 @@ fn backend(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address
     Object::default().with("iommufd", iommufd).maybe("fd", fd)
 }
 
-/// Boot order, partner, address, option ROM.
+/// Returns boot order, failover partner, address and option ROM.
 fn common(context: &Context<'_>, hostdev: &Hostdev) -> Result<Object, Error> {
     let boot = hostdev.info.boot.as_ref();
     let partner = hostdev
@@ -116,7 +116,8 @@ fn common(context: &Context<'_>, hostdev: &Hostdev) -> Result<Object, Error> {
         .and(pci::rom(&hostdev.info)))
 }
 
-/// `-device vfio-pci`, `vfio-ccw` or `vfio-ap` of a mediated device, which QEMU opens by itself.
+/// Returns `-device vfio-pci`, `vfio-ccw` or `vfio-ap` for a mediated device. QEMU opens the device
+/// by itself.
 fn vfio_mdev(context: &Context<'_>, hostdev: &Hostdev, mdev: &MdevSource) -> Result<Object, Error> {
     let (driver, is_pci) = match hostdev.model {
         Some(HostdevModel::VfioCcw) => ("vfio-ccw", false),
@@ -139,7 +140,7 @@ fn vfio_mdev(context: &Context<'_>, hostdev: &Hostdev, mdev: &MdevSource) -> Res
     Ok(device.and(common(context, hostdev)?))
 }
 
-/// `-device usb-host`, by where the device is, or by what it is.
+/// Returns `-device usb-host`: by bus and device, by bus and port, or by vendor and product.
 fn usb_host(context: &Context<'_>, hostdev: &Hostdev, usb: &UsbSource) -> Result<Object, Error> {
     let at = usb.address.as_ref();
     let node = at.and_then(|at| Some(format!("/dev/bus/usb/{:03}/{:03}", at.bus?, at.device?)));
@@ -164,7 +165,7 @@ fn usb_host(context: &Context<'_>, hostdev: &Hostdev, usb: &UsbSource) -> Result
         .and(pci::address(context, &hostdev.info)?))
 }
 
-/// `-device vhost-scsi-pci` or `vhost-scsi-ccw`: a target that the kernel serves.
+/// Returns `-device vhost-scsi-pci` or `vhost-scsi-ccw`, for a target that the kernel serves.
 fn vhost_scsi(
     context: &Context<'_>,
     hostdev: &Hostdev,
@@ -176,7 +177,7 @@ fn vhost_scsi(
         _ => None,
     };
     let id = hostdev.info.id();
-    let vhost = || Want {
+    let vhost = Want {
         name: id.into(),
         kind: WantKind::Vhost {
             path: "/dev/vhost-scsi".into(),
@@ -185,14 +186,14 @@ fn vhost_scsi(
     Ok(
         Object::driver(pci::virtio_of("vhost-scsi", generation, &hostdev.info)?)
             .maybe("wwpn", target.wwpn.as_deref())
-            .maybe("vhostfd", (!context.is_standalone()).then(vhost))
+            .maybe("vhostfd", (!context.is_standalone()).then_some(vhost))
             .with("id", id)
             .and(pci::address(context, &hostdev.info)?),
     )
 }
 
-/// `-object acpi-generic-initiator`: the NUMA nodes that devices make up, numbered through the
-/// guest.
+/// Returns `-object acpi-generic-initiator`: the NUMA nodes that consist of a device. They are
+/// numbered through the guest.
 pub(crate) fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let mut options = Vec::new();
     for hostdev in context

@@ -1,4 +1,4 @@
-//! SCSI devices of the host: a block node for the device itself, and the `scsi-generic` that passes
+//! SCSI devices of the host: a block node for the device, and `scsi-generic`, which passes its
 //! commands.
 
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt, Term, Want, WantKind};
 
-/// Port of iSCSI.
+/// Default port of iSCSI.
 const PORT: u16 = 3260;
 
 pub(crate) fn device(
@@ -56,7 +56,7 @@ fn node_number(context: &Context<'_>, hostdev: &Hostdev) -> usize {
     node_after_disks(context) + scsi.count()
 }
 
-/// The device behind an adapter: its `/dev/sgN` is known on the host only.
+/// Returns the node of a device on an adapter. Only the host knows the `/dev/sgN`.
 fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
     if context.is_standalone() {
         return Err(Error::unsupported(format!(
@@ -70,7 +70,7 @@ fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
     Ok(Object::driver("host_device").with("filename", Term::from(want)))
 }
 
-/// A unit of an iSCSI target. `secret` is the object that holds the password.
+/// Returns the node of a unit of an iSCSI target. `secret` is the id of the password's object.
 fn iscsi(scsi: &ScsiSource, secret: &str) -> Result<Object, Error> {
     let (target, unit) = scsi.target_and_unit();
     let unit: u64 = unit.parse().map_err(|_| {
@@ -99,7 +99,7 @@ fn iscsi(scsi: &ScsiSource, secret: &str) -> Result<Object, Error> {
         .maybe("initiator-name", initiator))
 }
 
-/// Where the guest has it: LSI's controller knows targets alone.
+/// Returns the address in the guest. LSI's controller has units only.
 fn address(context: &Context<'_>, hostdev: &Hostdev) -> Result<Object, Error> {
     let Some(Address::Drive(DriveAddress {
         controller,

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The options of a hub.
+/// Returns the options of a hub.
 pub(crate) fn device(context: &Context<'_>, hub: &Hub) -> Result<Vec<Opt>, Error> {
     let device = Object::driver("usb-hub")
         .with("id", hub.info.id())

@@ -1,4 +1,4 @@
-//! What the guest sees of Hyper-V: properties of the CPU.
+//! Features of Hyper-V that the guest sees: properties of the CPU.
 
 use passthru_domain::hyperv::{Hyperv, HypervMode};
 use passthru_domain::toggle::{OnOff, Toggle};
@@ -7,17 +7,12 @@ use super::cpu::Properties;
 use super::machine::is_on;
 use crate::line::Term;
 
-/// The properties, in libvirt's order. What is off is not named: QEMU has it off.
+/// Returns the properties in libvirt's order. Features that are off are left out, as QEMU's default
+/// is off.
 pub(crate) fn properties(hyperv: &Hyperv) -> Properties {
     if hyperv.mode == Some(HypervMode::Passthrough) {
         return vec![("hv-passthrough".into(), true.into())];
     }
-    let on = |toggle: &Option<Toggle>| {
-        toggle
-            .as_ref()
-            .is_some_and(is_on)
-            .then_some(Term::Bool(true))
-    };
     let stimer = hyperv
         .stimer
         .as_ref()
@@ -76,4 +71,10 @@ pub(crate) fn properties(hyperv: &Hyperv) -> Properties {
     all.into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect()
+}
+
+/// Returns true for a feature that is given and on.
+fn on(toggle: &Option<Toggle>) -> Option<Term> {
+    let is_on = toggle.as_ref().is_some_and(is_on);
+    is_on.then_some(Term::Bool(true))
 }

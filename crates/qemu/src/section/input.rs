@@ -1,4 +1,4 @@
-//! `<input>`: mice, tablets, keyboards.
+//! `<input>`: mice, tablets and keyboards.
 
 use passthru_domain::device::input::{Input, InputBus, InputGrab, InputType};
 
@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The options of an input device; none for the PC's own mouse and keyboard.
+/// Returns the options of an input device; none for the PC's own mouse and keyboard.
 pub(crate) fn device(context: &Context<'_>, input: &Input) -> Result<Vec<Opt>, Error> {
     if input.kind == Some(InputType::Evdev) {
         return Ok(vec![Opt::object(evdev(input))]);
@@ -20,7 +20,7 @@ pub(crate) fn device(context: &Context<'_>, input: &Input) -> Result<Vec<Opt>, E
     Ok(vec![Opt::device(device)])
 }
 
-/// A device of the host that the emulator reads itself.
+/// Returns the object of an input device of the host, which QEMU reads by itself.
 fn evdev(input: &Input) -> Object {
     let source = input.source.clone().unwrap_or_default();
     Object::qom("input-linux", input.info.id())

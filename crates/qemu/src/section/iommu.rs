@@ -29,7 +29,7 @@ fn items(context: &Context<'_>, is_wanted: impl Fn(&Iommu) -> bool) -> Vec<Item>
         .collect()
 }
 
-/// `-machine iommu=`: the SMMUv3 that names no bus serves the whole machine.
+/// Returns `-machine iommu=`. An SMMUv3 that names no bus serves the whole machine.
 pub(crate) fn machine_property(context: &Context<'_>) -> Option<&'static str> {
     let iommus = &context.domain.devices.iommus;
     iommus.iter().any(is_of_machine).then_some("smmuv3")
@@ -40,7 +40,7 @@ fn is_of_machine(iommu: &Iommu) -> bool {
     iommu.model == Some(IommuModel::Smmuv3) && pci_bus(iommu).is_none()
 }
 
-/// The options of an IOMMU; none for one that is a property of the machine.
+/// Returns the options of an IOMMU; none for one that is a property of the machine.
 pub(crate) fn device(context: &Context<'_>, iommu: &Iommu) -> Result<Vec<Opt>, Error> {
     let device = match iommu.model {
         _ if is_of_machine(iommu) => return Ok(Vec::new()),
@@ -83,7 +83,7 @@ fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
         .maybe("pasid-bits", driver.pasid_bits.map(u32::from)))
 }
 
-/// The PCI function by which the guest finds AMD's IOMMU.
+/// Returns the PCI function by which the guest finds AMD's IOMMU.
 fn amd_function(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
     Ok(Object::driver("AMDVI-PCI")
         .with("id", iommu.info.id())

@@ -1,4 +1,4 @@
-//! Threads that serve disks, and the emulator's own.
+//! `<iothreads>`: threads that serve disks, and the emulator's main loop.
 
 use passthru_domain::device::disk::{QueueThread, QueueThreads};
 use passthru_domain::iothreads::Iothread;
@@ -33,21 +33,19 @@ fn thread(thread: &Iothread) -> Opt {
     Opt::object(object)
 }
 
-/// Id of the thread of that number.
+/// Returns the id of a thread.
 pub(crate) fn id(number: u32) -> String {
     format!("iothread{number}")
 }
 
-/// Which threads serve which queues of a device.
+/// Returns the map from threads to a device's queues (`iothread-vq-mapping`).
 pub(crate) fn mapping(threads: &QueueThreads) -> Term {
-    let thread = |thread: &QueueThread| {
-        let queues: Vec<Term> = thread.queues.iter().map(|queue| (*queue).into()).collect();
-        let queues = (!queues.is_empty()).then_some(Term::Array(queues));
-        Term::from(
-            Object::default()
-                .with("iothread", id(thread.id))
-                .maybe("vqs", queues),
-        )
-    };
-    Term::Array(threads.iothreads.iter().map(thread).collect())
+    Term::Array(threads.iothreads.iter().map(queue_thread).collect())
+}
+
+fn queue_thread(thread: &QueueThread) -> Term {
+    let queues: Vec<Term> = thread.queues.iter().map(|queue| (*queue).into()).collect();
+    let queues = (!queues.is_empty()).then_some(Term::Array(queues));
+    let object = Object::default().with("iothread", id(thread.id));
+    object.maybe("vqs", queues).into()
 }

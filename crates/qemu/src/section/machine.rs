@@ -81,7 +81,7 @@ fn has_nvdimm(context: &Context<'_>) -> bool {
         .any(|device| device.model == Some(MemoryModel::Nvdimm))
 }
 
-/// What `<features>` says of the board.
+/// Adds the properties of `<features>`.
 fn features(context: &Context<'_>, list: List) -> List {
     let none = Features::default();
     let features = context.domain.features.as_ref().unwrap_or(&none);
@@ -112,12 +112,12 @@ fn features(context: &Context<'_>, list: List) -> List {
         .maybe("i8042", features.ps2.as_ref().map(is_on))
 }
 
-/// Given without a state, a feature is on.
+/// Returns whether a feature is on. A feature without a state is on.
 pub(crate) fn is_on(toggle: &Toggle) -> bool {
     toggle.state != Some(OnOff::Off)
 }
 
-/// ACPI is on where the domain says so, on machines that have a choice.
+/// Returns whether ACPI is on; `None` for machines that have no choice.
 fn acpi(context: &Context<'_>) -> Option<bool> {
     let has_choice = !matches!(context.board(), Board::S390Ccw | Board::Other);
     has_choice.then(|| {
@@ -150,7 +150,7 @@ fn accel(context: &Context<'_>) -> List {
     )
 }
 
-/// Whether the guest can use keys of a cipher that Z wraps.
+/// Returns whether the guest can use wrapped keys of a cipher (s390x).
 fn keywrap(context: &Context<'_>, name: CipherName) -> Option<bool> {
     let mut ciphers = context
         .domain
@@ -161,7 +161,7 @@ fn keywrap(context: &Context<'_>, name: CipherName) -> Option<bool> {
     Some(cipher.state == Some(OnOff::On))
 }
 
-/// Whether the BIOS writes to the serial port: it does where it finds no graphics.
+/// Returns whether the BIOS writes to the serial port, as it does without graphics.
 fn writes_to_serial(context: &Context<'_>) -> bool {
     context
         .domain
@@ -171,7 +171,7 @@ fn writes_to_serial(context: &Context<'_>) -> bool {
         .is_some_and(|bios| bios.useserial == Some(true))
 }
 
-/// The memory of System Management Mode.
+/// Returns the size of the memory of System Management Mode (TSEG).
 fn tseg(context: &Context<'_>) -> Option<Opt> {
     let size = context.domain.features.as_ref()?.smm.as_ref()?.tseg?;
     Some(Opt::plain(
@@ -194,7 +194,7 @@ fn async_teardown(context: &Context<'_>) -> Option<Opt> {
     ))
 }
 
-/// Which ways to sleep the board tells the guest of.
+/// Returns the sleep states that the board reports to the guest (S3, S4).
 fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let Some(pm) = &context.domain.pm else {
         return Ok(Vec::new());
@@ -212,16 +212,14 @@ fn sleep(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         _ if said.clone().count() == 0 => return Ok(Vec::new()),
         _ => return Err(Error::unsupported_on("<pm>", &context.machine.name)),
     };
-    let global = |(name, enabled): (&str, bool)| {
-        Opt::plain(
-            "-global",
-            format!("{device}.{name}={}", u32::from(!enabled)),
-        )
-    };
-    Ok(said.map(global).collect())
+    let globals = said.map(|(name, enabled)| {
+        let value = u32::from(!enabled);
+        Opt::plain("-global", format!("{device}.{name}={value}"))
+    });
+    Ok(globals.collect())
 }
 
-/// Where the guest's kernel says how its dump is to be read.
+/// Returns the device through which the guest's kernel describes its dump.
 pub(crate) fn vmcoreinfo(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let features = context.domain.features.as_ref();
     let wanted = features
@@ -233,7 +231,7 @@ pub(crate) fn vmcoreinfo(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .collect())
 }
 
-/// The room above 4 GiB that the root bus keeps for devices.
+/// Returns the size of the root bus's window for devices above 4 GiB, on PCs.
 fn pci_hole(context: &Context<'_>) -> Option<Opt> {
     let root = root(context)?;
     let kib = root.pcihole64.as_ref()?.size.kib();
@@ -248,13 +246,13 @@ fn pci_hole(context: &Context<'_>) -> Option<Opt> {
     ))
 }
 
-/// The same of Arm's virtual machine.
+/// Returns `highmem-mmio-size` from `<pcihole64>` (Arm virt only).
 fn high_memory(context: &Context<'_>) -> Option<String> {
     let kib = root(context)?.pcihole64.as_ref()?.size.kib();
     (context.board() == Board::Virt).then(|| format!("{kib}K"))
 }
 
-/// Whether ACPI lets devices be plugged into the conventional root bus.
+/// Returns whether ACPI allows hotplug on the conventional root bus (i440FX only).
 fn root_hotplug(context: &Context<'_>) -> Option<Opt> {
     let hotplug = root(context)?.target.as_ref()?.hotplug?;
     if context.board() != Board::I440fx {

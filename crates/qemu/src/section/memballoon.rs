@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::Opt;
 
-/// The options of the balloon; none for one of model `none`.
+/// Returns the options of the balloon; none for one of model `none`.
 pub(crate) fn device(context: &Context<'_>, balloon: &Memballoon) -> Result<Vec<Opt>, Error> {
     let Some(model) = balloon.virtio() else {
         return Ok(Vec::new());

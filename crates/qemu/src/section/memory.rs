@@ -1,4 +1,4 @@
-//! How much memory the guest has: `-m`, the backend of the whole, `-overcommit`, memory devices.
+//! The guest's memory: `-m`, its backend, `-overcommit`, and memory devices.
 
 use passthru_domain::device::{Address, MemoryDevice, MemoryModel};
 use passthru_domain::numa::{Numa, NumaCell};
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt};
 
-/// What the memory of the guest and of its nodes is a multiple of.
+/// Unit of the memory of the guest and of its nodes, in bytes.
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -42,7 +42,8 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .collect())
 }
 
-/// Id of the machine's RAM, by which it takes its backend. Memory of nodes has backends of its own.
+/// Returns the id of the backend of the machine's RAM; `None` if the memory of each node has a
+/// backend of its own.
 pub(crate) fn ram_id(context: &Context<'_>) -> Option<&'static str> {
     if numa(context).is_some() {
         return None;
@@ -56,24 +57,25 @@ pub(crate) fn ram_id(context: &Context<'_>) -> Option<&'static str> {
     }
 }
 
-/// The guest's nodes, where it has any.
+/// Returns the guest's NUMA nodes.
 pub(crate) fn numa<'a>(context: &Context<'a>) -> Option<&'a Numa> {
     context.domain.cpu.as_ref()?.numa.as_ref()
 }
 
-/// The memory of a node, as the machine takes it.
+/// Returns the memory of a node in bytes, rounded up to the unit.
 pub(crate) fn of_cell(cell: &NumaCell) -> u64 {
     round_up(cell.memory, MIB)
 }
 
-/// What the memory of a memory device is a multiple of.
+/// Unit of the memory of a memory device, in bytes.
 const DEVICE_UNIT: u64 = 2 * MIB;
 
 fn round_up(bytes: u64, unit: u64) -> u64 {
     bytes.div_ceil(unit).saturating_mul(unit)
 }
 
-/// The memory that the guest starts with: that of its nodes, or all but that of its memory devices.
+/// Returns the memory that the guest starts with in bytes: the memory of its nodes, or all memory
+/// except that of memory devices.
 fn size(context: &Context<'_>) -> u64 {
     if let Some(numa) = numa(context) {
         return numa.cells.iter().map(of_cell).fold(0, u64::saturating_add);
@@ -91,7 +93,7 @@ fn size(context: &Context<'_>) -> u64 {
     )
 }
 
-/// `-machine sgx-epc.…`: the enclave memories that the machine takes.
+/// Returns `-machine sgx-epc.…`: the memories for enclaves.
 pub(crate) fn enclaves(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let memories = context.domain.devices.memories.iter();
     let enclaves = memories.filter(|memory| memory.model == Some(MemoryModel::SgxEpc));
@@ -112,7 +114,7 @@ fn backend_id(memory: &MemoryDevice) -> String {
     format!("mem{}", memory.info.id())
 }
 
-/// The backend of a memory device, and the device.
+/// Returns the backend of a memory device, and the device.
 pub(crate) fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec<Opt>, Error> {
     let node = memory.target.node;
     let cell = numa(context).and_then(|numa| {
@@ -144,7 +146,7 @@ pub(crate) fn device(context: &Context<'_>, memory: &MemoryDevice) -> Result<Vec
         .collect())
 }
 
-/// A module in a slot.
+/// Returns a memory module in a slot.
 fn module(memory: &MemoryDevice) -> Object {
     let nvdimm = memory.model == Some(MemoryModel::Nvdimm);
     let target = &memory.target;

@@ -1,4 +1,4 @@
-//! `<interface>`: network cards. What is at the host's end is in `netdev`.
+//! `<interface>`: network cards. The module `netdev` makes the host's end.
 
 use passthru_domain::Board;
 use passthru_domain::device::Item;
@@ -20,7 +20,7 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
         .collect()
 }
 
-/// The host's end of an emulated card, and the card.
+/// Returns the host's end of an emulated card, and the card.
 pub(crate) fn device(context: &Context<'_>, interface: &Interface) -> Result<Vec<Opt>, Error> {
     let id = interface.info.id();
     let netdev = format!("host{id}");
@@ -40,7 +40,7 @@ pub(crate) fn device(context: &Context<'_>, interface: &Interface) -> Result<Vec
     Ok(options)
 }
 
-/// The model, and what is said of a virtio card.
+/// Returns the model of a card, with the properties of a virtio card.
 fn card(context: &Context<'_>, interface: &Interface) -> Result<Object, Error> {
     let model = interface
         .model
@@ -62,10 +62,7 @@ fn card(context: &Context<'_>, interface: &Interface) -> Result<Object, Error> {
 }
 
 fn offloads(driver: &NetDriver) -> Object {
-    let (host, guest) = (
-        driver.host.unwrap_or_default(),
-        driver.guest.unwrap_or_default(),
-    );
+    let guest = driver.guest.unwrap_or_default();
     let Offloads {
         csum,
         gso,
@@ -74,7 +71,7 @@ fn offloads(driver: &NetDriver) -> Object {
         ecn,
         ufo,
         mrg_rxbuf,
-    } = host;
+    } = driver.host.unwrap_or_default();
     let tx = driver.txmode.map(|mode| {
         if mode == TxMode::Iothread {
             "bh"
@@ -100,7 +97,7 @@ fn offloads(driver: &NetDriver) -> Object {
         .maybe("guest_ufo", guest.ufo)
 }
 
-/// Each pair of queues has an interrupt of its own for each queue; two more are the card's.
+/// Returns the properties of queues. A card has one interrupt for each queue, and two more.
 fn queues(context: &Context<'_>, interface: &Interface, driver: &NetDriver) -> Object {
     let queues = netdev::queues(interface);
     let vectors = queues

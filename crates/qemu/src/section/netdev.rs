@@ -1,21 +1,20 @@
-//! `-netdev`: what a network card is connected to on the host.
+//! `-netdev`: the host's end of a network card.
 
 use passthru_domain::device::interface::{Interface, InterfaceType};
 use passthru_domain::device::net::{IpFamily, NetIp, NetSource, NetSourceMode};
 use passthru_domain::device::net_driver::{NetBackendType, NetDriverName};
 
-use crate::context::Context;
-use crate::context::STATE_DIR;
+use crate::context::{Context, STATE_DIR};
 use crate::error::Error;
 use crate::line::{List, Object, Opt, Term, Want, WantKind};
 
-/// Pairs of queues that a tap can have; more are refused when the domain is looked at.
+/// Largest number of queue pairs of a tap. Validation refuses more.
 const MOST_QUEUES: u32 = 256;
 
-/// Milliseconds after which passt is called again.
-const PASST_AGAIN: u32 = 5000;
+/// Milliseconds after which a lost connection to passt is made again.
+const PASST_RECONNECT: u32 = 5000;
 
-/// The host's end of a card, under that id.
+/// Returns the host's end of a card, with an id.
 pub(crate) fn options(
     context: &Context<'_>,
     interface: &Interface,
@@ -23,20 +22,16 @@ pub(crate) fn options(
 ) -> Result<Vec<Opt>, Error> {
     let kind = interface.kind.unwrap_or(InterfaceType::User);
     let source = interface.source.clone().unwrap_or_default();
-    let socket = |how: &'static str| {
-        Object::default()
-            .with("type", "socket")
-            .with(how, host_port(source.address.as_ref(), source.port))
-    };
     let netdev = match kind {
         InterfaceType::User if is_passt(interface) => passt(context, interface),
         InterfaceType::User => user(interface),
-        InterfaceType::Server => socket("listen"),
-        InterfaceType::Client => socket("connect"),
-        InterfaceType::Mcast => socket("mcast"),
+        InterfaceType::Server => socket("listen", &source),
+        InterfaceType::Client => socket("connect", &source),
+        InterfaceType::Mcast => socket("mcast", &source),
         InterfaceType::Udp => {
             let local = source.local.clone().unwrap_or_default();
-            socket("udp").with("localaddr", host_port(local.address.as_ref(), local.port))
+            let local = host_port(local.address.as_ref(), local.port);
+            socket("udp", &source).with("localaddr", local)
         }
         InterfaceType::Vdpa => vdpa(context, interface, &source),
         InterfaceType::VhostUser => {
@@ -64,7 +59,14 @@ pub(crate) fn options(
     Ok(vec![Opt::json("-netdev", netdev.with("id", id))])
 }
 
-/// Returns the number of pairs of queues, where there are several.
+/// Returns a socket to another QEMU. `mode` is the property that holds the address.
+fn socket(mode: &'static str, source: &NetSource) -> Object {
+    Object::default()
+        .with("type", "socket")
+        .with(mode, host_port(source.address.as_ref(), source.port))
+}
+
+/// Returns the number of queue pairs, if there are several.
 pub(crate) fn queues(interface: &Interface) -> Option<u32> {
     let shared = matches!(
         interface.kind,
@@ -92,29 +94,27 @@ fn is_passt(interface: &Interface) -> bool {
     interface.backend.as_ref().and_then(|backend| backend.kind) == Some(NetBackendType::Passt)
 }
 
-/// A network within the emulator, and the guest's addresses in it.
+/// Returns a network within the emulator, with the guest's addresses in it.
 fn user(interface: &Interface) -> Object {
-    let of = |family| {
-        let is = |ip: &&NetIp| ip.family.unwrap_or(IpFamily::Ipv4) == family;
-        interface.ips.iter().find(is)
-    };
-    let prefix = |ip: &NetIp| {
-        ip.prefix
-            .map_or_else(String::new, |prefix| format!("/{prefix}"))
-    };
-    let v4 = of(IpFamily::Ipv4).map(|ip| {
-        format!(
-            "{}{}",
-            ip.address.as_deref().unwrap_or_default(),
-            prefix(ip)
-        )
+    let v4 = address_of(interface, IpFamily::Ipv4).map(|ip| {
+        let address = ip.address.as_deref().unwrap_or_default();
+        match ip.prefix {
+            Some(prefix) => format!("{address}/{prefix}"),
+            None => address.to_owned(),
+        }
     });
-    let v6 = of(IpFamily::Ipv6);
+    let v6 = address_of(interface, IpFamily::Ipv6);
     Object::default()
         .with("type", "user")
         .maybe("net", v4)
         .maybe("ipv6-prefix", v6.and_then(|ip| ip.address.clone()))
         .maybe("ipv6-prefixlen", v6.and_then(|ip| ip.prefix).map(u32::from))
+}
+
+/// Returns the guest's first address of a family. An address without a family is IPv4.
+fn address_of(interface: &Interface, family: IpFamily) -> Option<&NetIp> {
+    let mut ips = interface.ips.iter();
+    ips.find(|ip| ip.family.unwrap_or(IpFamily::Ipv4) == family)
 }
 
 fn passt_socket(context: &Context<'_>, interface: &Interface) -> String {
@@ -133,15 +133,17 @@ fn passt(context: &Context<'_>, interface: &Interface) -> Object {
         .with("type", "stream")
         .with("addr", address)
         .with("server", false)
-        .with("reconnect-ms", PASST_AGAIN)
+        .with("reconnect-ms", PASST_RECONNECT)
 }
 
-/// The socket of a process that moves the packets. Who listens there waits for the other end.
+/// Returns the socket of a process that moves the packets.
 fn vhost_user(context: &Context<'_>, interface: &Interface, source: &NetSource) -> List {
     let list = List::new("socket").with("id", format!("char{}", interface.info.id()));
     if is_passt(interface) {
         let path = passt_socket(context, interface);
-        return list.with("path", path).with("reconnect-ms", PASST_AGAIN);
+        return list
+            .with("path", path)
+            .with("reconnect-ms", PASST_RECONNECT);
     }
     let list = list.maybe("path", source.path.clone());
     if source.mode == Some(NetSourceMode::Server) {
@@ -174,8 +176,8 @@ fn vdpa(context: &Context<'_>, interface: &Interface, source: &NetSource) -> Obj
         .maybe("queues", queues(interface))
 }
 
-/// A tap, whose packets the kernel moves for a virtio card unless the domain leaves that to the
-/// emulator.
+/// Returns a tap. For a virtio card, the kernel moves the packets (vhost), unless the domain leaves
+/// that to QEMU.
 fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Result<Object, Error> {
     if context.is_standalone() {
         return standalone_tap(interface, kind);
@@ -203,27 +205,33 @@ fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Res
             path: node.clone().unwrap_or_else(|| "/dev/vhost-net".into()),
         },
     };
-    let is_vhost = is_vhost(context, interface);
-    let one = |key: &'static str, several: &'static str, wants: &dyn Fn(u32) -> Want| match count {
-        1 => Object::default().with(key, wants(0)),
-        _ => Object::default().with(
-            several,
-            Term::Joined((0..count).map(|n| wants(n).into()).collect()),
-        ),
-    };
-    let netdev = Object::default()
-        .with("type", "tap")
-        .and(one("fd", "fds", &tap));
-    let netdev = if is_vhost {
-        netdev
-            .with("vhost", true)
-            .and(one("vhostfd", "vhostfds", &vhost))
-    } else {
-        netdev
-    };
+    let netdev = Object::default().with("type", "tap");
+    let mut netdev = with_queues(netdev, ["fd", "fds"], (0..count).map(tap));
+    if is_vhost(context, interface) {
+        let keys = ["vhostfd", "vhostfds"];
+        netdev = with_queues(netdev.with("vhost", true), keys, (0..count).map(vhost));
+    }
     Ok(netdev.maybe("sndbuf", interface.sndbuf))
 }
 
+/// Adds the descriptors of queues. `keys` are the property for one queue, and that for several.
+fn with_queues(
+    netdev: Object,
+    [one, several]: [&'static str; 2],
+    wants: impl Iterator<Item = Want>,
+) -> Object {
+    let mut wants: Vec<Term> = wants.map(Term::from).collect();
+    match wants.pop() {
+        Some(want) if wants.is_empty() => netdev.with(one, want),
+        Some(want) => {
+            wants.push(want);
+            netdev.with(several, Term::Joined(wants))
+        }
+        None => netdev,
+    }
+}
+
+/// Returns a name with the number of the queue, if there are several.
 fn numbered(name: String, n: u32, count: u32) -> String {
     if count == 1 {
         name
@@ -241,9 +249,8 @@ fn is_vhost(context: &Context<'_>, interface: &Interface) -> bool {
     model.virtio().is_some() && name != Some(NetDriverName::Qemu)
 }
 
-/// QEMU makes the tap itself, with its own helper for a bridge.
+/// Returns a tap that QEMU makes by itself, with its own helper for a bridge.
 fn standalone_tap(interface: &Interface, kind: InterfaceType) -> Result<Object, Error> {
-    let script = |path: &Option<String>| path.clone().unwrap_or_else(|| "no".into());
     match kind {
         InterfaceType::Bridge => Ok(Object::default().with("type", "bridge").maybe(
             "br",
@@ -261,8 +268,8 @@ fn standalone_tap(interface: &Interface, kind: InterfaceType) -> Result<Object, 
                     .as_ref()
                     .and_then(|target| target.dev.clone()),
             )
-            .with("script", script(&interface.script))
-            .with("downscript", script(&interface.downscript))
+            .with("script", script(interface.script.as_deref()))
+            .with("downscript", script(interface.downscript.as_deref()))
             .maybe("queues", queues(interface))
             .maybe("sndbuf", interface.sndbuf)),
         _ => Err(Error::unsupported_on(
@@ -270,4 +277,9 @@ fn standalone_tap(interface: &Interface, kind: InterfaceType) -> Result<Object, 
             "a standalone command line",
         )),
     }
+}
+
+/// Returns the script of a tap; `no` for none.
+fn script(path: Option<&str>) -> &str {
+    path.unwrap_or("no")
 }

@@ -1,5 +1,4 @@
-//! `-numa`: the guest's nodes, how far they are from one another, and what is known of their
-//! memory.
+//! `-numa`: the guest's NUMA nodes, their distances, and the speed of their memory.
 
 use passthru_domain::IdSet;
 use passthru_domain::numa::{
@@ -34,7 +33,7 @@ fn id(cell: &NumaCell) -> u32 {
     cell.id.unwrap_or_default()
 }
 
-/// A node with its CPUs, after the backend of its memory.
+/// Returns a node with its CPUs, after the backend of its memory.
 fn node(context: &Context<'_>, numa: &Numa, cell: &NumaCell) -> Vec<Opt> {
     let backend_id = format!("ram-node{}", id(cell));
     let has_memory = cell.memory > 0;
@@ -66,8 +65,11 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &NumaCell) -> Vec<Opt> {
     options
 }
 
-/// The node whose CPUs are nearest to a node's memory: itself, the one with the lowest latency or
-/// else the highest bandwidth, or the first that has CPUs.
+/// Returns the node whose CPUs are nearest to the memory of a node:
+///
+/// - If the node has CPUs, then the node itself.
+/// - Else the node with the lowest latency, or else the one with the highest bandwidth.
+/// - Else the first node that has CPUs.
 fn initiator(numa: &Numa, cell: &NumaCell) -> Option<u32> {
     if cell.cpus.is_some() {
         return cell.id;
@@ -84,19 +86,17 @@ fn initiator(numa: &Numa, cell: &NumaCell) -> Option<u32> {
     let widest = bandwidths
         .filter(|b| leads_here(&b.path))
         .max_by_key(|b| b.bytes);
-    let first = || {
-        numa.cells
-            .iter()
-            .find(|cell| cell.cpus.is_some())
-            .and_then(|cell| cell.id)
-    };
     nearest
         .map(|l| l.path.initiator)
         .or(widest.map(|b| b.path.initiator))
-        .or_else(first)
+        .or_else(|| {
+            let mut cells = numa.cells.iter();
+            cells.find(|cell| cell.cpus.is_some())?.id
+        })
 }
 
-/// Where a distance is said, all are: those that are not are the usual ones.
+/// Returns the distances between all nodes, if the domain names any. Others get the default: 10
+/// within a node, 20 between nodes.
 fn distances(numa: &Numa) -> Vec<Opt> {
     if numa.cells.iter().all(|cell| {
         cell.distances
@@ -123,7 +123,7 @@ fn distances(numa: &Numa) -> Vec<Opt> {
     pairs.map(dist).collect()
 }
 
-/// `hmat-lb`: latencies and bandwidths.
+/// Returns latencies and bandwidths (`hmat-lb`).
 fn speeds(known: &Interconnects) -> Vec<Opt> {
     let latencies = known
         .latencies
@@ -153,7 +153,7 @@ fn hmat(route: &NumaPath, what: &str) -> List {
         .with("data-type", format!("{kind}-{what}"))
 }
 
-/// `hmat-cache`: a cache before a node's memory.
+/// Returns a cache before the memory of a node (`hmat-cache`).
 fn cache(cell: &NumaCell, cache: &CellCache) -> Opt {
     let associativity = match cache.associativity {
         Some(Associativity::Direct) => "direct",

@@ -1,4 +1,4 @@
-//! What a domain says to QEMU to the letter: `<qemu:commandline>`, `<qemu:override>`,
+//! Elements that name options and properties of QEMU: `<qemu:commandline>`, `<qemu:override>` and
 //! `<qemu:deprecation>`.
 
 use passthru_domain::Domain;
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt, Term, Value};
 
-/// `-compat`: what happens with what QEMU is going to drop.
+/// Returns `-compat`: the policy for deprecated options.
 pub(crate) fn deprecation(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let input = match context.domain.emulator_deprecation {
         None | Some(DeprecationBehavior::None) => return Ok(Vec::new()),
@@ -22,7 +22,7 @@ pub(crate) fn deprecation(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::json("-compat", compat)])
 }
 
-/// The arguments of `<qemu:commandline>`.
+/// Returns the arguments of `<qemu:commandline>`.
 pub(crate) fn arguments(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let args = context
         .domain
@@ -32,7 +32,7 @@ pub(crate) fn arguments(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(args.map(|arg| Opt::word(arg)).collect())
 }
 
-/// The time zone of the guest's clock, and the variables of `<qemu:commandline>`.
+/// Returns the time zone of the guest's clock, and the variables of `<qemu:commandline>`.
 pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
     let zone = super::clock::time_zone(domain).map(|zone| ("TZ".to_owned(), zone.to_owned()));
     let variables = domain
@@ -43,7 +43,7 @@ pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
     zone.into_iter().chain(variables).collect()
 }
 
-/// Sets and removes properties of devices, by `<qemu:override>`.
+/// Sets and removes properties of devices by `<qemu:override>`.
 ///
 /// # Errors
 /// If an override names an alias that no `-device` has, then [`Error::Unsupported`].
@@ -59,7 +59,8 @@ pub(crate) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets and removes properties of those devices that are among the options.
+/// Sets and removes properties of the devices among the options. Overrides of other devices are
+/// ignored.
 pub(crate) fn apply_known(domain: &Domain, options: &mut [Opt]) {
     for overrides in overrides_of(domain) {
         apply_one(overrides, options);

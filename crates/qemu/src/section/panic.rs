@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The options of a panic device; none for those of the firmware or the CPU.
+/// Returns the options of a panic device; none for those of the firmware or the CPU.
 pub(crate) fn device(context: &Context<'_>, panic: &Panic) -> Result<Vec<Opt>, Error> {
     let device = match panic.model {
         Some(PanicModel::Isa) => {

@@ -1,8 +1,8 @@
-//! Where a device is: the `bus` and `addr` of a PCI device, the model of a virtio device.
+//! Addresses of devices on their buses, and the driver of a virtio device on its bus.
 
 use passthru_domain::Board;
 use passthru_domain::device::address::{Address, PciAddress, UsbAddress};
-use passthru_domain::device::controller::{Controller, ControllerModel, ControllerType};
+use passthru_domain::device::controller::{ControllerModel, ControllerType};
 use passthru_domain::device::info::Info;
 use passthru_domain::device::{VirtioModel, VirtioOptions};
 
@@ -10,8 +10,12 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, Object, Opt, Term, Want};
 
-/// Returns where a device is: `bus`, `multifunction` and `addr` on PCI, `devno` on a channel
-/// subsystem, `bus` and `port` on USB; nothing for one on the virtio-mmio bus.
+/// Returns the properties of a device's address:
+///
+/// - on PCI `bus`, `multifunction`, `addr` and `acpi-index`;
+/// - on a channel subsystem `devno`;
+/// - on USB `bus` and `port`;
+/// - on virtio-mmio none.
 pub(crate) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Error> {
     match &info.address {
         Some(Address::Pci(pci)) => pci_address(context, info, pci),
@@ -27,25 +31,21 @@ pub(crate) fn address(context: &Context<'_>, info: &Info) -> Result<Object, Erro
     }
 }
 
-/// The bus that a USB controller makes.
+/// Returns QEMU's name of the USB bus of an address.
 pub(crate) fn usb_bus(context: &Context<'_>, address: &UsbAddress) -> String {
     let index = address.bus.unwrap_or(0);
-    let controllers = context.domain.devices.controllers_of(ControllerType::Usb);
-    let makes =
-        |controller: &&Controller| controller.index == Some(index) && controller.master.is_none();
-    let id = controllers
-        .filter(makes)
-        .map(|controller| controller.info.id())
-        .next();
-    format!("{}.0", id.unwrap_or("usb"))
+    let mut controllers = context.domain.devices.controllers_of(ControllerType::Usb);
+    let controller = controllers
+        .find(|controller| controller.index == Some(index) && controller.master.is_none());
+    let id = controller.map_or("usb", |controller| controller.info.id());
+    format!("{id}.0")
 }
 
 fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<Object, Error> {
-    let lacking = || Error::Incomplete {
+    let address = pci.address.ok_or_else(|| Error::Incomplete {
         device: device_name(info),
         lacks: "PCI address",
-    };
-    let address = pci.address.ok_or_else(lacking)?;
+    })?;
     let bus = bus(context, address.bus).ok_or(Error::NoBus {
         device: device_name(info),
         bus: address.bus,
@@ -64,12 +64,10 @@ fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<O
         .maybe("acpi-index", info.acpi.as_ref().and_then(|acpi| acpi.index)))
 }
 
-/// Returns QEMU's name of the guest's PCI bus of that number.
+/// Returns QEMU's name of a PCI bus of the guest; `None` if no controller provides the bus.
 pub(crate) fn bus(context: &Context<'_>, number: u8) -> Option<String> {
-    let makes = |controller: &&Controller| {
-        controller.kind == Some(ControllerType::Pci) && controller.index == Some(number.into())
-    };
-    let controller = context.domain.devices.controllers.iter().find(makes)?;
+    let mut controllers = context.domain.devices.controllers_of(ControllerType::Pci);
+    let controller = controllers.find(|controller| controller.index == Some(number.into()))?;
     Some(match controller.model {
         Some(ControllerModel::PciRoot) => "pci.0".into(),
         Some(ControllerModel::PcieRoot) => "pcie.0".into(),
@@ -77,13 +75,14 @@ pub(crate) fn bus(context: &Context<'_>, number: u8) -> Option<String> {
     })
 }
 
-/// Returns the driver of a virtio device by the bus it is on: `virtio-rng-pci`,
+/// Returns the driver of a virtio device by its bus, such as `virtio-rng-pci` or
 /// `virtio-rng-device`.
 pub(crate) fn virtio(stem: &str, info: &Info) -> Result<String, Error> {
     virtio_of(stem, None, info)
 }
 
-/// The same for a device that can be of one generation: `virtio-rng-pci-transitional`.
+/// Returns the driver of a virtio device by its bus and generation, such as
+/// `virtio-rng-pci-transitional`.
 pub(crate) fn virtio_of(
     stem: &str,
     model: Option<VirtioModel>,
@@ -113,7 +112,8 @@ pub(crate) fn virtio_of(
     }
 }
 
-/// Returns what every virtio device has: `iommu_platform`, `ats`, `packed`, `page-per-vq`.
+/// Returns the properties that every virtio device has: `iommu_platform`, `ats`, `packed` and
+/// `page-per-vq`.
 pub(crate) fn virtio_options(options: &VirtioOptions) -> Object {
     Object::default()
         .maybe("iommu_platform", options.iommu)
@@ -122,7 +122,7 @@ pub(crate) fn virtio_options(options: &VirtioOptions) -> Object {
         .maybe("page-per-vq", options.page_per_vq)
 }
 
-/// Returns the option ROM of a device: hidden, shown, or taken from a file.
+/// Returns the properties of the option ROM of a device: hidden, shown, or read from a file.
 pub(crate) fn rom(info: &Info) -> Object {
     let Some(rom) = &info.rom else {
         return Object::default();
@@ -143,8 +143,7 @@ pub(crate) fn rom(info: &Info) -> Object {
         .maybe("romfile", file)
 }
 
-/// Puts the `-device zpci` of a PCI device, which has the device's ids, before it. Only machines of
-/// architecture s390x have such.
+/// Puts `-device zpci` before a PCI device on s390x. It holds the device's ids.
 pub(crate) fn with_zpci(context: &Context<'_>, info: &Info, mut options: Vec<Opt>) -> Vec<Opt> {
     if context.board() != Board::S390Ccw {
         return options;
@@ -173,7 +172,7 @@ fn zpci(info: &Info) -> Option<Opt> {
     ))
 }
 
-/// Names a device in messages.
+/// Returns the name of a device for a message.
 pub(crate) fn device_name(info: &Info) -> String {
     match info.id() {
         "" => "a device".into(),

@@ -1,4 +1,4 @@
-//! The emulator's process: its name and identity, who lets the guest go, what it may not do.
+//! The emulator's process: name, identity, start and end, and sandbox.
 
 use passthru_domain::lifecycle::LifecycleAction;
 
@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt};
 
-/// `-name`, and `-S`: a manager lets the guest go when all is set up.
+/// Returns `-name`, and `-S` for a managed guest: the manager starts the guest once all is set up.
 pub(crate) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let name = List::headless()
         .with("guest", context.name())
@@ -19,7 +19,7 @@ pub(crate) fn name(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(options)
 }
 
-/// `-uuid`, and nothing that QEMU would add of its own.
+/// Returns `-uuid`, and the options that keep QEMU from adding devices and reading files by itself.
 pub(crate) fn identity(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let uuid = context
         .domain
@@ -33,13 +33,16 @@ pub(crate) fn identity(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         .collect())
 }
 
-/// `-no-reboot`: a reboot ends the guest as a power-off does. `-no-shutdown`: the manager decides
-/// what follows either; without a manager QEMU ends.
+/// Returns the options for the end of the guest.
+///
+/// - `-no-reboot`: a reboot ends the guest as a power-off does.
+/// - `-no-shutdown`: QEMU stays after the end, and the manager decides what follows.
 pub(crate) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     use LifecycleAction::{Destroy, Preserve, RenameRestart, Restart};
-    let (on_poweroff, on_reboot) = (context.domain.on_poweroff, context.domain.on_reboot);
+    let on_poweroff = context.domain.on_poweroff;
+    let on_reboot = context.domain.on_reboot;
     let ends = matches!(on_reboot, Some(Destroy | Preserve));
-    // To start it again is a reset, which would end it.
+    // To start the guest again is a reset, which would end the guest.
     if ends && let Some(again @ (Restart | RenameRestart)) = on_poweroff {
         let reboot = on_reboot.unwrap_or(Destroy);
         return Err(Error::unsupported(format!(
@@ -51,12 +54,13 @@ pub(crate) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(no_reboot.into_iter().chain(no_shutdown).collect())
 }
 
-/// What QEMU may not do, and time stamps in what it says.
+/// Returns `-sandbox`, which denies groups of system calls, and `-msg`, which adds times to
+/// messages.
 pub(crate) fn sandbox(_: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
     let sandbox = denied
         .into_iter()
-        .fold(List::new(true), |list, what| list.with(what, "deny"));
+        .fold(List::new(true), |list, group| list.with(group, "deny"));
     Ok(vec![
         Opt::list("-sandbox", sandbox),
         Opt::list("-msg", List::headless().with("timestamp", true)),

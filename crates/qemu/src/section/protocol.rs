@@ -1,4 +1,4 @@
-//! Where an image is: the driver of its block node, and what the driver must know.
+//! Drivers of block nodes: files, devices and network protocols.
 
 use passthru_domain::device::disk::{Disk, DiskDevice, DiskType};
 use passthru_domain::device::disk_source::{DiskHost, DiskSource, HostTransport, NetworkProtocol};
@@ -11,10 +11,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, Object, Opt, Term, Want, WantKind};
 
-/// Where certificates for NBD are.
+/// Folder of the certificates for NBD.
 const NBD_CERTIFICATES: &str = "/etc/pki/libvirt-nbd";
 
-/// An image's place: its source, and what of the disk belongs to it.
+/// The place of an image: its source, with the login and encryption that the disk names.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) kind: DiskType,
@@ -23,14 +23,14 @@ pub(crate) struct Place<'a> {
     pub(crate) encryption: Option<&'a Encryption>,
 }
 
-/// The node's driver with what it must know, and the objects that must be made before it.
+/// The driver of a node with its properties, and the objects that must be made before.
 pub(crate) struct Protocol {
     pub(crate) before: Vec<Opt>,
     pub(crate) node: Object,
 }
 
 impl Place<'_> {
-    /// Whether the emulator decrypts the contents, in a layer of its own or in the format's.
+    /// Returns whether the emulator decrypts the contents, in the format's layer or one above.
     pub(crate) fn decrypts(&self) -> bool {
         self.encryption
             .is_some_and(|e| e.engine != Some(EncryptionEngine::Librbd))
@@ -44,54 +44,49 @@ impl Place<'_> {
         key: &str,
         access: Access,
     ) -> Result<Protocol, Error> {
-        let plain = |node: Object| {
-            Ok(Protocol {
-                before: Vec::new(),
-                node,
+        let source = self.source;
+        let object = match self.kind {
+            DiskType::File => self.file("file", node, access),
+            DiskType::Block => {
+                let file = self.file(self.block_driver(disk), node, access);
+                return Ok(self.block(node, file));
+            }
+            DiskType::Dir => Object::driver("vvfat")
+                .maybe("dir", source.dir.clone())
+                .with("floppy", disk.device == Some(DiskDevice::Floppy)),
+            DiskType::Nvme => Object::driver("nvme")
+                .maybe("device", source.address.map(|address| address.to_string()))
+                .maybe("namespace", source.namespace),
+            DiskType::VhostVdpa => self.vhost_vdpa(context, node),
+            DiskType::Network => return self.network(context, node, key),
+            DiskType::Volume | DiskType::VhostUser => {
+                let kind = self.kind;
+                return Err(Error::unsupported(format!("an image of type '{kind}'")));
+            }
+        };
+        Ok(Protocol {
+            before: Vec::new(),
+            node: object,
+        })
+    }
+
+    fn file(&self, driver: &str, node: &str, access: Access) -> Object {
+        let path = self.source.path().unwrap_or_default();
+        let file = Want::file(node, path, access, FilePassing::FdSet);
+        Object::driver(driver).with("filename", file)
+    }
+
+    fn vhost_vdpa(&self, context: &Context<'_>, node: &str) -> Object {
+        let path = self.source.dev.clone().unwrap_or_default();
+        let device = if context.is_standalone() {
+            Term::from(path)
+        } else {
+            Term::from(Want {
+                name: format!("{node}-vdpa"),
+                kind: WantKind::NodeSet { path },
             })
         };
-        let file = |driver: &str| {
-            let path = self.source.path().unwrap_or_default();
-            Object::driver(driver).with(
-                "filename",
-                Want::file(node, path, access, FilePassing::FdSet),
-            )
-        };
-        match self.kind {
-            DiskType::File => plain(file("file")),
-            DiskType::Block => Ok(self.block(node, file(self.block_driver(disk)))),
-            DiskType::Dir => plain(
-                Object::driver("vvfat")
-                    .maybe("dir", self.source.dir.clone())
-                    .with("floppy", disk.device == Some(DiskDevice::Floppy)),
-            ),
-            DiskType::Nvme => plain(
-                Object::driver("nvme")
-                    .maybe(
-                        "device",
-                        self.source.address.map(|address| address.to_string()),
-                    )
-                    .maybe("namespace", self.source.namespace),
-            ),
-            DiskType::VhostVdpa => {
-                let path = self.source.dev.clone().unwrap_or_default();
-                let device = if context.is_standalone() {
-                    Term::from(path)
-                } else {
-                    Want {
-                        name: format!("{node}-vdpa"),
-                        kind: WantKind::NodeSet { path },
-                    }
-                    .into()
-                };
-                plain(Object::driver("virtio-blk-vhost-vdpa").with("path", device))
-            }
-            DiskType::Network => self.network(context, node, key),
-            DiskType::Volume | DiskType::VhostUser => Err(Error::unsupported(format!(
-                "an image of type '{}'",
-                self.kind
-            ))),
-        }
+        Object::driver("virtio-blk-vhost-vdpa").with("path", device)
     }
 
     fn block_driver(&self, disk: &Disk) -> &'static str {
@@ -104,7 +99,7 @@ impl Place<'_> {
         }
     }
 
-    /// A device whose persistent reservations a helper makes: one for the guest, or the disk's own.
+    /// Adds the helper for persistent reservations: the guest's, or one of the disk's own.
     fn block(&self, node: &str, object: Object) -> Protocol {
         let Some(reservations) = &self.source.reservations else {
             return Protocol {
@@ -295,21 +290,10 @@ impl Place<'_> {
             .maybe("user", password.map(|(user, _)| user))
     }
 
-    /// Users and groups are the host's numbers; their names are not looked up here.
+    /// Returns an image on NFS. Users and groups must be numbers: the line is made without the host
+    /// that knows the names.
     fn nfs(&self) -> Result<Object, Error> {
         let identity = self.source.identity.clone().unwrap_or_default();
-        let number = |name: Option<String>| match name {
-            None => Ok(None),
-            Some(name) => match name
-                .strip_prefix('+')
-                .and_then(|digits| digits.parse::<u32>().ok())
-            {
-                Some(number) => Ok(Some(number)),
-                None => Err(Error::unsupported(format!(
-                    "the name '{name}' of an NFS <identity> (expected '+' and a number)"
-                ))),
-            },
-        };
         let server = self.source.hosts.first().map(|host| {
             Object::default()
                 .with("host", host.name.clone().unwrap_or_default())
@@ -318,8 +302,8 @@ impl Place<'_> {
         Ok(Object::driver("nfs")
             .maybe("server", server)
             .with("path", self.name())
-            .maybe("user", number(identity.user)?)
-            .maybe("group", number(identity.group)?))
+            .maybe("user", identity.user.as_deref().map(nfs_id).transpose()?)
+            .maybe("group", identity.group.as_deref().map(nfs_id).transpose()?))
     }
 
     fn curl(
@@ -385,9 +369,19 @@ impl Place<'_> {
     }
 }
 
-/// The object that holds the key of an image that the emulator decrypts.
+/// Returns the object that holds the key of an image that the emulator decrypts.
 pub(crate) fn key(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> Result<Opt, Error> {
     secret::object(context, id, secret)
+}
+
+/// Parses `+N`, the number of a user or group.
+fn nfs_id(name: &str) -> Result<u32, Error> {
+    let digits = name.strip_prefix('+').unwrap_or_default();
+    digits.parse().map_err(|_| {
+        Error::unsupported(format!(
+            "the name '{name}' of an NFS <identity> (expected '+' and a number)"
+        ))
+    })
 }
 
 fn inet(host: &DiskHost, port: u16) -> Object {

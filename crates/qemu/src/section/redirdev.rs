@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The host's end of a redirected device, and the device.
+/// Returns the host's end of a redirected device, and the device.
 pub(crate) fn device(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<Opt>, Error> {
     let id = redirdev.info.id();
     let filter = context.domain.devices.redirfilter.as_ref().map(|filter| {
@@ -26,7 +26,7 @@ pub(crate) fn device(context: &Context<'_>, redirdev: &Redirdev) -> Result<Vec<O
     Ok(options)
 }
 
-/// A rule: class, vendor, product, version, and whether it may be redirected.
+/// Returns a rule: class, vendor, product, version, and whether it may be redirected.
 fn rule(rule: &RedirfilterUsbdev) -> String {
     fn number<const WIDTH: usize>(number: Option<FilterNumber<WIDTH>>) -> String {
         number
@@ -34,11 +34,9 @@ fn rule(rule: &RedirfilterUsbdev) -> String {
             .map_or_else(|| "-1".into(), |n| format!("0x{n:0WIDTH$X}"))
     }
     let version = number::<4>(Some(FilterNumber(rule.bcd_version())));
-    let (class, vendor, product) = (
-        number(rule.class),
-        number(rule.vendor),
-        number(rule.product),
-    );
+    let class = number(rule.class);
+    let vendor = number(rule.vendor);
+    let product = number(rule.product);
     format!(
         "{class}:{vendor}:{product}:{version}:{}",
         u8::from(rule.allow == Some(true))

@@ -8,18 +8,19 @@ use crate::line::{Object, Opt};
 /// Id of the helper that makes reservations for all disks of the guest.
 pub(crate) const HELPER: &str = "pr-helper0";
 
-/// The helper that makes reservations for the guest, where a disk wants it.
+/// Returns the helper that makes reservations for all disks of the guest, if a disk uses it.
 pub(crate) fn helper(context: &Context<'_>) -> Option<Opt> {
     let mut disks = context.domain.devices.disks.iter();
-    let is_managed = |disk: &Disk| {
-        let reservations = disk
-            .source
-            .as_ref()
-            .and_then(|source| source.reservations.as_ref());
-        reservations.and_then(|reservations| reservations.managed) == Some(true)
-    };
-    disks.any(is_managed).then(|| {
-        let path = context.state_path(&format!("{HELPER}.sock"));
-        Opt::object(Object::qom("pr-manager-helper", HELPER).with("path", path))
-    })
+    if !disks.any(uses_helper) {
+        return None;
+    }
+    let path = context.state_path(&format!("{HELPER}.sock"));
+    let helper = Object::qom("pr-manager-helper", HELPER).with("path", path);
+    Some(Opt::object(helper))
+}
+
+fn uses_helper(disk: &Disk) -> bool {
+    let source = disk.source.as_ref();
+    let reservations = source.and_then(|source| source.reservations.as_ref());
+    reservations.and_then(|reservations| reservations.managed) == Some(true)
 }

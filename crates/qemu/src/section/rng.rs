@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, Object, Opt, Want};
 
-/// The source of a random number generator, and its device.
+/// Returns the source of a random number generator, and its device.
 pub(crate) fn device(context: &Context<'_>, rng: &Rng) -> Result<Vec<Opt>, Error> {
     let id = rng.info.id();
     let object = format!("obj{id}");

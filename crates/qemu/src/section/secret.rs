@@ -1,5 +1,4 @@
-//! Secrets: objects that hold what proves who asks, or what decrypts. The secrets themselves are
-//! elsewhere.
+//! Secrets: objects that hold passwords and keys. The secret itself is a [`Want`].
 
 use passthru_domain::device::secret::Secret;
 
@@ -7,7 +6,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt, Want, WantKind};
 
-/// The object that holds a secret, encrypted with the guest's master key.
+/// Returns the object that holds a secret of the domain, encrypted with the guest's master key.
 pub(crate) fn object(
     context: &Context<'_>,
     id: &str,
@@ -23,7 +22,10 @@ pub(crate) fn object(
     sealed(context, id, name)
 }
 
-/// The object that holds what is kept from the command line's readers.
+/// Returns the object that holds a secret with a name, encrypted with the guest's master key.
+///
+/// # Errors
+/// If the line is standalone, then [`Error::Unsupported`]: other users can read its arguments.
 pub(crate) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
     if context.is_standalone() {
         return Err(Error::unsupported_on(
@@ -31,17 +33,22 @@ pub(crate) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Op
             "a standalone command line",
         ));
     }
-    let part = |part: &str| Want {
-        name: format!("{id}-{part}"),
-        kind: WantKind::Secret { name: name.clone() },
-    };
     Ok(Opt::object(
         Object::qom("secret", id)
-            .with("data", part("data"))
+            .with("data", part_of_secret(id, "data", &name))
             .with("keyid", MASTER_KEY)
-            .with("iv", part("iv"))
+            .with("iv", part_of_secret(id, "iv", &name))
             .with("format", "base64"),
     ))
+}
+
+fn part_of_secret(id: &str, part: &str, name: &str) -> Want {
+    Want {
+        name: format!("{id}-{part}"),
+        kind: WantKind::Secret {
+            name: name.to_owned(),
+        },
+    }
 }
 
 /// Id of the guest's master key.

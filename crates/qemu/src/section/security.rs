@@ -1,4 +1,4 @@
-//! Memory that the host cannot read: the object that the machine takes it from.
+//! `<launchSecurity>`: guests whose memory the host cannot read.
 
 use passthru_domain::security::{LaunchSecurity, LaunchSecurityType};
 
@@ -23,7 +23,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::object(object)])
 }
 
-/// Id of the object, for the machine.
+/// Returns the id of the object, for `-machine`.
 pub(crate) fn id(context: &Context<'_>) -> Option<&'static str> {
     context.domain.launch_security.as_ref().map(|_| ID)
 }
@@ -54,9 +54,11 @@ fn sev_snp(security: &LaunchSecurity) -> Result<Object, Error> {
         .maybe("vcek-disabled", security.vcek.map(|vcek| !vcek)))
 }
 
-/// How addresses are encrypted: what is not said is the host's to know.
+/// Adds the bits of addresses that encryption uses. They depend on the host, so a domain must name
+/// them.
 fn common(security: &LaunchSecurity, object: Object) -> Result<Object, Error> {
-    let (Some(cbitpos), Some(reduced)) = (security.cbitpos, security.reduced_phys_bits) else {
+    let bits = security.cbitpos.zip(security.reduced_phys_bits);
+    let Some((cbitpos, reduced)) = bits else {
         let what =
             "<launchSecurity> without <cbitpos> and <reducedPhysBits>, which depend on the host,";
         return Err(Error::unsupported(what));

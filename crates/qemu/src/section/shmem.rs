@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt};
 
-/// The shared memory, or the socket of its server, and the device.
+/// Returns the shared memory, or the socket of its server, and the device.
 pub(crate) fn device(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
     let id = shmem.info.id();
     let name = shmem.name.clone().unwrap_or_default();

@@ -9,7 +9,7 @@ use super::char_backend;
 use crate::context::Context;
 use crate::line::{Object, Opt};
 
-/// The options of a smart card.
+/// Returns the options of a smart card.
 pub(crate) fn device(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
     let id = card.info.id();
     let place = |device: Object| device.with("id", id).and(reader(context, card));
@@ -42,7 +42,7 @@ pub(crate) fn device(context: &Context<'_>, card: &Smartcard) -> Vec<Opt> {
     }
 }
 
-/// The bus of the reader that a card is in.
+/// Returns the bus of the reader that a card is in.
 fn reader(context: &Context<'_>, card: &Smartcard) -> Object {
     let index = match &card.info.address {
         Some(Address::Ccid(ccid)) => ccid.controller.unwrap_or(0),

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// The way for sound of the PC's speaker, which is the machine's.
+/// Returns the audio output of the PC's speaker, which is a property of the machine.
 pub(crate) fn speaker(context: &Context<'_>) -> Option<String> {
     let mut sounds = context.domain.devices.sounds.iter();
     sounds
@@ -23,7 +23,7 @@ fn audiodev(context: &Context<'_>, sound: &Sound) -> String {
     )
 }
 
-/// The options of a sound card; none for the PC's speaker.
+/// Returns the options of a sound card; none for the PC's speaker.
 pub(crate) fn device(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, Error> {
     let id = sound.info.id();
     let audiodev = audiodev(context, sound);
@@ -59,7 +59,7 @@ pub(crate) fn device(context: &Context<'_>, sound: &Sound) -> Result<Vec<Opt>, E
     })
 }
 
-/// A controller with what is behind it.
+/// Returns a controller with what is behind it.
 fn hd_audio(driver: &str, sound: &Sound, audiodev: &str, address: Object) -> Vec<Opt> {
     let id = sound.info.id();
     let usual = [CodecType::Duplex];

@@ -1,5 +1,5 @@
-//! What the guest reads of its machine: `-smbios`, `-fw_cfg`, `-acpitable`, and the generation's
-//! identity.
+//! Data that the guest reads of its machine: `-smbios`, `-fw_cfg`, `-acpitable`, and the VM
+//! generation id.
 
 use passthru_domain::os::{AcpiTable, AcpiTableType, SmbiosMode};
 use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoTable, SysinfoType};
@@ -25,7 +25,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(options)
 }
 
-/// SMBIOS tables are those of `<sysinfo>` where `<os>` says so.
+/// Returns the SMBIOS tables of `<sysinfo>`, if `<os>` says so.
 fn smbios(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     match context.domain.os.smbios {
         None | Some(SmbiosMode::Emulate) => Ok(Vec::new()),
@@ -42,7 +42,7 @@ fn smbios(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     }
 }
 
-/// Names of a table's entries, each with QEMU's word for it.
+/// Names of a table's entries, each with QEMU's word.
 type Names = &'static [(&'static str, &'static str)];
 
 const BIOS: Names = &[
@@ -136,7 +136,7 @@ fn generation(context: &Context<'_>) -> Option<Opt> {
     Some(Opt::device(device))
 }
 
-/// `-acpitable`: tables that are added to those of ACPI.
+/// Returns `-acpitable`: additional ACPI tables.
 pub(crate) fn acpi_tables(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let tables = context.domain.os.acpi.iter().flat_map(|acpi| &acpi.tables);
     tables

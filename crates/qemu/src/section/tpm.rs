@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::context::STATE_DIR;
 use crate::line::{List, Object, Opt, Want, WantKind};
 
-/// The backend of a TPM, and its device.
+/// Returns the backend of a TPM, and its device.
 pub(crate) fn device(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
     let id = tpm.info.id();
     let backend = tpm.backend.clone().unwrap_or_default();
@@ -29,7 +29,7 @@ pub(crate) fn device(context: &Context<'_>, tpm: &Tpm) -> Vec<Opt> {
     options
 }
 
-/// The host's own TPM, and the file by which its work is called off.
+/// Returns a TPM of the host, and the file that cancels its commands.
 fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
     let path = backend.device.clone().unwrap_or_else(|| "/dev/tpm0".into());
     let name = Path::new(&path)
@@ -61,7 +61,7 @@ fn passthrough(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Opt {
     )
 }
 
-/// swtpm, which is at a socket: the guest's own, or somebody else's.
+/// Returns the options of a swtpm, at a socket: the guest's own, or one that the domain names.
 fn emulator(context: &Context<'_>, backend: &TpmBackend, id: &str) -> Vec<Opt> {
     let external = backend
         .external

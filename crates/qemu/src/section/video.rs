@@ -9,10 +9,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Object, Opt, Want, WantKind};
 
-/// Bytes of a KiB.
+/// Number of bytes in a KiB.
 const KIB: u64 = 1024;
 
-/// The options of a graphics card; none for a card of model `none`.
+/// Returns the options of a graphics card; none for a card of model `none`.
 pub(crate) fn device(context: &Context<'_>, video: &Video) -> Result<Vec<Opt>, Error> {
     if video.model() == Some(VideoModel::None) {
         return Ok(Vec::new());
@@ -54,7 +54,8 @@ fn place(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
     }
 }
 
-/// The primary card of a PC has VGA; virtio's has its options only without.
+/// Returns the driver of a card. The primary card of a PC has VGA. A virtio card with VGA has no
+/// options of virtio.
 fn driver(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
     let vga =
         video.is_primary() && matches!(context.board(), Board::I440fx | Board::Q35 | Board::Isapc);
@@ -94,8 +95,6 @@ fn driver(context: &Context<'_>, video: &Video) -> Result<Object, Error> {
 fn properties(video: &Video) -> Object {
     let model = &video.model;
     let size = model.resolution;
-    let bytes = |kib: u32| u64::from(kib) * KIB;
-    let mib = |kib: u32| kib / 1024;
     let none = Object::default();
     let properties = match model.kind {
         Some(VideoModel::Virtio) => none
@@ -115,4 +114,12 @@ fn properties(video: &Video) -> Object {
         .maybe("edid", model.edid)
         .maybe("xres", size.map(|size| size.x))
         .maybe("yres", size.map(|size| size.y))
+}
+
+fn bytes(kib: u32) -> u64 {
+    u64::from(kib) * KIB
+}
+
+const fn mib(kib: u32) -> u32 {
+    kib / 1024
 }

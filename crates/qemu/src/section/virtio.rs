@@ -1,4 +1,4 @@
-//! Devices of the virtio family that have a `<driver>` with the options of all of them.
+//! Virtio devices, which share the options of `<driver>`.
 
 use passthru_domain::device::info::Info;
 use passthru_domain::device::{VirtioModel, VirtioOptions};
@@ -7,7 +7,8 @@ use super::pci;
 use crate::error::Error;
 use crate::line::Object;
 
-/// Returns a virtio device of that stem (`virtio-rng`), with the options that all have.
+/// Returns a virtio device with the options that all virtio devices have. `stem` is the name
+/// without bus and generation, such as `virtio-rng`.
 pub(crate) fn device(
     stem: &str,
     model: Option<VirtioModel>,

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Opt, Want, WantKind};
 
-/// The options of the device.
+/// Returns the options of the device.
 pub(crate) fn device(context: &Context<'_>, vsock: &Vsock) -> Result<Vec<Opt>, Error> {
     let id = vsock.info.id();
     let vhost = Want {
@@ -25,7 +25,8 @@ pub(crate) fn device(context: &Context<'_>, vsock: &Vsock) -> Result<Vec<Opt>, E
     Ok(vec![Opt::device(device)])
 }
 
-/// The guest's address. One that is chosen comes from the guest's identity, so that it keeps it.
+/// Returns the guest's address. An address that the domain leaves open is computed from the guest's
+/// UUID, so that it is the same at each start.
 fn cid(context: &Context<'_>, cid: Option<Cid>) -> u32 {
     let said = cid
         .filter(|cid| cid.auto != Some(true))
@@ -35,7 +36,7 @@ fn cid(context: &Context<'_>, cid: Option<Cid>) -> u32 {
         let words = uuid
             .chunks_exact(4)
             .map(|w| w.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
-        // The highest bit is left out: no address is -1, the one of anybody.
+        // Without the highest bit, no address is -1 (VMADDR_CID_ANY).
         (words.fold(0, |n, word| n ^ word) & 0x7fff_ffff).max(Cid::FIRST)
     })
 }

@@ -1,4 +1,4 @@
-//! `<watchdog>`: a timer that acts when the guest does not wind it.
+//! `<watchdog>`: a timer that acts if the guest does not reset it.
 
 use passthru_domain::device::Watchdog;
 use passthru_domain::device::watchdog::{WatchdogAction, WatchdogModel};
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Object, Opt};
 
-/// `-watchdog-action`: one action for all watchdogs.
+/// Returns `-watchdog-action`: one action for all watchdogs.
 pub(crate) fn action(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let first = context.domain.devices.watchdogs.first();
     let action = first.and_then(|watchdog| watchdog.action);
@@ -16,7 +16,7 @@ pub(crate) fn action(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(option.into_iter().collect())
 }
 
-/// The options of a watchdog.
+/// Returns the options of a watchdog.
 pub(crate) fn device(context: &Context<'_>, watchdog: &Watchdog) -> Result<Vec<Opt>, Error> {
     let id = watchdog.info.id();
     let device = match watchdog.model {
@@ -33,7 +33,8 @@ pub(crate) fn device(context: &Context<'_>, watchdog: &Watchdog) -> Result<Vec<O
     Ok(vec![Opt::device(device)])
 }
 
-/// QEMU's word. To write the guest's memory to a file is a manager's work: the guest only stops.
+/// Returns QEMU's word for an action. For `dump` the guest is paused: a manager would write its
+/// memory to a file.
 const fn word(action: WatchdogAction) -> &'static str {
     match action {
         WatchdogAction::Dump => "pause",
