@@ -200,10 +200,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A file or folder could not be created, opened, written or removed.
-    #[error("cannot {what} {}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     File {
         /// The verb: `open`, `write`, …
-        what: &'static str,
+        action: &'static str,
         /// The file.
         path: PathBuf,
         /// The error of the system call.

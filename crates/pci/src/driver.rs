@@ -1,4 +1,4 @@
-//! PCI drivers of Linux that leave the DMA of their device to somebody else.
+//! Rules about the PCI drivers of Linux, by their names.
 
 /// Returns whether a driver is `vfio-pci` or a variant of it, by its name in
 /// `/sys/bus/pci/drivers`.

@@ -45,7 +45,7 @@ impl Host {
             Err(LockError::Held(owner)) => return Err(Error::Claimed { device, owner }),
             Err(LockError::File { action, source }) => {
                 return Err(Error::File {
-                    what: action,
+                    action,
                     path,
                     source,
                 });

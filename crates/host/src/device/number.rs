@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dev, FileType, StatxFlags, major, minor};
 use rustix::io::Errno;
 
-use crate::Host;
+use crate::{Host, sysfs};
 
 /// Kind and number of a device, with major and minor number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,11 @@ impl DeviceNumber {
     pub(crate) fn parse_block(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().split_once(':')?;
         Some(Self::Block(major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    /// Reads the number of a character device from its folder in sysfs.
+    pub(crate) fn read_char(dir: &Path) -> Option<Self> {
+        Self::parse_char(&sysfs::read(dir.join("dev"))?)
     }
 
     /// Parses `MAJOR:MINOR` of a character device.

@@ -178,7 +178,7 @@ impl Host {
             source,
         })?;
         replace(&path, &text).map_err(|source| Error::File {
-            what: "write",
+            action: "write",
             path,
             source,
         })
@@ -188,7 +188,7 @@ impl Host {
         let path = self.record_path(device);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::File {
-                what: "remove",
+                action: "remove",
                 path,
                 source,
             }),
@@ -200,7 +200,7 @@ impl Host {
     pub(crate) fn make_records(&self) -> Result<(), Error> {
         for (path, mode) in [(self.path("run/passthru"), 0o755), (self.records(), 0o700)] {
             make_own_folder(&path, mode).map_err(|source| Error::File {
-                what: "make",
+                action: "make",
                 path,
                 source,
             })?;

@@ -62,7 +62,7 @@ impl DeviceNode {
     pub(crate) fn from_char_device(dir: &Path) -> Option<Self> {
         let subsystem = sysfs::link_name(dir.join("subsystem"))?;
         let path = format!("/dev/{}", node_name(dir)?);
-        let number = sysfs::read(dir.join("dev")).and_then(|text| DeviceNumber::parse_char(&text));
+        let number = DeviceNumber::read_char(dir);
         Some(Self {
             path,
             number,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::net::NetworkUsage;
-use super::process::scan::Process;
+use super::process::Process;
 use super::severity::Severity;
 use crate::Owner;
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::block_device::{self, dir, holders, partitions};
 use super::exclusive::{self, CLAIMS, ExclusiveOpen, open_exclusively};
 use super::mounts::{Mount, without_binds};
-use super::stack::{self, BlockStack, dir, holders, partitions};
+use super::stack::BlockStack;
 use super::survey::DiskSurvey;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
@@ -99,7 +100,7 @@ fn exclusive_claims(survey: &DiskSurvey, stack: &BlockStack) -> UsageReport {
             // A disk that is not held could be mounted before its driver releases it.
             Ok(ExclusiveOpen::Free(_)) if survey.is_claimed => {
                 let reason = "another program had it until now: try again";
-                let node = stack::node(host, block);
+                let node = block_device::node(host, block);
                 report
                     .blind_spots
                     .push(BlindSpot::new(CLAIMS, node, reason));
@@ -162,7 +163,7 @@ fn with_btrfs_siblings(host: &Host, stack: &BlockStack) -> BlockStack {
             continue;
         }
         for device in devices {
-            let number = stack::number(host, &device);
+            let number = block_device::number(host, &device);
             all.insert(device, number);
         }
     }

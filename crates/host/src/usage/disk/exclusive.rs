@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::stack::{self, BlockStack};
+use super::block_device::{is_partition, node};
+use super::stack::BlockStack;
 use crate::Host;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
@@ -66,7 +67,7 @@ impl HeldDisks {
 pub(super) fn whole_disks<'a>(host: &Host, stack: &'a BlockStack) -> Vec<(&'a str, DeviceNumber)> {
     stack
         .iter()
-        .filter(|(block, _)| !stack::is_partition(host, block))
+        .filter(|(block, _)| !is_partition(host, block))
         .filter_map(|(block, number)| Some((block.as_str(), (*number)?)))
         .collect()
 }
@@ -81,7 +82,7 @@ pub(super) fn open_exclusively(
     block: &str,
     number: DeviceNumber,
 ) -> Result<ExclusiveOpen, BlindSpot> {
-    let node = stack::node(host, block);
+    let node = node(host, block);
     let path = host.path(node.trim_start_matches('/'));
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match open(path, flags, Mode::empty()) {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::stack;
+use super::block_device;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
 use crate::{Host, sys, sysfs};
@@ -79,7 +79,7 @@ fn loop_status(host: &Host, name: &str) -> Option<DeviceNumber> {
         .custom_flags(nonblock.cast_signed())
         .open(node)
         .ok()?;
-    if host.number_of(&file).ok()? != stack::number(host, name) {
+    if host.number_of(&file).ok()? != block_device::number(host, name) {
         return None;
     }
     sys::backing_device(file).ok().map(DeviceNumber::block)

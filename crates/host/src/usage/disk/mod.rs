@@ -1,6 +1,7 @@
 //! Usage of block devices: mounts, swap, loop devices, kernel targets and exclusive claims.
 
 mod block;
+mod block_device;
 mod exclusive;
 mod loops;
 pub(crate) mod mounts;

@@ -7,7 +7,7 @@ use crate::Host;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
 use crate::usage::escape::unescape;
-use crate::usage::process::scan::Process;
+use crate::usage::process::Process;
 
 const FILE_SYSTEMS: &str = "mounted file systems";
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::block_device::{dir, holders, node, number, partitions};
 use super::loops::LoopDevice;
 use crate::device::DeviceNumber;
-use crate::usage::descendants::{DeviceNode, node_name};
+use crate::usage::descendants::DeviceNode;
 use crate::{Host, sysfs};
 
 /// Block devices by name, with their numbers.
@@ -43,35 +44,6 @@ pub(crate) fn nodes(host: &Host, stack: &BlockStack) -> Vec<DeviceNode> {
         nodes.extend(multipath_nodes(host, block));
     }
     nodes
-}
-
-pub(crate) fn dir(host: &Host, block: &str) -> PathBuf {
-    host.path("sys/class/block").join(block)
-}
-
-/// Returns the path of a block device's node. A `!` in the device's name is a `/` in `/dev`.
-pub(crate) fn node(host: &Host, block: &str) -> String {
-    let name = node_name(&dir(host, block));
-    format!("/dev/{}", name.unwrap_or_else(|| block.replace('!', "/")))
-}
-
-pub(crate) fn number(host: &Host, block: &str) -> Option<DeviceNumber> {
-    DeviceNumber::parse_block(&sysfs::read(dir(host, block).join("dev"))?)
-}
-
-pub(crate) fn partitions(host: &Host, block: &str) -> Vec<String> {
-    let dir = dir(host, block);
-    let mut names = sysfs::names(&dir);
-    names.retain(|name| dir.join(name).join("partition").exists());
-    names
-}
-
-pub(crate) fn is_partition(host: &Host, block: &str) -> bool {
-    dir(host, block).join("partition").exists()
-}
-
-pub(crate) fn holders(host: &Host, block: &str) -> Vec<String> {
-    sysfs::names(dir(host, block).join("holders"))
 }
 
 /// Returns the multipath disks that a path of an NVMe namespace is part of.

@@ -9,7 +9,7 @@ use super::targets::{KernelTarget, targets};
 use crate::Host;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
-use crate::usage::process::scan::Process;
+use crate::usage::process::Process;
 
 /// The parts of a host survey that concern block devices.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::stack;
+use super::block_device;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
 use crate::usage::descendants::Descendants;
@@ -112,7 +112,7 @@ impl TargetScan<'_> {
         let below = Descendants::of_device_dir(&dir);
         let mut blocks = below.blocks.iter();
         blocks
-            .find_map(|block| stack::number(self.host, block))
+            .find_map(|block| block_device::number(self.host, block))
             .or_else(|| below.nodes.iter().find_map(|node| node.number))
     }
 

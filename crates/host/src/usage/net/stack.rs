@@ -52,8 +52,8 @@ impl InterfaceStack {
         let port = Interface::new(namespace, link.index);
         let Some(master) = link.master else { return };
         self.add(Interface::new(namespace, master), port);
-        let master = snapshot.links.get(&master);
-        if !master.is_some_and(|master| master.kind == "openvswitch") {
+        let kind = snapshot.links.get(&master).map(|master| &*master.kind);
+        if kind != Some("openvswitch") {
             return;
         }
         for internal in snapshot.links.values() {

@@ -1,7 +1,6 @@
 //! The nodes of a device, and the processes that have the nodes open.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::scan::Processes;
 use crate::device::DeviceNumber;
@@ -19,7 +18,7 @@ pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
         let dir = host.pci(device.address).join("vfio-dev").join(name);
         nodes.push(DeviceNode {
             path: format!("/dev/vfio/devices/{name}"),
-            number: char_number(&dir),
+            number: DeviceNumber::read_char(&dir),
             vital: true,
         });
     }
@@ -27,16 +26,11 @@ pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
         let dir = host.path("sys/class/vfio").join(group.to_string());
         nodes.push(DeviceNode {
             path: format!("/dev/vfio/{group}"),
-            number: char_number(&dir),
+            number: DeviceNumber::read_char(&dir),
             vital: true,
         });
     }
     nodes
-}
-
-/// Reads the number of a character device from its folder in sysfs.
-pub(super) fn char_number(dir: &Path) -> Option<DeviceNumber> {
-    DeviceNumber::parse_char(&sysfs::read(dir.join("dev"))?)
 }
 
 /// Returns the node of a GPU on NVIDIA's own driver, which sysfs does not list.

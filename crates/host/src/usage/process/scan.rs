@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use super::io_uring::IoUrings;
+use super::process::Process;
 use super::vfio_file::vfio_number;
 use crate::device::DeviceNumber;
 use crate::usage::blind_spot::BlindSpot;
@@ -20,13 +21,6 @@ use crate::{Host, sysfs};
 pub(crate) const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 const OPENERS: &str = "processes that have it open";
-
-/// The number and the name of a process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) comm: String,
-}
 
 /// The result of a scan of all processes.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use super::holders::char_number;
 use crate::device::DeviceNumber;
 use crate::{Host, sysfs};
 
@@ -18,12 +17,12 @@ pub(super) fn vfio_number(host: &Host, info: &Path) -> Option<DeviceNumber> {
     let device = host.path(path.trim().trim_start_matches('/'));
     let nodes = device.join("vfio-dev");
     for name in sysfs::names(&nodes) {
-        if let Some(number) = char_number(&nodes.join(name)) {
+        if let Some(number) = DeviceNumber::read_char(&nodes.join(name)) {
             return Some(number);
         }
     }
     let group = sysfs::link_name(device.join("iommu_group"))?;
-    char_number(&host.path("sys/class/vfio").join(group))
+    DeviceNumber::read_char(&host.path("sys/class/vfio").join(group))
 }
 
 #[cfg(test)]
