@@ -49,20 +49,20 @@ impl Config {
     /// Reads the named file, or [`DEFAULT_PATH`] if that exists.
     pub(crate) fn read(named: Option<&Path>) -> Result<Self, Error> {
         let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-        let failed = |error: ConfigError| Error::new(Code::Usage, error);
-        match read(path) {
-            Ok(text) => toml::from_str(&text).map_err(|source| {
-                failed(ConfigError::Parse {
-                    path: path.into(),
-                    source,
-                })
-            }),
-            Err(e) if e.kind() == ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
-            Err(source) => Err(failed(ConfigError::Read {
-                path: path.into(),
-                source,
-            })),
-        }
+        let text = match read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound && named.is_none() => {
+                return Ok(Self::default());
+            }
+            Err(source) => {
+                let path = path.into();
+                return Err(Error::new(Code::Usage, ConfigError::Read { path, source }));
+            }
+        };
+        toml::from_str(&text).map_err(|source| {
+            let path = path.into();
+            Error::new(Code::Usage, ConfigError::Parse { path, source })
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Folders of this program, which depend on the environment.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use passthru_guest::RUN_DIR;
 
@@ -13,14 +13,15 @@ pub(crate) fn run_dir() -> PathBuf {
     if uid.is_root() {
         return RUN_DIR.into();
     }
-    let is_own = |path: &PathBuf| {
-        path.is_absolute() && std::fs::metadata(path).is_ok_and(|found| found.uid() == uid.as_raw())
-    };
     std::env::var_os("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
-        .filter(is_own)
+        .filter(|path| is_folder_of(path, uid.as_raw()))
         .unwrap_or_else(|| format!("/run/user/{}", uid.as_raw()).into())
         .join("passthru")
+}
+
+fn is_folder_of(path: &Path, uid: u32) -> bool {
+    path.is_absolute() && std::fs::metadata(path).is_ok_and(|found| found.uid() == uid)
 }
 
 /// Returns the folder in which the properties of QEMUs are cached: `/var/cache/passthru` for root,
@@ -29,10 +30,9 @@ pub(crate) fn cache_dir() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return "/var/cache/passthru".into();
     }
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
     std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
-        .or_else(home)
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
         .unwrap_or_default()
         .join("passthru")
 }

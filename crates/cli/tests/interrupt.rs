@@ -31,7 +31,8 @@ fn write_hanging_emulator(folder: &Path) -> (PathBuf, PathBuf) {
     let xml = folder.join("vm.xml");
     let text = format!(
         "<domain type='kvm'><name>interrupted-{}</name><memory>1024</memory><os>\
-         <type arch='x86_64' machine='q35'>hvm</type></os><devices><emulator>{}</emulator></devices></domain>",
+         <type arch='x86_64' machine='q35'>hvm</type></os><devices>\
+         <emulator>{}</emulator></devices></domain>",
         std::process::id(),
         emulator.display()
     );

@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// Print JSON: `valid`, `errors` and `notes`, with line, column and length
     #[arg(long)]
     json: bool,
-    /// Check also that QEMU has the machine, devices and properties; PATH names a QEMU other than the
-    /// domain's
+    /// Check also that QEMU has the machine, devices and properties; PATH names a QEMU other than
+    /// the domain's
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     qemu: Option<Option<PathBuf>>,
     /// With --qemu: user that QEMU runs as [default: as in `run`]

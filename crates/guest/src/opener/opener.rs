@@ -136,14 +136,14 @@ impl<'a> Opener<'a> {
         open: impl Fn(&Object) -> io::Result<T> + Sync,
     ) -> Option<io::Result<T>> {
         let owners = [self.owner, self.user.uid()];
-        let find = || match self.walk(&owners).find(path)? {
-            Target::Object(object) => open(&object),
-            Target::Absent { .. } => Err(Errno::NOENT.into()),
-        };
+        let walk = self.walk(&owners);
         if !rustix::process::geteuid().is_root() {
-            return Some(find());
+            return Some(open_existing(walk, path, &open));
         }
-        let done = self.user.on_thread(|| Ok(find())).ok()?;
+        let done = self
+            .user
+            .on_thread(|| Ok(open_existing(walk, path, &open)))
+            .ok()?;
         Some(done.unwrap_or_else(|errno| Err(errno.into())))
     }
 
@@ -176,5 +176,17 @@ impl<'a> Opener<'a> {
             root: self.root,
             owners,
         }
+    }
+}
+
+/// Finds an object and opens it.
+fn open_existing<T>(
+    walk: Walk<'_>,
+    path: &Path,
+    open: &impl Fn(&Object) -> io::Result<T>,
+) -> io::Result<T> {
+    match walk.find(path)? {
+        Target::Object(object) => open(&object),
+        Target::Absent { .. } => Err(Errno::NOENT.into()),
     }
 }

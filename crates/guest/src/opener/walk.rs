@@ -51,7 +51,7 @@ pub(super) enum Target {
 }
 
 /// Rules of a walk.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Walk<'a> {
     /// Folder where absolute paths begin: `/`, except in tests.
     pub(super) root: &'a Path,

@@ -118,22 +118,31 @@ impl StartPlan {
         }
         give_back.reverse();
         let opener = Opener::new(&self.user);
-        let is_device = |item: &&HandoverItem| matches!(item.want.kind, WantKind::Vfio { .. });
-        let (devices, others): (Vec<_>, Vec<_>) = self.handover.items().iter().partition(is_device);
         let mut steps = vec![Step::Lock {
             folder: folder_path(&self.run_dir, &self.name),
         }];
         if let Some((path, template)) = nvram::missing(&self.domain, &opener) {
             steps.push(Step::for_nvram(path, template));
         }
-        steps.extend(others.into_iter().filter_map(Step::for_item));
+        let items = self.handover.items();
+        steps.extend(
+            items
+                .iter()
+                .filter(|item| !is_device(item))
+                .filter_map(Step::for_item),
+        );
         if self.is_recorded() {
             steps.push(Step::Record {
                 path: self.records.path(&self.name),
             });
         }
         steps.extend(take);
-        steps.extend(devices.into_iter().filter_map(Step::for_item));
+        steps.extend(
+            items
+                .iter()
+                .filter(|item| is_device(item))
+                .filter_map(Step::for_item),
+        );
         steps.push(self.spawn_step());
         steps.push(Step::Run);
         steps.extend(give_back);
@@ -200,6 +209,10 @@ impl StartPlan {
         }
         folders
     }
+}
+
+fn is_device(item: &HandoverItem) -> bool {
+    matches!(item.want.kind, WantKind::Vfio { .. })
 }
 
 fn request(hostdev: &Hostdev) -> Result<Request, Error> {

@@ -121,3 +121,35 @@ impl Ending {
         self.enter(Stage::Terminating, TERMINATE_TIME);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use passthru_host::Host;
+
+    use super::*;
+    use crate::run::guest::tests::guest;
+    use crate::run::machine::tests::{DEAF, machine};
+
+    #[test]
+    fn requests_lead_to_quit_and_the_deadlines_to_a_kill() {
+        let (machine, folder) = machine(DEAF, false);
+        let assignment = Host::new().assign(&[], Some("vm"), false).unwrap();
+        let mut guest = guest(machine, assignment, folder.path());
+        let time = Duration::from_secs(30);
+        let mut ending = Ending::new(time);
+        assert_eq!(ending.deadline(), None);
+        let notice = ending.advance(&mut guest);
+        assert_eq!(notice, Some(EndingNotice::PoweringOff(time)));
+        assert_eq!(ending.advance(&mut guest), None);
+        assert_eq!(ending.stage, Stage::Quitting);
+        // Requests change nothing any more.
+        assert_eq!(ending.advance(&mut guest), Some(EndingNotice::Waiting));
+        for stage in [Stage::Terminating, Stage::Killed] {
+            ending.deadline = Some(Instant::now());
+            assert_eq!(ending.advance(&mut guest), None);
+            assert_eq!(ending.stage, stage);
+        }
+        let ended = guest.finish();
+        assert!(ended.status.is_some_and(|status| !status.success()));
+    }
+}

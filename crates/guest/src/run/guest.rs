@@ -256,7 +256,7 @@ impl Lifecycle {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -272,6 +272,24 @@ mod tests {
         until [ -e lock ]; do sleep 0.01; done
         flock -n lock true && echo free >> notes || echo claimed >> notes
         [ -d run/domain-vm ] && echo folder >> notes || echo none >> notes";
+
+    /// Returns a guest of a machine, with its folder below `root`.
+    pub(crate) fn guest(machine: Machine, assignment: Assignment, root: &Path) -> Guest {
+        let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory>\
+             <os><type>hvm</type></os></domain>";
+        let domain = Domain::parse(domain).unwrap();
+        Guest {
+            name: "vm".into(),
+            machine,
+            assignment,
+            leftovers: Leftovers::default(),
+            uid: 0,
+            folder: GuestFolder::create(&root.join("run"), "vm", &Host::new()).unwrap(),
+            console: None,
+            lifecycle: Lifecycle::from_domain(&domain),
+            memlock: Memlock::for_domain(&domain, &|_| 0),
+        }
+    }
 
     /// Returns a host with a device on `vfio-pci`.
     fn host(root: &Path) -> Host {
@@ -312,20 +330,7 @@ mod tests {
             .join("run/passthru/devices")
             .join(format!("{NIC}.lock"));
         std::os::unix::fs::symlink(lock, folder.path().join("lock")).unwrap();
-        let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory>\
-             <os><type>hvm</type></os></domain>";
-        let domain = Domain::parse(domain).unwrap();
-        let guest = Guest {
-            name: "vm".into(),
-            machine,
-            assignment,
-            leftovers: Leftovers::default(),
-            uid: 0,
-            folder: GuestFolder::create(&folder.path().join("run"), "vm", &Host::new()).unwrap(),
-            console: None,
-            lifecycle: Lifecycle::from_domain(&domain),
-            memlock: Memlock::for_domain(&domain, &|_| 0),
-        };
+        let guest = guest(machine, assignment, folder.path());
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             guest.finish_after(|_| resume_unwind(Box::new(())))
         }));

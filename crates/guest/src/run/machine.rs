@@ -220,7 +220,8 @@ pub(crate) mod tests {
     const POLITE: &str = "trap 'echo term >> \"$0\"; exit 0' TERM; echo ready >> \"$0\"
         while ! read -r line; do sleep 0.01; done; echo \"$line\" >> \"$0\"";
     /// Script that ends only at SIGKILL.
-    const DEAF: &str = "trap '' TERM; echo ready >> \"$0\"; while :; do sleep 0.01; done";
+    pub(crate) const DEAF: &str =
+        "trap '' TERM; echo ready >> \"$0\"; while :; do sleep 0.01; done";
 
     /// Answers all commands but `quit`. Passes `quit` on to the process if `hears_quit` is set.
     fn answer(

@@ -38,7 +38,8 @@ pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>,
 }
 
 /// Lists notes on a start that is not refused. A note names a device that may not be the one of the
-/// last start: the host has others of the same kind, and no serial number tells them apart.
+/// last start. In that case the host has others of the same kind, and no serial number tells them
+/// apart.
 ///
 /// # Errors
 /// If the guest's record or a device cannot be read.
@@ -97,18 +98,23 @@ pub(crate) fn check_identities(plan: &StartPlan, host: &Host) -> Result<Vec<Iden
 }
 
 fn new_device_error(plan: &StartPlan, host: &Host, now: Identity, last: &Identity) -> Error {
-    let is_last = |address: &Address| {
-        *address != now.address
-            && host
-                .identity(*address)
-                .is_ok_and(|identity| identity.compare(last) == Comparison::Same)
-    };
+    let mut twins = host.twins(last).into_iter();
+    let moved_to =
+        twins.find(|address| *address != now.address && has_identity(host, *address, last));
     Error::NewDevice {
         guest: plan.name.clone(),
         device: now.address,
-        moved_to: host.twins(last).into_iter().find(is_last),
+        moved_to,
         last: Box::new(last.clone()),
         now: Box::new(now),
+    }
+}
+
+/// Returns whether the device at an address is certainly the one with an identity.
+fn has_identity(host: &Host, address: Address, wanted: &Identity) -> bool {
+    match host.identity(address) {
+        Ok(identity) => identity.compare(wanted) == Comparison::Same,
+        Err(_) => false,
     }
 }
 

@@ -45,29 +45,10 @@ impl FromStr for UidRange {
     type Err = RangeError;
 
     fn from_str(text: &str) -> Result<Self, RangeError> {
-        let failed = |reason: String| RangeError {
+        Self::parse(text).map_err(|reason| RangeError {
             text: text.into(),
             reason,
-        };
-        let parsed = text.split_once('-').and_then(|(first, last)| {
-            Some(Self {
-                first: first.trim().parse().ok()?,
-                last: last.trim().parse().ok()?,
-            })
-        });
-        let range = parsed.ok_or_else(|| failed("it is not of the form FIRST-LAST".into()))?;
-        if range.first > range.last {
-            return Err(failed("it is empty".into()));
-        }
-        if range.first <= HIGHEST_SYSTEM_ID {
-            return Err(failed(format!(
-                "ids up to {HIGHEST_SYSTEM_ID} are the system's"
-            )));
-        }
-        if let Some(special) = SPECIAL.iter().find(|id| range.contains(**id)) {
-            return Err(failed(format!("{special} stands for nobody")));
-        }
-        Ok(range)
+        })
     }
 }
 
@@ -78,6 +59,29 @@ impl fmt::Display for UidRange {
 }
 
 impl UidRange {
+    /// Parses a range, or returns the reason for which the text is not usable.
+    fn parse(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('-').and_then(|(first, last)| {
+            Some(Self {
+                first: first.trim().parse().ok()?,
+                last: last.trim().parse().ok()?,
+            })
+        });
+        let Some(range) = parsed else {
+            return Err("it is not of the form FIRST-LAST".into());
+        };
+        if range.first > range.last {
+            return Err("it is empty".into());
+        }
+        if range.first <= HIGHEST_SYSTEM_ID {
+            return Err(format!("ids up to {HIGHEST_SYSTEM_ID} are the system's"));
+        }
+        match SPECIAL.iter().find(|id| range.contains(**id)) {
+            Some(special) => Err(format!("{special} stands for nobody")),
+            None => Ok(range),
+        }
+    }
+
     fn contains(&self, id: u32) -> bool {
         (self.first..=self.last).contains(&id)
     }

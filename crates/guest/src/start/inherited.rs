@@ -24,20 +24,20 @@ pub(crate) fn copy_of(number: RawFd) -> io::Result<OwnedFd> {
 mod tests {
     use std::fs::File;
     use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
+
+    fn inode(fd: &dyn AsRawFd) -> u64 {
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        std::fs::metadata(path).unwrap().ino()
+    }
 
     #[test]
     fn copy_is_the_same_file_and_closed_number_an_error() {
         let file = File::open("/proc/self/status").unwrap();
         let copy = copy_of(file.as_raw_fd()).unwrap();
-        let inode = |fd: &dyn AsRawFd| {
-            std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap()
-        };
-        assert_eq!(
-            std::os::unix::fs::MetadataExt::ino(&inode(&file)),
-            std::os::unix::fs::MetadataExt::ino(&inode(&copy))
-        );
+        assert_eq!(inode(&file), inode(&copy));
         assert_eq!(
             copy_of(987_654).unwrap_err().raw_os_error(),
             Some(libc::EBADF)

@@ -41,15 +41,18 @@ pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
     let Some((path, template)) = missing(domain, opener) else {
         return Ok(());
     };
-    let failed = |what: &str, path: &str, source| Error::File {
+    let mut from = opener
+        .open_regular(Path::new(template))
+        .map_err(|source| failed("template of the nvram", template, source))?;
+    copy(&mut from, Path::new(path), opener).map_err(|source| failed("nvram", path, source))
+}
+
+fn failed(what: &str, path: &str, source: io::Error) -> Error {
+    Error::File {
         what: what.into(),
         path: path.into(),
         source,
-    };
-    let mut from = opener
-        .open_regular(Path::new(template))
-        .map_err(|e| failed("template of the nvram", template, e))?;
-    copy(&mut from, Path::new(path), opener).map_err(|e| failed("nvram", path, e))
+    }
 }
 
 fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {

@@ -175,7 +175,8 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
         && let Err(e) = given.set_accounting(Accounting::Process)
     {
         tracing::warn!(
-            "the iommufd that was handed in charges pinned memory to the user, not to the guest: {e}"
+            "the iommufd that was handed in charges pinned memory to the user, not to the guest: \
+             {e}"
         );
     }
     Ok(given)

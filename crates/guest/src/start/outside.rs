@@ -83,13 +83,15 @@ fn named_number(group: &str, named: &NamedFds) -> Result<u32, Error> {
     })
 }
 
+/// Copies the descriptor with a number. `what` is the descriptor's use in words, for the error.
 fn open_number(number: u32, what: &str, path: &'static str) -> Result<OwnedFd, Error> {
-    let absent = |source| Error::NotOpen {
-        number,
-        what: what.into(),
-        path,
-        source,
-    };
-    let raw = RawFd::try_from(number).map_err(|e| absent(std::io::Error::other(e)))?;
-    inherited::copy_of(raw).map_err(absent)
+    RawFd::try_from(number)
+        .map_err(std::io::Error::other)
+        .and_then(inherited::copy_of)
+        .map_err(|source| Error::NotOpen {
+            number,
+            what: what.into(),
+            path,
+            source,
+        })
 }

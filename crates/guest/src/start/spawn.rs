@@ -85,8 +85,8 @@ impl User {
     }
 }
 
-/// Makes the command's process give up its privileges: all of them if this process is root, else
-/// those that a process without root can give up.
+/// Makes the command's process give up its privileges. If this process is root, these are all
+/// privileges; else those that a process without root can give up.
 fn lower(command: &mut Command, user: &User, memlock: Option<u64>) {
     if nix::unistd::Uid::effective().is_root() {
         confine(command, user, memlock);
@@ -107,8 +107,8 @@ fn confine(command: &mut Command, user: &User, memlock: Option<u64>) {
     let user = user.clone();
     let parent = rustix::process::getpid();
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
-    // calls may be made: it makes system calls alone, with values captured before the fork, and
-    // allocates nothing.
+    // calls are permitted. It makes only system calls, with values that were captured before the
+    // fork, and allocates nothing.
     unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
 }
 

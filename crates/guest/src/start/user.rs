@@ -74,7 +74,8 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unknown(_) => Some(
-                "create a user: useradd --system --no-create-home --shell /usr/sbin/nologin passthru",
+                "create a user: useradd --system --no-create-home --shell /usr/sbin/nologin \
+                 passthru",
             ),
             Self::Root(_) | Self::RootGroup(_) | Self::Nobody(_) => {
                 Some("name another user, or none to give the guest one of its own")
@@ -143,13 +144,13 @@ impl User {
     /// Returns a user for tests: the named one, else one that has no privileges.
     #[cfg(test)]
     pub(crate) fn choose(named: Option<&str>) -> Result<Self, Error> {
-        let own = || {
-            Self::own(Ids {
+        match named {
+            Some(name) => Self::named(name),
+            None => Ok(Self::own(Ids {
                 uid: 2_100_000_000,
                 gid: 2_100_000_000,
-            })
-        };
-        named.map_or_else(|| Ok(own()), Self::named)
+            })),
+        }
     }
 
     /// Returns the user's number.
@@ -183,11 +184,12 @@ impl User {
             return permitted(Ok(work()));
         }
         let done = thread::scope(|scope| {
-            let as_user = || self.enter().map_or(Err(NotPermitted), |()| Ok(work()));
-            match thread::Builder::new()
-                .name("user".into())
-                .spawn_scoped(scope, as_user)
-            {
+            let builder = thread::Builder::new().name("user".into());
+            let spawned = builder.spawn_scoped(scope, || match self.enter() {
+                Ok(()) => Ok(work()),
+                Err(_) => Err(NotPermitted),
+            });
+            match spawned {
                 Ok(thread) => thread.join().unwrap_or(Err(NotPermitted)),
                 Err(error) => Ok(Err(Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))),
             }
@@ -224,15 +226,11 @@ fn permitted<T>(
 
 /// Finds a user that a guest may have, by name or number.
 fn find(name: &str) -> Result<Option<User>, Error> {
-    let lookup = |errno: nix::Error| Error::Lookup {
-        name: name.into(),
-        source: errno.into(),
-    };
     let found = match name.parse() {
         Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid)),
         Err(_) => unistd::User::from_name(name),
     };
-    let Some(user) = found.map_err(lookup)? else {
+    let Some(user) = found.map_err(|errno| lookup_error(name, errno))? else {
         return Ok(None);
     };
     if user.uid.is_root() {
@@ -242,7 +240,8 @@ fn find(name: &str) -> Result<Option<User>, Error> {
         return Err(Error::Nobody(user.name));
     }
     let c_name = CString::new(user.name.as_str()).map_err(|_| Error::Unknown(name.into()))?;
-    let groups = unistd::getgrouplist(&c_name, user.gid).map_err(lookup)?;
+    let groups =
+        unistd::getgrouplist(&c_name, user.gid).map_err(|errno| lookup_error(name, errno))?;
     if groups
         .iter()
         .chain([&user.gid])
@@ -257,6 +256,13 @@ fn find(name: &str) -> Result<Option<User>, Error> {
         gid: user.gid,
         groups,
     }))
+}
+
+fn lookup_error(name: &str, errno: nix::Error) -> Error {
+    Error::Lookup {
+        name: name.into(),
+        source: errno.into(),
+    }
 }
 
 #[cfg(test)]

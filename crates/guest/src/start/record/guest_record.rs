@@ -136,30 +136,41 @@ pub(crate) fn is_possible(one: &Identity, other: &Identity) -> bool {
 /// - If the record has another version, then [`Error::Version`].
 /// - If the record is not one of this guest, then [`Error::Damaged`].
 pub(super) fn parse(text: &[u8], path: PathBuf, name: &str) -> Result<GuestRecord, Error> {
-    let damaged = |source| Error::Damaged {
-        path: path.clone(),
-        name: name.into(),
-        source,
-    };
-    let Version { version } = serde_json::from_slice(text).map_err(damaged)?;
-    if version != VERSION {
-        return Err(Error::Version {
+    let parsed = serde_json::from_slice(text).and_then(|Version { version }| {
+        if version == VERSION {
+            parse_current(text, name).map(Ok)
+        } else {
+            Ok(Err(version))
+        }
+    });
+    match parsed {
+        Ok(Ok(record)) => Ok(record),
+        Ok(Err(version)) => Err(Error::Version {
             path,
             name: name.into(),
             version,
             known: VERSION,
-        });
+        }),
+        Err(source) => Err(Error::Damaged {
+            path,
+            name: name.into(),
+            source,
+        }),
     }
-    let record: GuestRecord = serde_json::from_slice(text).map_err(damaged)?;
+}
+
+/// Parses a record of the current version, and checks its name and ids.
+fn parse_current(text: &[u8], name: &str) -> serde_json::Result<GuestRecord> {
+    let record: GuestRecord = serde_json::from_slice(text)?;
     if record.name != name {
         let message = format!("it is a record of guest '{}'", record.name);
-        return Err(damaged(serde::de::Error::custom(message)));
+        return Err(serde::de::Error::custom(message));
     }
     for ids in record.own.iter().chain(&record.named) {
         // The kernel reads the highest number as "no change".
         if [0, NOBODY, u32::MAX].contains(&ids.uid) || [0, u32::MAX].contains(&ids.gid) {
             let message = format!("no guest runs as user {} and group {}", ids.uid, ids.gid);
-            return Err(damaged(serde::de::Error::custom(message)));
+            return Err(serde::de::Error::custom(message));
         }
     }
     Ok(record)

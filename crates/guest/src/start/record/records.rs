@@ -1,13 +1,15 @@
 //! The folder of the records of all guests.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use passthru_host::{make_own_folder, read_own, replace};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::error::Error;
 use super::guest_record::{GuestRecord, parse};
@@ -18,6 +20,8 @@ pub const RECORD_DIR: &str = "/var/lib/passthru/guests";
 /// Time for which another process may hold the lock of the records. It only reads and writes small
 /// files meanwhile.
 const LOCK_TIME: Duration = Duration::from_secs(10);
+/// Pause between two tries to take the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The records of all guests, in one folder.
 #[derive(Clone, Debug)]
@@ -51,11 +55,7 @@ impl Records {
         match read_own(&path) {
             Ok(text) => parse(&text, path, name).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::File {
-                what: "read",
-                path,
-                source,
-            }),
+            Err(source) => Err(failed("read", &path, source)),
         }
     }
 
@@ -64,24 +64,19 @@ impl Records {
     /// # Errors
     /// If the folder cannot be read, then [`Error::File`].
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        let failed = |source| Error::File {
-            what: "read",
-            path: self.folder.clone(),
-            source,
-        };
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(failed(source)),
+            Err(source) => return Err(failed("read", &self.folder, source)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            names.extend(
-                name.to_str()
-                    .and_then(|name| name.strip_suffix(".json"))
-                    .map(str::to_owned),
-            );
+            let entry = entry.map_err(|source| failed("read", &self.folder, source))?;
+            let file_name = entry.file_name();
+            let name = file_name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".json"));
+            names.extend(name.map(str::to_owned));
         }
         names.sort();
         Ok(names)
@@ -115,11 +110,6 @@ impl Records {
         &self,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<LockedRecords<'_>, Error> {
-        let failed = |what, path: &Path, source| Error::File {
-            what,
-            path: path.into(),
-            source,
-        };
         if let Some(above) = self.folder.parent() {
             make_own_folder(above, 0o755).map_err(|source| failed("make", above, source))?;
         }
@@ -132,13 +122,11 @@ impl Records {
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
         let end = Instant::now() + LOCK_TIME;
-        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            match error {
-                rustix::io::Errno::WOULDBLOCK if interrupted() => return Err(Error::Interrupted),
-                rustix::io::Errno::WOULDBLOCK if Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                rustix::io::Errno::WOULDBLOCK => return Err(Error::Locked(path)),
+        while let Err(errno) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            match errno {
+                Errno::WOULDBLOCK if interrupted() => return Err(Error::Interrupted),
+                Errno::WOULDBLOCK if Instant::now() < end => sleep(LOCK_PAUSE),
+                Errno::WOULDBLOCK => return Err(Error::Locked(path)),
                 other => return Err(failed("lock", &path, other.into())),
             }
         }
@@ -158,13 +146,10 @@ impl LockedRecords<'_> {
     /// Writes a record as a whole or not at all.
     pub(crate) fn write(&self, record: &GuestRecord) -> Result<(), Error> {
         let path = self.records.path(&record.name);
-        let failed = |source| Error::File {
-            what: "write",
-            path: path.clone(),
-            source,
-        };
-        let text = serde_json::to_vec_pretty(record).map_err(|error| failed(error.into()))?;
-        replace(&path, &text).map_err(failed)
+        serde_json::to_vec_pretty(record)
+            .map_err(io::Error::from)
+            .and_then(|text| replace(&path, &text))
+            .map_err(|source| failed("write", &path, source))
     }
 
     /// Removes the record of a guest.
@@ -172,11 +157,15 @@ impl LockedRecords<'_> {
         let path = self.records.path(name);
         fs::remove_file(&path)
             .and_then(|()| File::open(&self.records.folder)?.sync_all())
-            .map_err(|source| Error::File {
-                what: "remove",
-                path,
-                source,
-            })
+            .map_err(|source| failed("remove", &path, source))
+    }
+}
+
+fn failed(what: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::File {
+        what,
+        path: path.into(),
+        source,
     }
 }
 

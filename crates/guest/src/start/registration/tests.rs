@@ -41,7 +41,8 @@ fn plan(root: &Path, name: &str, user: User) -> StartPlan {
     let xml = format!(
         "<domain type='kvm'><name>{name}</name><memory>1048576</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><hostdev mode='subsystem' \
-         type='pci' managed='yes'><source><address domain='0' bus='1' slot='0' function='0'/></source>\
+         type='pci' managed='yes'><source>\
+         <address domain='0' bus='1' slot='0' function='0'/></source>\
          </hostdev></devices></domain>"
     );
     let capabilities = Capabilities::builtin(Arch::X86_64);
