@@ -1,0 +1,38 @@
+//! Notes about settings without effect.
+
+use crate::helpers::complete;
+
+#[test]
+fn device_settings_without_effect_are_noted() {
+    let interface = "<interface type='ethernet'><model type='virtio'/><bandwidth>\
+        <inbound average='9'/></bandwidth></interface>";
+    let disk = "<disk type='file'><source file='/a'/><target dev='vda'/><iotune>\
+        <total_iops_sec>9</total_iops_sec></iotune></disk>";
+    let notes = complete("q35", &format!("{interface}{disk}")).notes();
+    for setting in ["bandwidth of <interface>", "iotune of <disk>"] {
+        assert!(
+            notes.iter().any(|note| note.message.contains(setting)),
+            "{setting}: {notes:?}"
+        );
+    }
+}
+
+#[test]
+fn assigned_card_is_noted_to_keep_its_mac_address() {
+    let interface = "<interface type='hostdev'><mac address='52:54:00:00:00:01'/>\
+        <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source>\
+        </interface>";
+    let notes = complete("q35", interface).notes();
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.message.contains("not set on 0000:01:02.0")),
+        "{notes:?}"
+    );
+    assert!(
+        !complete("q35", "<interface type='user'/>")
+            .notes()
+            .iter()
+            .any(|note| note.message.contains("MAC"))
+    );
+}

@@ -1,0 +1,166 @@
+//! Features and timers.
+
+use crate::common::{accepted, refused};
+use crate::helpers::with;
+
+fn hyperv(text: &str) -> String {
+    features("q35", &format!("<hyperv>{text}</hyperv>"))
+}
+
+fn dirty_ring(text: &str) -> String {
+    features("q35", &format!("<kvm><dirty-ring {text}/></kvm>"))
+}
+
+fn features(machine: &str, text: &str) -> String {
+    with(machine, &format!("<features>{text}</features>"))
+}
+
+#[test]
+fn features_of_other_machines_are_refused() {
+    for (feature, only) in [
+        ("<ras/>", "aarch64"),
+        ("<htm state='on'/>", "pseries"),
+        ("<cfpc value='fixed'/>", "pseries"),
+    ] {
+        refused(&features("q35", feature), only, "<domain");
+    }
+    for feature in [
+        "<apic eoi='on'/>",
+        "<pvspinlock/>",
+        "<ps2 state='off'/>",
+        "<smm/>",
+        "<vmport/>",
+        "<ioapic driver='kvm'/>",
+    ] {
+        refused(
+            &features("virt", feature),
+            "only, not for 'virt'",
+            "<domain",
+        );
+    }
+    accepted(&features(
+        "q35",
+        "<smm state='on'><tseg unit='MiB'>16</tseg></smm>",
+    ));
+    refused(
+        &features("q35", "<smm state='on'><tseg unit='KiB'>16</tseg></smm>"),
+        "whole number of MiB",
+        "<domain",
+    );
+    refused(
+        &features("q35", "<smm state='off'><tseg unit='MiB'>16</tseg></smm>"),
+        "which is off",
+        "<domain",
+    );
+    refused(
+        &features("q35", "<tcg><tb-cache>1024</tb-cache></tcg>"),
+        "<domain type='qemu'>",
+        "<domain",
+    );
+    refused(&dirty_ring("state='on'"), "needs a 'size'", "<domain");
+    refused(
+        &dirty_ring("state='on' size='1000'"),
+        "power of two from 1024",
+        "<dirty-ring",
+    );
+    refused(
+        &dirty_ring("state='on' size='4096'").replace("'kvm'", "'qemu'"),
+        "needs <domain type='kvm'>",
+        "<domain",
+    );
+    refused(
+        &hyperv("<spinlocks state='on' retries='4'/>"),
+        "4095 or more",
+        "<spinlocks",
+    );
+    refused(
+        &hyperv("<vendor_id state='on' value='much too long'/>"),
+        "up to 12",
+        "<vendor_id",
+    );
+    refused(
+        &hyperv("<relaxd state='on'/>"),
+        "<relaxd> is not understood",
+        "<relaxd",
+    );
+}
+
+#[test]
+fn feature_without_a_state_is_on_and_absent_stays_absent() {
+    let domain = accepted(&with(
+        "q35",
+        "<features><pvspinlock/><pmu state='off'/><hyperv/></features>",
+    ));
+    let text = domain.format();
+    assert!(text.contains("<pvspinlock state='on'/>"), "{text}");
+    assert!(
+        text.contains("<pmu state='off'/>") && text.contains("<hyperv mode='custom'/>"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("<vmport") && !text.contains("<smm"),
+        "{text}"
+    );
+}
+
+fn timer(machine: &str, text: &str) -> String {
+    with(machine, &format!("<clock><timer {text}/></clock>"))
+}
+
+#[test]
+fn timers_of_other_machines_are_refused() {
+    accepted(&timer(
+        "q35",
+        "name='rtc' tickpolicy='catchup' track='guest'",
+    ));
+    refused(
+        &timer("q35", "name='platform'"),
+        "for guests of Xen only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='armvtimer' tickpolicy='delay'"),
+        "for aarch64 only",
+        "<timer",
+    );
+    refused(
+        &timer("virt", "name='hpet' present='no'"),
+        "for x86 only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='rtc' tickpolicy='merge'"),
+        "has no tickpolicy 'merge'",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='rtc' track='boot'"),
+        "is for guests of Xen only",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='pit' frequency='5'"),
+        "only 'tsc' has",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='pit' track='guest'"),
+        "only 'rtc' can",
+        "<timer",
+    );
+    let twice = with(
+        "q35",
+        &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)),
+    );
+    refused(&twice, "the timer 'pit' is described twice", "<timer");
+    refused(
+        &with("q35", "<clock offset='timezone'/>"),
+        "needs the attribute 'timezone'",
+        "<clock",
+    );
+    refused(
+        &with("q35", "<clock adjustment='soon'/>"),
+        "must be a number of seconds or 'reset'",
+        "<clock",
+    );
+}

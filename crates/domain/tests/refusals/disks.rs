@@ -1,0 +1,94 @@
+//! Disks.
+
+use crate::helpers::refused;
+
+fn file_disk(attributes: &str, inner: &str) -> String {
+    format!("<disk type='file' {attributes}>{inner}</disk>")
+}
+
+#[test]
+fn contradictory_disks_are_refused() {
+    let image = "<source file='/x'/>";
+    let two = file_disk("", &format!("{image}<target dev='vda'/>")).repeat(2);
+    refused("q35", &two, "two disks have the target 'vda'", "<disk");
+    let sata = |dev| {
+        file_disk(
+            "",
+            &format!("{image}<target dev='{dev}' bus='sata'/><address type='drive' unit='0'/>"),
+        )
+    };
+    refused(
+        "q35",
+        &format!("{}{}", sata("sda"), sata("sdb")),
+        "'sda' and 'sdb' have the same drive address",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk("", "<target dev='vda'/>"),
+        "disk 'vda' needs a <source>",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk("device='cdrom'", "<target dev='vda'/>"),
+        "a cdrom cannot be on the bus 'virtio'",
+        "<disk",
+    );
+    refused(
+        "virt",
+        &file_disk("device='floppy'", "<target dev='fda'/>"),
+        "no floppy controller",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk("", &format!("{image}<target dev='hda'/>")),
+        "no IDE controller",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk(
+            "",
+            &format!("{image}<target dev='sda' bus='sata'/><readonly/>"),
+        ),
+        "cannot be read-only",
+        "<disk",
+    );
+    refused(
+        "virt",
+        &file_disk("", &format!("{image}<target dev='sda' bus='usb'/>")),
+        "no USB controller",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk(
+            "",
+            &format!("<driver io='native'/>{image}<target dev='vda'/>"),
+        ),
+        "io='native' needs",
+        "<disk",
+    );
+    refused(
+        "q35",
+        &file_disk("", &format!("{image}<target dev='v1'/>")),
+        "'v1' is not the name of a disk",
+        "<disk",
+    );
+    let far = "<target dev='sda' bus='sata'/><address type='drive' unit='6'/>";
+    refused(
+        "q35",
+        &file_disk("", &format!("{image}{far}")),
+        "unit 6 of its address is above 5",
+        "<disk",
+    );
+    let beyond = "<target dev='sda' bus='scsi'/><address type='drive' controller='4000000000'/>";
+    refused(
+        "q35",
+        &file_disk("", &format!("{image}{beyond}")),
+        "there is no 'scsi' controller 4000000000",
+        "<disk",
+    );
+}
