@@ -20,8 +20,8 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             continue;
         }
         let alias = match item {
-            Item::Disk(n) => of_disk(&devices.disks[n], &scsi),
-            Item::Controller(n) => of_controller(&devices.controllers[n], board),
+            Item::Disk(n) => disk_alias(&devices.disks[n], &scsi),
+            Item::Controller(n) => controller_alias(&devices.controllers[n], board),
             Item::Interface(n) if devices.interfaces[n].hostdev.is_some() => hostdevs.next(),
             Item::Interface(_) => nets.next(),
             // The first console is the first serial port and shares its alias.
@@ -29,7 +29,7 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
                 devices.serials[0].info.id().to_owned()
             }
             Item::Hostdev(_) => hostdevs.next(),
-            Item::Memory(n) => of_memory(&devices.memories[n], &mut memories),
+            Item::Memory(n) => memory_alias(&devices.memories[n], &mut memories),
             other => other.usual_alias(),
         };
         if let Some(info) = devices.info_mut(item) {
@@ -63,7 +63,7 @@ impl Sequence {
 }
 
 /// Returns the alias of a controller.
-fn of_controller(controller: &Controller, board: Board) -> String {
+fn controller_alias(controller: &Controller, board: Board) -> String {
     let index = controller.index.unwrap_or_default();
     match (controller.kind, index) {
         (Some(ControllerType::Pci), _) if controller.model == Some(ControllerModel::PcieRoot) => {
@@ -89,7 +89,7 @@ const MEMORY_STEMS: [(MemoryModel, &str); 5] = [
 ];
 
 /// Returns the alias of a memory device. A module has the number of its slot; others are counted.
-fn of_memory(memory: &MemoryDevice, counted: &mut [Sequence; 5]) -> String {
+fn memory_alias(memory: &MemoryDevice, counted: &mut [Sequence; 5]) -> String {
     let slot = match &memory.info.address {
         Some(Address::Dimm(dimm)) if memory.has_slot() => dimm.slot,
         _ => None,
@@ -120,7 +120,7 @@ impl ScsiModels {
 }
 
 /// Returns the alias of a disk: its bus and its drive address.
-fn of_disk(disk: &Disk, scsi: &ScsiModels) -> String {
+fn disk_alias(disk: &Disk, scsi: &ScsiModels) -> String {
     let bus = disk.target.bus.unwrap_or(DiskBus::Virtio);
     let Some(Address::Drive(drive)) = &disk.info.address else {
         return format!("{bus}-disk{}", disk.target.index().unwrap_or_default());

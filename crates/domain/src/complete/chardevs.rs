@@ -15,8 +15,8 @@ const CHANNEL_DIRS: &[&str] = &[
 
 /// Pairs the first console with the first serial port, and fills in targets and ports.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
-    pair(devices);
-    serial_ports(&mut devices.serials, machine);
+    pair_first_console(devices);
+    fill_serial_ports(&mut devices.serials, machine);
     if devices.consoles.first().is_none_or(|c| !shows_serial(c))
         && let Some(serial) = devices.serials.first().filter(|s| is_console(s))
     {
@@ -43,7 +43,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
     for channel in &mut devices.channels {
         fill_channel(channel);
     }
-    smartcards(devices);
+    fill_smartcards(devices);
     for backend in backends(devices) {
         fill_backend(backend);
     }
@@ -150,7 +150,7 @@ fn is_chosen(path: &str, name: &str) -> bool {
 }
 
 /// Gives each smart card a slot of the first reader.
-fn smartcards(devices: &mut Devices) {
+fn fill_smartcards(devices: &mut Devices) {
     for (slot, card) in (0..).zip(&mut devices.smartcards) {
         let default = CcidAddress {
             controller: Some(0),
@@ -163,7 +163,7 @@ fn smartcards(devices: &mut Devices) {
 /// Pairs the first console with the first serial port, unless the console is a device of its own.
 ///
 /// If the guest has no serial port, the console becomes one.
-fn pair(devices: &mut Devices) {
+fn pair_first_console(devices: &mut Devices) {
     let Some(console) = devices.consoles.first().filter(|c| shows_serial(c)) else {
         return;
     };
@@ -216,7 +216,7 @@ fn shows_serial(console: &Chardev) -> bool {
 }
 
 /// Fills in the kind, the model and the number of serial ports.
-fn serial_ports(serials: &mut [Chardev], machine: &Machine) {
+fn fill_serial_ports(serials: &mut [Chardev], machine: &Machine) {
     // The numbers continue after the highest that the user gave.
     let given = serials.iter().filter_map(|s| s.target.as_ref()?.port).max();
     let mut next = given.map_or(0, |port| port.saturating_add(1));

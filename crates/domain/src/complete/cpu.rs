@@ -62,11 +62,11 @@ fn fill_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
     for feature in &mut cpu.features {
         feature.policy.get_or_insert(FeaturePolicy::Require);
     }
-    sve(cpu);
+    add_sve(cpu);
 }
 
 /// Adds Arm's vector extension (`sve`) if a vector length is required.
-fn sve(cpu: &mut Cpu) {
+fn add_sve(cpu: &mut Cpu) {
     let policy = Some(FeaturePolicy::Require);
     let has_length = cpu
         .features

@@ -19,7 +19,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let vcpu = domain.vcpu.get_or_insert_default();
     vcpu.count.get_or_insert(1);
     vcpu.placement.get_or_insert(Placement::Static);
-    boot(domain);
+    fill_boot(domain);
     if let Some(loader) = domain.os.loader.as_mut().filter(|l| l.path.is_some()) {
         loader.kind.get_or_insert(LoaderType::Rom);
         loader.format.get_or_insert(FirmwareFormat::Raw);
@@ -35,9 +35,9 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     domain.on_poweroff.get_or_insert(LifecycleAction::Destroy);
     domain.on_reboot.get_or_insert(LifecycleAction::Restart);
     domain.on_crash.get_or_insert(CrashAction::Destroy);
-    gic(domain, machine.board);
-    features(domain);
-    balloon(domain, machine.arch);
+    fill_gic(domain, machine.board);
+    fill_features(domain);
+    add_balloon(domain, machine.arch);
     for backend in domain
         .devices
         .rngs
@@ -51,7 +51,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
 }
 
 /// Sets the boot device to the hard disk, unless devices have a boot order.
-fn boot(domain: &mut Domain) {
+fn fill_boot(domain: &mut Domain) {
     if domain.os.boot.is_empty() && domain.devices.boot_orders().is_empty() {
         domain.os.boot.push(BootDevice::Hd);
     }
@@ -59,7 +59,7 @@ fn boot(domain: &mut Domain) {
 
 /// Sets the version of Arm's interrupt controller. With KVM the default is version 3, which hosts
 /// that can assign devices have.
-fn gic(domain: &mut Domain, board: Board) {
+fn fill_gic(domain: &mut Domain, board: Board) {
     if board == Board::Virt {
         let default = if domain.kind == Some(VirtType::Kvm) {
             GicVersion::V3
@@ -76,7 +76,7 @@ fn gic(domain: &mut Domain, board: Board) {
 }
 
 /// Switches on each feature that has no state.
-fn features(domain: &mut Domain) {
+fn fill_features(domain: &mut Domain) {
     let Some(features) = &mut domain.features else {
         return;
     };
@@ -111,7 +111,7 @@ fn toggles(features: &mut Features) -> [Option<&mut Toggle>; 10] {
 }
 
 /// Adds a memory balloon to x86 and Z guests that describe none.
-fn balloon(domain: &mut Domain, arch: Arch) {
+fn add_balloon(domain: &mut Domain, arch: Arch) {
     if domain.devices.memballoon.is_none() && arch != Arch::Aarch64 {
         domain.devices.memballoon = Some(Memballoon {
             model: Some(MemballoonModel::Virtio),

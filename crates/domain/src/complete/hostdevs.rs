@@ -16,7 +16,7 @@ pub(super) fn fill(devices: &mut Devices) {
         hostdev.managed.get_or_insert(false);
         fill_hostdev(hostdev);
     }
-    units(devices);
+    assign_units(devices);
 }
 
 /// Fills in the display of a mediated device, and the unit of an iSCSI target.
@@ -37,8 +37,9 @@ fn fill_hostdev(hostdev: &mut Hostdev) {
 /// A drive on the SCSI buses: controller, bus, target, unit.
 type Drive = (u32, u32, u32, u32);
 
-/// Gives each SCSI device without an address the first free unit of the first controller.
-fn units(devices: &mut Devices) {
+/// Gives each SCSI device without an address the first free unit, on the first controller that has
+/// one.
+fn assign_units(devices: &mut Devices) {
     if !devices.hostdevs.iter().any(is_scsi) {
         return;
     }

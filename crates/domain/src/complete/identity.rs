@@ -12,7 +12,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let name = domain.name.as_deref().unwrap_or_default();
     let uuid = *domain.uuid.get_or_insert_with(|| uuid_of(name));
     if let Some(genid) = &mut domain.genid {
-        genid.uuid.get_or_insert_with(|| of_generation(uuid));
+        genid.uuid.get_or_insert_with(|| generation_id(uuid));
     }
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
         interface.mac.get_or_insert_with(|| mac_of(uuid, number));
@@ -32,7 +32,7 @@ fn uuid_of(name: &str) -> Uuid {
 }
 
 /// Derives the generation id of a guest that was never restored to an earlier state.
-fn of_generation(uuid: Uuid) -> Uuid {
+fn generation_id(uuid: Uuid) -> Uuid {
     from_digest(digest("generation", &uuid.0))
 }
 

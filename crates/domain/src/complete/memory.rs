@@ -14,17 +14,17 @@ use crate::model::vcpu::Placement;
 /// Fills in the memory of a guest. If `<memory>` is missing, it is the sum of cells and devices.
 pub(super) fn fill(domain: &mut Domain) {
     if let Some(numa) = domain.cpu.as_mut().and_then(|cpu| cpu.numa.as_mut()) {
-        number(numa);
+        number_cells(numa);
     }
-    total(domain);
-    limits(domain);
-    numatune(domain);
-    devices(&mut domain.devices);
-    slots(&mut domain.devices);
+    fill_total(domain);
+    remove_unlimited(domain);
+    fill_numatune(domain);
+    fill_devices(&mut domain.devices);
+    assign_slots(&mut domain.devices);
 }
 
 /// Numbers the cells without an id by their position, and sorts all cells.
-fn number(numa: &mut Numa) {
+fn number_cells(numa: &mut Numa) {
     for (position, cell) in (0..).zip(&mut numa.cells) {
         cell.id.get_or_insert(position);
     }
@@ -32,7 +32,7 @@ fn number(numa: &mut Numa) {
 }
 
 /// Fills in the total memory and the current memory, which is at most the total.
-fn total(domain: &mut Domain) {
+fn fill_total(domain: &mut Domain) {
     let nodes = domain
         .cpu
         .as_ref()
@@ -57,7 +57,7 @@ fn total(domain: &mut Domain) {
 const UNLIMITED: u64 = 9_007_199_254_740_991 << 10;
 
 /// Removes limits of `<memtune>` that mean no limit.
-fn limits(domain: &mut Domain) {
+fn remove_unlimited(domain: &mut Domain) {
     let Some(tune) = &mut domain.memtune else {
         return;
     };
@@ -78,7 +78,7 @@ fn limits(domain: &mut Domain) {
 
 /// Fills in the placement of memory. If a service places the CPUs, it also places the memory that
 /// the user does not place.
-fn numatune(domain: &mut Domain) {
+fn fill_numatune(domain: &mut Domain) {
     let auto = domain
         .vcpu
         .as_ref()
@@ -108,7 +108,7 @@ fn numatune(domain: &mut Domain) {
 }
 
 /// Shares the file of persistent virtio memory, and puts enclave memory on the first node.
-fn devices(devices: &mut Devices) {
+fn fill_devices(devices: &mut Devices) {
     for memory in &mut devices.memories {
         if memory.model == Some(MemoryModel::VirtioPmem) {
             memory.access.get_or_insert(MemoryAccess::Shared);
@@ -119,7 +119,7 @@ fn devices(devices: &mut Devices) {
 }
 
 /// Gives each memory module without a slot the lowest free one.
-fn slots(devices: &mut Devices) {
+fn assign_slots(devices: &mut Devices) {
     let mut used: BTreeSet<u32> = BTreeSet::new();
     for memory in &devices.memories {
         if let Some(Address::Dimm(dimm)) = &memory.info.address {

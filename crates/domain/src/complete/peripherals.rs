@@ -22,15 +22,15 @@ const MIB: u32 = 1024;
 
 /// Fills in the peripheral devices, and adds those that every guest of the machine has.
 pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
-    inputs(devices, machine.arch);
+    fill_inputs(devices, machine.arch);
     for graphics in &mut devices.graphics {
         fill_graphics(graphics);
     }
-    videos(devices, machine.arch);
-    audio(devices);
-    watchdogs(devices, machine.board);
-    tpms(devices, machine.arch);
-    panics(devices, machine.arch);
+    fill_videos(devices, machine.arch);
+    add_audio(devices);
+    fill_watchdogs(devices, machine.board);
+    fill_tpms(devices, machine.arch);
+    fill_panics(devices, machine.arch);
     for filesystem in &mut devices.filesystems {
         filesystem.kind.get_or_insert(FilesystemType::Mount);
         // If the user runs virtiofsd, that process decides who owns the files.
@@ -67,7 +67,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
 }
 
 /// Fills in the model of TPMs, the version of emulated ones, and the host device of others.
-fn tpms(devices: &mut Devices, arch: Arch) {
+fn fill_tpms(devices: &mut Devices, arch: Arch) {
     let default = if is_x86(arch) || arch == Arch::Aarch64 {
         TpmModel::Tis
     } else {
@@ -88,7 +88,7 @@ fn tpms(devices: &mut Devices, arch: Arch) {
 }
 
 /// Fills in the model of panic devices. A guest on Z always has one.
-fn panics(devices: &mut Devices, arch: Arch) {
+fn fill_panics(devices: &mut Devices, arch: Arch) {
     if arch == Arch::S390x && devices.panics.is_empty() {
         devices.panics.push(Panic::default());
     }
@@ -108,7 +108,7 @@ const fn is_x86(arch: Arch) -> bool {
 }
 
 /// Fills in the bus of input devices, and adds the PS/2 mouse and keyboard of a PC.
-fn inputs(devices: &mut Devices, arch: Arch) {
+fn fill_inputs(devices: &mut Devices, arch: Arch) {
     for input in &mut devices.inputs {
         let default = match input.kind {
             Some(InputType::Passthrough) => InputBus::Virtio,
@@ -140,7 +140,7 @@ fn inputs(devices: &mut Devices, arch: Arch) {
 fn fill_graphics(graphics: &mut Graphics) {
     match graphics.kind {
         Some(GraphicsType::Vnc) => {
-            listens(graphics, true);
+            fill_listens(graphics, true);
             if listens_on(graphics, ListenType::Socket) || listens_on(graphics, ListenType::None) {
                 return;
             }
@@ -165,14 +165,14 @@ fn fill_graphics(graphics: &mut Graphics) {
             if ports {
                 graphics.autoport.get_or_insert(false);
             }
-            listens(graphics, ports || graphics.autoport == Some(true));
+            fill_listens(graphics, ports || graphics.autoport == Some(true));
         }
         _ => {}
     }
 }
 
 /// Pairs the attributes `listen` and `socket` with the first `<listen>`.
-fn listens(graphics: &mut Graphics, has_port: bool) {
+fn fill_listens(graphics: &mut Graphics, has_port: bool) {
     if graphics.listens.is_empty() {
         let address = graphics.listen.clone();
         let socket = graphics.socket.take();
@@ -205,7 +205,7 @@ fn listens_on(graphics: &Graphics, kind: ListenType) -> bool {
 
 /// Fills in the graphics cards, and adds one to a guest with a screen. The primary card comes
 /// first.
-fn videos(devices: &mut Devices, arch: Arch) {
+fn fill_videos(devices: &mut Devices, arch: Arch) {
     if devices.videos.is_empty() && !devices.graphics.is_empty() {
         devices.videos.push(Video::default());
     }
@@ -222,7 +222,7 @@ fn videos(devices: &mut Devices, arch: Arch) {
         if kind == VideoModel::None {
             continue;
         }
-        video_memory(video, kind);
+        fill_video_memory(video, kind);
         video.model.heads.get_or_insert(1);
         // Only the primary card has the attribute: it is the first one.
         video.model.primary = (n == 0 || video.is_primary()).then_some(true);
@@ -230,7 +230,7 @@ fn videos(devices: &mut Devices, arch: Arch) {
 }
 
 /// Fills in the memory of a graphics card.
-fn video_memory(video: &mut Video, kind: VideoModel) {
+fn fill_video_memory(video: &mut Video, kind: VideoModel) {
     let model = &mut video.model;
     let vram = match kind {
         VideoModel::Vga | VideoModel::Cirrus | VideoModel::Vmvga | VideoModel::Bochs => 16 * MIB,
@@ -245,7 +245,7 @@ fn video_memory(video: &mut Video, kind: VideoModel) {
 }
 
 /// Adds an audio backend to a guest without one: that of the screen, or else none.
-fn audio(devices: &mut Devices) {
+fn add_audio(devices: &mut Devices) {
     if !devices.audios.is_empty() {
         return;
     }
@@ -271,7 +271,7 @@ fn has_graphics(devices: &Devices, kind: GraphicsType) -> bool {
 }
 
 /// Fills in the action of watchdogs, and adds the watchdog of a q35's chip set.
-fn watchdogs(devices: &mut Devices, board: Board) {
+fn fill_watchdogs(devices: &mut Devices, board: Board) {
     let has_itco = devices
         .watchdogs
         .iter()

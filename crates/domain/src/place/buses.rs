@@ -72,7 +72,8 @@ impl Buses {
     /// Reserves an address that the user gave a device.
     ///
     /// # Errors
-    /// If the device cannot have the address, the reason. The address then counts as used.
+    /// If the device cannot have the address, the error is the reason. The address counts as used
+    /// nevertheless.
     pub(crate) fn reserve(&mut self, at: Address, need: Need) -> Result<(), String> {
         if at.domain != 0 {
             return Err(format!(
@@ -101,7 +102,7 @@ impl Buses {
     /// Reserves the first address that fits. `function` is the one to take in an empty slot.
     ///
     /// # Errors
-    /// If no address fits and no bus can be added, the reason.
+    /// If no address fits and no bus can be added, the error is the reason.
     pub(crate) fn next(&mut self, need: Need, function: u8) -> Result<Address, String> {
         let searched = if need.integrated { 1 } else { self.len() };
         let mut candidates = self.buses.iter().take(searched).enumerate();

@@ -62,7 +62,7 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
     for (_, at) in hidden(board) {
         let _ = buses.reserve(at, Need::plain(Plug::Pci));
     }
-    primary_video(board, buses, devices);
+    place_primary_video(board, buses, devices);
     if board != Board::Q35 {
         return;
     }
@@ -100,7 +100,7 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
 
 /// Gives the primary graphics card of a PC its usual slot on the root bus, or else the next free
 /// one.
-fn primary_video(board: Board, buses: &mut Buses, devices: &mut Devices) {
+fn place_primary_video(board: Board, buses: &mut Buses, devices: &mut Devices) {
     let slot = match board {
         Board::I440fx => 2,
         Board::Q35 => 1,

@@ -102,24 +102,25 @@ impl Need {
             pci
         };
         match item {
-            Item::Controller(n) => of_controller(devices.controllers.get(n)?, pci, pcie),
+            Item::Controller(n) => controller_need(devices.controllers.get(n)?, pci, pcie),
             Item::Disk(n) => {
                 let disk = devices.disks.get(n)?;
-                (disk.target.bus == Some(DiskBus::Virtio)).then(|| virtio(disk.model, pci, pcie))
+                (disk.target.bus == Some(DiskBus::Virtio))
+                    .then(|| virtio_need(disk.model, pci, pcie))
             }
-            Item::Interface(n) => of_interface(devices.interfaces.get(n)?, pci, pcie),
+            Item::Interface(n) => interface_need(devices.interfaces.get(n)?, pci, pcie),
             Item::Serial(n) => {
                 let target = devices.serials.get(n)?.target.as_ref()?;
                 (target.kind == Some(CharTargetType::PciSerial)).then_some(pci)
             }
-            Item::Hostdev(n) => of_hostdev(devices.hostdevs.get(n)?, pci, pcie),
-            Item::Rng(n) => Some(virtio(devices.rngs.get(n)?.model, pci, pcie)),
+            Item::Hostdev(n) => hostdev_need(devices.hostdevs.get(n)?, pci, pcie),
+            Item::Rng(n) => Some(virtio_need(devices.rngs.get(n)?.model, pci, pcie)),
             Item::Memballoon(_) => {
                 let model = devices.memballoon.as_ref()?.virtio()?;
-                Some(virtio(Some(model), pci, pcie))
+                Some(virtio_need(Some(model), pci, pcie))
             }
-            Item::Filesystem(n) => Some(virtio(devices.filesystems.get(n)?.model, pci, pcie)),
-            Item::Vsock(_) => Some(virtio(devices.vsock.as_ref()?.model, pci, pcie)),
+            Item::Filesystem(n) => Some(virtio_need(devices.filesystems.get(n)?.model, pci, pcie)),
+            Item::Vsock(_) => Some(virtio_need(devices.vsock.as_ref()?.model, pci, pcie)),
             Item::Crypto(_) => Some(pcie),
             Item::Shmem(_) => Some(pci),
             Item::Sound(n) => match devices.sounds.get(n)?.model? {
@@ -145,7 +146,7 @@ impl Need {
             },
             Item::Input(n) => {
                 let input = devices.inputs.get(n)?;
-                (input.bus == Some(InputBus::Virtio)).then(|| virtio(input.model, pci, pcie))
+                (input.bus == Some(InputBus::Virtio)).then(|| virtio_need(input.model, pci, pcie))
             }
             Item::Watchdog(n) => {
                 (devices.watchdogs.get(n)?.model == Some(WatchdogModel::I6300esb)).then_some(pci)
@@ -168,7 +169,7 @@ impl Need {
 }
 
 /// Returns the requirements of a virtio device. A transitional one is conventional PCI.
-fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
+fn virtio_need(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
     if model == Some(VirtioModel::Transitional) {
         pci
     } else {
@@ -179,7 +180,7 @@ fn virtio(model: Option<VirtioModel>, pci: Need, pcie: Need) -> Need {
 /// Returns the requirements of a host device.
 ///
 /// The host's own device is not examined: nearly all assignable devices are PCI Express.
-fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
+fn hostdev_need(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
     match (&hostdev.source, hostdev.model) {
         (HostdevSource::Pci(_), _) | (HostdevSource::Mdev(_), Some(HostdevModel::VfioPci)) => {
             Some(pcie)
@@ -190,9 +191,9 @@ fn of_hostdev(hostdev: &Hostdev, pci: Need, pcie: Need) -> Option<Need> {
     }
 }
 
-fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
+fn interface_need(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
     match (&interface.hostdev, &interface.model) {
-        (Some(hostdev), _) => of_hostdev(hostdev, pci, pcie),
+        (Some(hostdev), _) => hostdev_need(hostdev, pci, pcie),
         (None, Some(InterfaceModel::UsbNet | InterfaceModel::SpaprVlan)) => None,
         (
             None,
@@ -201,12 +202,12 @@ fn of_interface(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> {
         (None, Some(model)) => Some(
             model
                 .virtio()
-                .map_or(pci, |model| virtio(Some(model), pci, pcie)),
+                .map_or(pci, |model| virtio_need(Some(model), pci, pcie)),
         ),
     }
 }
 
-fn of_controller(controller: &Controller, pci: Need, pcie: Need) -> Option<Need> {
+fn controller_need(controller: &Controller, pci: Need, pcie: Need) -> Option<Need> {
     use ControllerModel as Model;
     let model = controller.model;
     match controller.kind? {

@@ -16,10 +16,12 @@ use crate::platform::{Board, Machine};
 /// address.
 pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
     match machine.board {
-        Board::S390Ccw => channels(devices),
+        Board::S390Ccw => assign_channels(devices),
         // If one device uses virtio-mmio, the others do too.
-        Board::Virt if devices.items().iter().any(|item| is_mmio(devices, *item)) => mmio(devices),
-        Board::Microvm => mmio(devices),
+        Board::Virt if devices.items().iter().any(|item| is_mmio(devices, *item)) => {
+            assign_mmio(devices)
+        }
+        Board::Microvm => assign_mmio(devices),
         _ => {}
     }
 }
@@ -81,10 +83,10 @@ fn is_virtio(devices: &Devices, item: Item) -> bool {
 }
 
 /// Gives virtio-mmio to every virtio device without an address.
-fn mmio(devices: &mut Devices) {
+fn assign_mmio(devices: &mut Devices) {
     for item in devices.items() {
         if has_no_address(devices, item) && is_virtio(devices, item) {
-            set(devices, item, Address::VirtioMmio);
+            set_address(devices, item, Address::VirtioMmio);
         }
     }
 }
@@ -101,14 +103,14 @@ fn has_no_address(devices: &Devices, item: Item) -> bool {
         .is_some_and(|info| info.address.is_none())
 }
 
-fn set(devices: &mut Devices, item: Item, address: Address) {
+fn set_address(devices: &mut Devices, item: Item, address: Address) {
     if let Some(info) = devices.info_mut(item) {
         info.address = Some(address);
     }
 }
 
 /// Numbers the channel devices: each gets the lowest free number of the virtual channel subsystem.
-fn channels(devices: &mut Devices) {
+fn assign_channels(devices: &mut Devices) {
     let mut items = devices.items();
     items.sort_by_key(|item| match item {
         Item::Memballoon(_) => 1,
@@ -135,7 +137,7 @@ fn channels(devices: &mut Devices) {
             && is_channel_device(devices, item)
             && let Some(address) = free.next()
         {
-            set(devices, item, Address::Ccw(address));
+            set_address(devices, item, Address::Ccw(address));
         }
     }
 }

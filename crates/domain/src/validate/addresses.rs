@@ -16,16 +16,16 @@ const OMIT_ADDRESS: &str = "leave the <address> out to have one chosen";
 
 pub(super) fn check(check: &mut Check<'_>) {
     for item in check.domain.devices.items() {
-        kind(check, item);
-        acpi(check, item);
+        check_kind(check, item);
+        check_acpi(check, item);
     }
-    acpi_indexes(check);
-    channels(check);
-    zpci(check);
+    check_acpi_indexes(check);
+    check_channels(check);
+    check_zpci(check);
 }
 
 /// Checks the type of a device's address: PCI for PCI devices, CCW for channel devices on Z.
-fn kind(check: &mut Check<'_>, item: Item) {
+fn check_kind(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
     let machine = check.machine;
     let Some(info) = devices.info(item) else {
@@ -99,7 +99,7 @@ fn may_have_pci_address(check: &Check<'_>, item: Item) -> bool {
 }
 
 /// Checks `<acpi>`, which only PCI devices can have.
-fn acpi(check: &mut Check<'_>, item: Item) {
+fn check_acpi(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
     let Some(info) = devices.info(item) else {
         return;
@@ -141,7 +141,7 @@ fn acpi(check: &mut Check<'_>, item: Item) {
 }
 
 /// Checks that no two devices have one ACPI index: the guest names network cards by it.
-fn acpi_indexes(check: &mut Check<'_>) {
+fn check_acpi_indexes(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let indexes = devices.items().into_iter().filter_map(|item| {
         let index = devices.info(item)?.acpi.as_ref()?.index?;
@@ -159,7 +159,7 @@ fn acpi_indexes(check: &mut Check<'_>) {
 }
 
 /// Checks that channel numbers are unique.
-fn channels(check: &mut Check<'_>) {
+fn check_channels(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let numbers =
         devices
@@ -181,7 +181,7 @@ fn channels(check: &mut Check<'_>) {
 }
 
 /// Checks that `<zpci>` is used on Z only, and that its ids are unique.
-fn zpci(check: &mut Check<'_>) {
+fn check_zpci(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let given: Vec<_> = devices
         .items()

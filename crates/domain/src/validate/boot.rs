@@ -7,12 +7,12 @@ use crate::model::toggle::OnOff;
 use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
-    firmware(check);
-    boot(check);
+    check_firmware(check);
+    check_boot(check);
 }
 
 /// Checks `<os firmware>`, `<loader>`, and the parts that need a `<kernel>`.
-fn firmware(check: &mut Check<'_>) {
+fn check_firmware(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
     let pflash = os
@@ -37,8 +37,8 @@ fn firmware(check: &mut Check<'_>) {
         let message = "<loader> names no file".to_owned();
         check.error_with_hint(&os.span, message, "give the path of the firmware");
     }
-    nvram(check);
-    secure(check);
+    check_nvram(check);
+    check_secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
         let message = "<nvram> is for firmware in flash memory only".to_owned();
         check.error_with_hint(
@@ -58,7 +58,7 @@ fn firmware(check: &mut Check<'_>) {
 }
 
 /// Checks that `<nvram>` and `<loader>` agree on where the firmware keeps its variables.
-fn nvram(check: &mut Check<'_>) {
+fn check_nvram(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let Some(loader) = &os.loader else { return };
     if loader.stateless == Some(false) && loader.kind == Some(LoaderType::Rom) {
@@ -92,8 +92,8 @@ fn nvram(check: &mut Check<'_>) {
     }
 }
 
-/// Checks that secure boot has System Management Mode, whose memory protects the variables.
-fn secure(check: &mut Check<'_>) {
+/// Checks that secure boot has System Management Mode: only its code can write the variables.
+fn check_secure(check: &mut Check<'_>) {
     let os = &check.domain.os;
     if os.loader.as_ref().and_then(|loader| loader.secure) != Some(true) {
         return;
@@ -120,7 +120,7 @@ fn secure(check: &mut Check<'_>) {
 }
 
 /// Checks the boot order of the devices.
-fn boot(check: &mut Check<'_>) {
+fn check_boot(check: &mut Check<'_>) {
     let domain = check.domain;
     let devices = &domain.devices;
     let orders = devices.boot_orders();

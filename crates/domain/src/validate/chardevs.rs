@@ -14,16 +14,16 @@ const PC_PORTS: u32 = 4;
 const PC_PARALLELS: usize = 3;
 
 pub(super) fn check(check: &mut Check<'_>) {
-    backends(check);
+    check_backends(check);
     let devices = &check.domain.devices;
     for serial in &devices.serials {
-        target(check, serial);
+        check_target(check, serial);
     }
     for console in &devices.consoles {
-        console_target(check, console);
+        check_console_target(check, console);
     }
     for channel in &devices.channels {
-        channel_target(check, channel);
+        check_channel_target(check, channel);
     }
     for parallel in devices.parallels.iter().skip(PC_PARALLELS) {
         check.error(
@@ -31,12 +31,12 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("a PC has only {PC_PARALLELS} parallel ports"),
         );
     }
-    numbers(check);
-    ports(check);
+    check_numbers(check);
+    check_ports(check);
 }
 
 /// Checks that the numbers of serial ports are unique.
-fn numbers(check: &mut Check<'_>) {
+fn check_numbers(check: &mut Check<'_>) {
     let numbers = check.domain.devices.serials.iter().filter_map(|s| {
         let target = s.target.as_ref()?;
         Some(((target.kind, target.port?), s))
@@ -55,7 +55,7 @@ fn numbers(check: &mut Check<'_>) {
 }
 
 /// Checks that no two channels or consoles share a port of a virtio-serial controller.
-fn ports(check: &mut Check<'_>) {
+fn check_ports(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut taken = Vec::new();
     for chardev in devices.channels.iter().chain(&devices.consoles) {
@@ -71,10 +71,10 @@ fn ports(check: &mut Check<'_>) {
 }
 
 /// Checks the backends of all character devices on the host.
-fn backends(check: &mut Check<'_>) {
+fn check_backends(check: &mut Check<'_>) {
     for item in check.domain.devices.items() {
         if let Some(backend) = backend_of(&check.domain.devices, item) {
-            self::backend(check, item, backend);
+            check_backend(check, item, backend);
         }
     }
 }
@@ -94,7 +94,7 @@ fn backend_of(devices: &Devices, item: Item) -> Option<&CharBackend> {
 }
 
 /// Checks the socket, protocol and type of one backend.
-fn backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
+fn check_backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
     let devices = &check.domain.devices;
     let Some(info) = devices.info(item) else {
         return;
@@ -102,7 +102,7 @@ fn backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
     let Some(kind) = backend.kind else { return };
     let device = devices.describe(item);
     let span = &info.span;
-    // A channel without a path gets a socket of the manager.
+    // The manager chooses the socket of a channel without a path.
     let is_channel = matches!(item, Item::Channel(_));
     if kind == CharSourceType::Unix && backend.path().is_none() && !is_channel {
         let message = format!("{device}: a socket needs its <source path='…'/>");
@@ -146,7 +146,7 @@ fn backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
 }
 
 /// Checks the type and number of a serial port.
-fn target(check: &mut Check<'_>, serial: &Chardev) {
+fn check_target(check: &mut Check<'_>, serial: &Chardev) {
     let Some(target) = &serial.target else { return };
     let machine = check.machine;
     let span = &serial.info.span;
@@ -179,7 +179,7 @@ fn target(check: &mut Check<'_>, serial: &Chardev) {
 }
 
 /// Checks the type of a console.
-fn console_target(check: &mut Check<'_>, console: &Chardev) {
+fn check_console_target(check: &mut Check<'_>, console: &Chardev) {
     use CharTargetType::{Sclp, Sclplm, Serial, Virtio};
     let kind = console.target.as_ref().and_then(|t| t.kind);
     let fits = match kind {
@@ -195,7 +195,7 @@ fn console_target(check: &mut Check<'_>, console: &Chardev) {
 }
 
 /// Checks the type of a channel.
-fn channel_target(check: &mut Check<'_>, channel: &Chardev) {
+fn check_channel_target(check: &mut Check<'_>, channel: &Chardev) {
     let span = &channel.info.span;
     match channel.target.as_ref().and_then(|t| t.kind) {
         Some(CharTargetType::Virtio) => {}

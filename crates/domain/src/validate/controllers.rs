@@ -10,14 +10,14 @@ const LAST_BUS: u32 = 255;
 
 pub(super) fn check(check: &mut Check<'_>) {
     for controller in &check.domain.devices.controllers {
-        model(check, controller);
+        check_model(check, controller);
         match controller.kind {
-            Some(ControllerType::Pci) => pci(check, controller),
-            Some(ControllerType::Ide) => ide(check, controller),
+            Some(ControllerType::Pci) => check_pci(check, controller),
+            Some(ControllerType::Ide) => check_ide(check, controller),
             _ => {}
         }
     }
-    expanders(check);
+    check_expanders(check);
     let indexes = check
         .domain
         .devices
@@ -38,7 +38,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 /// Checks that the first bus numbers of expanders are unique.
-fn expanders(check: &mut Check<'_>) {
+fn check_expanders(check: &mut Check<'_>) {
     let numbered = check.domain.devices.controllers_of(ControllerType::Pci);
     let numbered = numbered.filter_map(|c| Some((c.target.as_ref()?.bus_nr?, c)));
     for (_, second) in duplicates(numbered) {
@@ -66,7 +66,7 @@ fn companion(controller: &Controller) -> Option<Model> {
 }
 
 /// Checks that a controller's model is one of its type.
-fn model(check: &mut Check<'_>, controller: &Controller) {
+fn check_model(check: &mut Check<'_>, controller: &Controller) {
     let Some(kind) = controller.kind else { return };
     let Some(model) = controller.model else {
         return;
@@ -126,7 +126,7 @@ const fn kinds_of(model: Model) -> &'static [ControllerType] {
 }
 
 /// Checks the index and the options of a PCI controller.
-fn pci(check: &mut Check<'_>, controller: &Controller) {
+fn check_pci(check: &mut Check<'_>, controller: &Controller) {
     let span = &controller.info.span;
     let machine = check.machine;
     let index = controller.index.unwrap_or_default();
@@ -169,7 +169,7 @@ fn pci(check: &mut Check<'_>, controller: &Controller) {
 }
 
 /// Checks that the machine has the IDE controller.
-fn ide(check: &mut Check<'_>, controller: &Controller) {
+fn check_ide(check: &mut Check<'_>, controller: &Controller) {
     let name = &check.machine.name;
     match check.machine.board {
         Board::I440fx if controller.index == Some(0) => {}

@@ -8,17 +8,17 @@ use crate::model::domain::VirtType;
 use crate::model::os::Arch;
 
 pub(super) fn check(check: &mut Check<'_>) {
-    vcpus(check);
+    check_vcpus(check);
     let Some(cpu) = &check.domain.cpu else { return };
-    cpus(check);
-    vectors(check);
-    features(check, cpu);
-    cache(check, cpu);
-    address_width(check, cpu);
+    check_cpus(check);
+    check_vectors(check);
+    check_features(check, cpu);
+    check_cache(check, cpu);
+    check_address_width(check, cpu);
 }
 
 /// Checks the CPUs of `<vcpus>` against the number in `<vcpu>`.
-fn vcpus(check: &mut Check<'_>) {
+fn check_vcpus(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(vcpus) = &domain.vcpus else { return };
     let Some(vcpu) = &domain.vcpu else { return };
@@ -52,7 +52,7 @@ fn vcpus(check: &mut Check<'_>) {
 }
 
 /// Checks the topology and the mode of the CPU.
-fn cpus(check: &mut Check<'_>) {
+fn check_cpus(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(cpu) = &domain.cpu else { return };
     if let (Some(topology), Some(count)) =
@@ -79,7 +79,7 @@ fn cpus(check: &mut Check<'_>) {
 }
 
 /// Checks that no vector length is required if Arm's vector extension is disabled.
-fn vectors(check: &mut Check<'_>) {
+fn check_vectors(check: &mut Check<'_>) {
     let Some(cpu) = &check.domain.cpu else { return };
     let is_disabled = cpu
         .features
@@ -99,7 +99,7 @@ fn vectors(check: &mut Check<'_>) {
 }
 
 /// Checks that no feature is named twice, and that features have a CPU model.
-fn features(check: &mut Check<'_>, cpu: &Cpu) {
+fn check_features(check: &mut Check<'_>, cpu: &Cpu) {
     let mut seen = HashSet::new();
     for feature in &cpu.features {
         if !seen.insert(feature.name.as_str()) {
@@ -125,7 +125,7 @@ fn features(check: &mut Check<'_>, cpu: &Cpu) {
 }
 
 /// Checks the mode of the CPU's cache.
-fn cache(check: &mut Check<'_>, cpu: &Cpu) {
+fn check_cache(check: &mut Check<'_>, cpu: &Cpu) {
     let Some(cache) = &cpu.cache else { return };
     let whole = matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum));
     let wrong = match (cache.mode, cache.level) {
@@ -147,7 +147,7 @@ fn cache(check: &mut Check<'_>, cpu: &Cpu) {
 }
 
 /// Checks the width of the guest's physical addresses.
-fn address_width(check: &mut Check<'_>, cpu: &Cpu) {
+fn check_address_width(check: &mut Check<'_>, cpu: &Cpu) {
     let Some(width) = &cpu.maxphysaddr else {
         return;
     };

@@ -12,11 +12,11 @@ const MAX_PRODUCT: usize = 16;
 
 pub(super) fn check(check: &mut Check<'_>) {
     for disk in &check.domain.devices.disks {
-        source(check, disk);
-        secrets(check, disk);
-        identity(check, disk);
-        driver(check, disk);
-        threads(check, disk);
+        check_source(check, disk);
+        check_secrets(check, disk);
+        check_identity(check, disk);
+        check_driver(check, disk);
+        check_threads(check, disk);
     }
 }
 
@@ -29,11 +29,11 @@ fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
 }
 
 /// Checks the source of a disk, and the options for pass-through LUNs.
-fn source(check: &mut Check<'_>, disk: &Disk) {
+fn check_source(check: &mut Check<'_>, disk: &Disk) {
     let none = DiskSource::default();
     let source = disk.source.as_ref().unwrap_or(&none);
     match disk.kind {
-        Some(DiskType::Network) => network(check, disk, source),
+        Some(DiskType::Network) => check_network(check, disk, source),
         Some(DiskType::Volume) => {
             error(
                 check,
@@ -113,7 +113,7 @@ fn source(check: &mut Check<'_>, disk: &Disk) {
 }
 
 /// Checks the source of a network disk.
-fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
+fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
     use NetworkProtocol::{Iscsi, Nbd, Nfs, Rbd, Tftp, Vxhs};
     let Some(protocol) = source.protocol else {
         return error(
@@ -170,7 +170,7 @@ fn network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
 }
 
 /// Checks that each secret has the type of its protocol.
-fn secrets(check: &mut Check<'_>, disk: &Disk) {
+fn check_secrets(check: &mut Check<'_>, disk: &Disk) {
     let source = disk.source.as_ref();
     let auth = disk.auth.as_ref().or(source.and_then(|s| s.auth.as_ref()));
     let protocol = source.and_then(|s| s.protocol);
@@ -214,7 +214,7 @@ fn secrets(check: &mut Check<'_>, disk: &Disk) {
 }
 
 /// Checks vendor, product, WWN and the other attributes that only some buses have.
-fn identity(check: &mut Check<'_>, disk: &Disk) {
+fn check_identity(check: &mut Check<'_>, disk: &Disk) {
     let bus = disk.target.bus;
     for (part, text, longest) in [
         ("vendor", &disk.vendor, MAX_VENDOR),
@@ -268,7 +268,7 @@ fn identity(check: &mut Check<'_>, disk: &Disk) {
 }
 
 /// Checks the attributes of `<driver>`.
-fn driver(check: &mut Check<'_>, disk: &Disk) {
+fn check_driver(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let is_virtio = disk.target.bus == Some(DiskBus::Virtio);
     let virtio = [
@@ -324,7 +324,7 @@ fn driver(check: &mut Check<'_>, disk: &Disk) {
 }
 
 /// Checks that the I/O threads of a disk exist, and that no two serve one queue.
-fn threads(check: &mut Check<'_>, disk: &Disk) {
+fn check_threads(check: &mut Check<'_>, disk: &Disk) {
     let Some(driver) = &disk.driver else { return };
     let threads = driver.iothreads.iter().flat_map(|t| &t.iothreads);
     if driver.iothread.is_some() && driver.iothreads.is_some() {

@@ -15,17 +15,17 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     for disk in disks {
         let Some(bus) = disk.target.bus else { continue };
-        name(check, disk, bus);
-        media(check, disk, bus);
-        access(check, disk, bus);
-        address(check, disk, bus);
+        check_name(check, disk, bus);
+        check_media(check, disk, bus);
+        check_access(check, disk, bus);
+        check_address(check, disk, bus);
     }
-    drives(check);
+    check_drives(check);
     disk_types::check(check);
 }
 
 /// Checks the name of the target, and that the machine has its bus.
-fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+fn check_name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     if disk.target.index().is_none() {
         let message = format!("the target '{dev}' is not the name of a disk");
@@ -58,7 +58,7 @@ fn name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
 }
 
 /// Checks that the bus supports the medium, and that a disk has a source.
-fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+fn check_media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     let span = &disk.info.span;
     let device = disk.device.unwrap_or(DiskDevice::Disk);
@@ -83,7 +83,7 @@ fn media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
 }
 
 /// Checks read-only and shareable disks, cache, I/O mode and queues.
-fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+fn check_access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     let span = &disk.info.span;
     let device = disk.device.unwrap_or(DiskDevice::Disk);
@@ -116,7 +116,7 @@ fn access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
 }
 
 /// Checks that a drive address is in range and that its controller exists.
-fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
+fn check_address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
     let dev = &disk.target.dev;
     let span = &disk.info.span;
     let Some(Address::Drive(drive)) = &disk.info.address else {
@@ -165,7 +165,7 @@ fn address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
 }
 
 /// Checks that drive addresses are unique.
-fn drives(check: &mut Check<'_>) {
+fn check_drives(check: &mut Check<'_>) {
     let drives = check
         .domain
         .devices

@@ -23,8 +23,8 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
         check.error(&check.domain.span, message);
     }
-    smm(check, features);
-    accelerators(check, features);
+    check_smm(check, features);
+    check_accelerators(check, features);
 }
 
 /// Returns the features that this machine does not have, each with the machines that have it.
@@ -82,7 +82,7 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
 }
 
 /// Checks the size of the memory of System Management Mode.
-fn smm(check: &mut Check<'_>, features: &Features) {
+fn check_smm(check: &mut Check<'_>, features: &Features) {
     let Some(smm) = &features.smm else { return };
     let Some(tseg) = smm.tseg else { return };
     let span = &check.domain.span;
@@ -98,7 +98,7 @@ fn smm(check: &mut Check<'_>, features: &Features) {
 }
 
 /// Checks the features that need KVM or QEMU's translator (TCG).
-fn accelerators(check: &mut Check<'_>, features: &Features) {
+fn check_accelerators(check: &mut Check<'_>, features: &Features) {
     let span = &check.domain.span;
     let ring = features
         .kvm

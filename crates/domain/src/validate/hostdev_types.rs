@@ -14,12 +14,12 @@ pub(super) fn check(check: &mut Check<'_>) {
     let partners = partners(&check.domain.devices);
     let is_shown = check.domain.devices.graphics.iter().any(|g| shows(g.kind));
     for hostdev in &hostdevs {
-        model(check, hostdev);
-        screen(check, hostdev, is_shown);
-        boot(check, hostdev);
-        scsi(check, hostdev);
-        backend(check, hostdev);
-        teaming(check, hostdev, &partners);
+        check_model(check, hostdev);
+        check_screen(check, hostdev, is_shown);
+        check_boot(check, hostdev);
+        check_scsi(check, hostdev);
+        check_backend(check, hostdev);
+        check_teaming(check, hostdev, &partners);
     }
     for interface in check
         .domain
@@ -28,7 +28,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         .iter()
         .filter(|i| i.hostdev.is_none())
     {
-        card_teaming(check, interface);
+        check_card_teaming(check, interface);
     }
     let with_ramfb = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in with_ramfb.skip(1) {
@@ -50,7 +50,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 /// Checks that a device's model is one of its type, and that the machine supports the model.
-fn model(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_model(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(model) = hostdev.model else { return };
     let span = &hostdev.info.span;
     let fits = match hostdev.source {
@@ -92,7 +92,7 @@ fn kind_of(hostdev: &Hostdev) -> HostdevType {
 }
 
 /// Checks that a device with a display can draw, and that a `<graphics>` shows the display.
-fn screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
+fn check_screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
     let span = &hostdev.info.span;
     let draws = matches!(hostdev.source, HostdevSource::Pci(_))
         || (hostdev.mdev().is_some() && hostdev.model == Some(Model::VfioPci));
@@ -125,7 +125,7 @@ const fn shows(kind: Option<GraphicsType>) -> bool {
 }
 
 /// Checks that the guest can boot from the device.
-fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_boot(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.info.boot.is_none() {
         return;
     }
@@ -143,7 +143,7 @@ fn boot(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 /// Checks the attributes that only SCSI devices have.
-fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     let span = &hostdev.info.span;
     if hostdev.sgio == Some(Sgio::Unfiltered) {
         check.error(
@@ -170,7 +170,7 @@ fn scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 /// Checks that only VFIO devices choose a backend.
-fn backend(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_backend(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.is_vfio() {
         return;
     }
@@ -202,7 +202,7 @@ fn partners(devices: &Devices) -> HashSet<&str> {
 }
 
 /// Checks the teaming of a host device: a PCI device, whose persistent partner exists.
-fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
+fn check_teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
     let Some(teaming) = &hostdev.teaming else {
         return;
     };
@@ -229,7 +229,7 @@ fn teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&str>) {
 }
 
 /// Checks the teaming of an emulated card, which must be the persistent virtio card of the pair.
-fn card_teaming(check: &mut Check<'_>, interface: &Interface) {
+fn check_card_teaming(check: &mut Check<'_>, interface: &Interface) {
     let Some(teaming) = interface.teaming() else {
         return;
     };

@@ -25,15 +25,15 @@ pub(super) fn check(check: &mut Check<'_>) {
         );
     }
     for hostdev in hostdevs {
-        behind_vsmmu(check, hostdev);
-        rom(check, hostdev);
+        check_behind_vsmmu(check, hostdev);
+        check_rom(check, hostdev);
     }
-    objects(check);
-    units(check);
+    check_objects(check);
+    check_units(check);
 }
 
 /// Checks that no two SCSI devices share a unit, whether disks or host devices.
-fn units(check: &mut Check<'_>) {
+fn check_units(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let disks =
         (0..devices.disks.len()).filter(|n| devices.disks[*n].target.bus == Some(DiskBus::Scsi));
@@ -64,7 +64,7 @@ fn units(check: &mut Check<'_>) {
 }
 
 /// Checks a device behind an accelerated vSMMU: it needs iommufd, with the object of the vSMMU.
-fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
     let domain: &Domain = check.domain;
     let Some(vsmmu) = domain.vsmmu_of(hostdev).filter(|v| v.is_accelerated()) else {
         return;
@@ -93,7 +93,7 @@ fn behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 /// Checks that a disabled ROM has no other attributes.
-fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
+fn check_rom(check: &mut Check<'_>, hostdev: &Hostdev) {
     let Some(rom) = &hostdev.info.rom else { return };
     if rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some()) {
         let message = "<rom enabled='no'> cannot have 'bar' or 'file'".to_owned();
@@ -102,7 +102,7 @@ fn rom(check: &mut Check<'_>, hostdev: &Hostdev) {
 }
 
 /// Checks that each iommufd object has one descriptor, from one source.
-fn objects(check: &mut Check<'_>) {
+fn check_objects(check: &mut Check<'_>) {
     let domain = check.domain;
     let given = domain
         .devices

@@ -13,10 +13,10 @@ const QUEUE_SIZES: std::ops::RangeInclusive<u32> = 256..=1024;
 
 pub(super) fn check(check: &mut Check<'_>) {
     for interface in &check.domain.devices.interfaces {
-        kind(check, interface);
-        backend(check, interface);
-        driver(check, interface);
-        host(check, interface);
+        check_kind(check, interface);
+        check_backend(check, interface);
+        check_driver(check, interface);
+        check_host(check, interface);
     }
 }
 
@@ -28,7 +28,7 @@ fn describe(interface: &Interface) -> String {
 }
 
 /// Checks that an interface has the source and the model that its type needs.
-fn kind(check: &mut Check<'_>, interface: &Interface) {
+fn check_kind(check: &mut Check<'_>, interface: &Interface) {
     let span = &interface.info().span;
     let card = describe(interface);
     let source = interface.source.clone().unwrap_or_default();
@@ -94,7 +94,7 @@ fn is_passt(interface: &Interface) -> bool {
 }
 
 /// Checks `<backend>` and `<portForward>`.
-fn backend(check: &mut Check<'_>, interface: &Interface) {
+fn check_backend(check: &mut Check<'_>, interface: &Interface) {
     let span = &interface.info().span;
     let card = describe(interface);
     let kind = interface.kind.unwrap_or(InterfaceType::User);
@@ -138,7 +138,7 @@ const fn is_tap(kind: InterfaceType) -> bool {
 }
 
 /// Checks `<driver>`, which only virtio cards have.
-fn driver(check: &mut Check<'_>, interface: &Interface) {
+fn check_driver(check: &mut Check<'_>, interface: &Interface) {
     let Some(driver) = &interface.driver else {
         return;
     };
@@ -177,7 +177,7 @@ fn driver(check: &mut Check<'_>, interface: &Interface) {
 }
 
 /// Checks the host settings, most of which only a tap can have.
-fn host(check: &mut Check<'_>, interface: &Interface) {
+fn check_host(check: &mut Check<'_>, interface: &Interface) {
     let span = &interface.info().span;
     let card = describe(interface);
     let kind = interface.kind.unwrap_or(InterfaceType::User);

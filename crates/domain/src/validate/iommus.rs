@@ -19,28 +19,28 @@ const OAS: [u8; 2] = [EMULATED_OAS, 48];
 
 pub(super) fn check(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
-    several(check);
-    many_cpus(check);
+    check_several(check);
+    check_many_cpus(check);
     for iommu in iommus {
         match iommu.model {
-            Some(IommuModel::Intel) => intel(check, iommu),
+            Some(IommuModel::Intel) => check_intel(check, iommu),
             Some(IommuModel::Amd) => {
-                on_boards(check, iommu, &[Board::Q35]);
-                split_irqchip(check, iommu);
+                check_board(check, iommu, &[Board::Q35]);
+                check_split_irqchip(check, iommu);
             }
             Some(IommuModel::Virtio) => {
-                on_boards(check, iommu, &[Board::Q35, Board::Virt]);
-                needs_acpi(check, iommu);
+                check_board(check, iommu, &[Board::Q35, Board::Virt]);
+                check_acpi(check, iommu);
             }
-            Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => smmuv3(check, iommu),
+            Some(IommuModel::Smmuv3 | IommuModel::Smmuv3Dev) => check_smmuv3(check, iommu),
             None => {}
         }
-        foreign_attributes(check, iommu);
+        check_foreign_attributes(check, iommu);
     }
 }
 
 /// Checks that a PC with more than 255 CPUs has an IOMMU in the extended interrupt mode.
-fn many_cpus(check: &mut Check<'_>) {
+fn check_many_cpus(check: &mut Check<'_>) {
     let domain = check.domain;
     let board = check.machine.board;
     if !domain.needs_eim() || !matches!(check.machine.arch, Arch::X86_64 | Arch::I686) {
@@ -70,7 +70,7 @@ fn many_cpus(check: &mut Check<'_>) {
 }
 
 /// Checks that several IOMMUs of a guest are SMMUv3s, each with a PCI bus of its own.
-fn several(check: &mut Check<'_>) {
+fn check_several(check: &mut Check<'_>) {
     let iommus = &check.domain.devices.iommus;
     if iommus.len() < 2 {
         return;
@@ -98,7 +98,7 @@ fn several(check: &mut Check<'_>) {
 }
 
 /// Checks that the machine supports the model of an IOMMU.
-fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
+fn check_board(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
     if boards.contains(&check.machine.board) {
         return;
     }
@@ -119,7 +119,7 @@ fn on_boards(check: &mut Check<'_>, iommu: &Iommu, boards: &[Board]) {
 }
 
 /// Checks that the guest has ACPI: an ACPI table lists the devices behind a virtio IOMMU.
-fn needs_acpi(check: &mut Check<'_>, iommu: &Iommu) {
+fn check_acpi(check: &mut Check<'_>, iommu: &Iommu) {
     if !check
         .domain
         .features
@@ -136,10 +136,10 @@ fn needs_acpi(check: &mut Check<'_>, iommu: &Iommu) {
 }
 
 /// Checks an IOMMU of model `intel`.
-fn intel(check: &mut Check<'_>, iommu: &Iommu) {
-    on_boards(check, iommu, &[Board::Q35]);
-    split_irqchip(check, iommu);
-    first_stage(check, iommu);
+fn check_intel(check: &mut Check<'_>, iommu: &Iommu) {
+    check_board(check, iommu, &[Board::Q35]);
+    check_split_irqchip(check, iommu);
+    check_first_stage(check, iommu);
     let Some(driver) = &iommu.driver else { return };
     let span = &iommu.info.span;
     if let Some(bits) = driver.pasid_bits.filter(|bits| *bits > MAX_SSID_BITS) {
@@ -155,7 +155,7 @@ fn intel(check: &mut Check<'_>, iommu: &Iommu) {
 }
 
 /// Checks that interrupt remapping has an I/O APIC emulated by QEMU: the kernel's does not remap.
-fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
+fn check_split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
     let ioapic = check
         .domain
         .features
@@ -175,7 +175,7 @@ fn split_irqchip(check: &mut Check<'_>, iommu: &Iommu) {
 }
 
 /// Checks `fsts` (first-stage translation by the guest's page tables), which needs iommufd.
-fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
+fn check_first_stage(check: &mut Check<'_>, iommu: &Iommu) {
     if iommu.driver.as_ref().and_then(|driver| driver.fsts) != Some(true) {
         return;
     }
@@ -203,8 +203,8 @@ fn first_stage(check: &mut Check<'_>, iommu: &Iommu) {
 }
 
 /// Checks an IOMMU of model `smmuv3`.
-fn smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
-    on_boards(check, iommu, &[Board::Virt]);
+fn check_smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
+    check_board(check, iommu, &[Board::Virt]);
     let span = &iommu.info.span;
     if let Some(bus) = iommu.pci_bus() {
         let controller = check.domain.devices.controller(ControllerType::Pci, bus);
@@ -280,7 +280,7 @@ fn accelerated_attributes(driver: &IommuDriver) -> Vec<String> {
 }
 
 /// Checks that a model has no attributes of another model.
-fn foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
+fn check_foreign_attributes(check: &mut Check<'_>, iommu: &Iommu) {
     let Some(model) = iommu.model else { return };
     let Some(d) = &iommu.driver else { return };
     let intel = IommuModel::Intel;

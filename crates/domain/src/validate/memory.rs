@@ -10,9 +10,9 @@ use crate::model::numa::Numa;
 use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
-    hugepages(check);
-    backing(check);
-    hotplug(check);
+    check_hugepages(check);
+    check_backing(check);
+    check_hotplug(check);
     for device in &check.domain.devices.memories {
         for message in device_errors(check, device) {
             check.error(&device.info.span, message);
@@ -30,7 +30,7 @@ fn numa<'a>(check: &Check<'a>) -> Option<&'a Numa> {
 }
 
 /// Checks that each node has huge pages of one size.
-fn hugepages(check: &mut Check<'_>) {
+fn check_hugepages(check: &mut Check<'_>) {
     let backing = check.domain.memory_backing.as_ref();
     let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else {
         return;
@@ -98,7 +98,7 @@ fn same_node(pages: &[HugepageSize], nodes: usize) -> Option<(&HugepageSize, &Hu
 }
 
 /// Checks the backing of huge pages: they are files, and allocated at the start.
-fn backing(check: &mut Check<'_>) {
+fn check_backing(check: &mut Check<'_>) {
     let Some(backing) = &check.domain.memory_backing else {
         return;
     };
@@ -125,12 +125,12 @@ fn backing(check: &mut Check<'_>) {
 }
 
 /// Checks `<maxMemory>`: room and slots for memory devices.
-fn hotplug(check: &mut Check<'_>) {
+fn check_hotplug(check: &mut Check<'_>) {
     let domain = check.domain;
     let span = &domain.span;
     let devices = &domain.devices.memories;
     let Some(max) = domain.max_memory else {
-        // Enclave memory takes no room of <maxMemory>.
+        // Enclave memory does not need <maxMemory>.
         let hotpluggable = devices
             .iter()
             .find(|device| device.model != Some(MemoryModel::SgxEpc));
@@ -176,11 +176,11 @@ fn hotplug(check: &mut Check<'_>) {
             ),
         );
     }
-    slots(check, max.slots.unwrap_or(0));
+    check_slots(check, max.slots.unwrap_or(0));
 }
 
 /// Checks that the slots of memory modules are below `slots` and unique.
-fn slots(check: &mut Check<'_>, slots: u32) {
+fn check_slots(check: &mut Check<'_>, slots: u32) {
     let mut modules = Vec::new();
     for device in &check.domain.devices.memories {
         if let Some(Address::Dimm(dimm)) = &device.info.address

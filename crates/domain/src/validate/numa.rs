@@ -16,19 +16,19 @@ pub(super) fn check(check: &mut Check<'_>) {
             );
             return;
         }
-        numbers(check, numa);
-        cpus(check, numa);
-        distances(check, numa);
-        interconnects(check, numa);
+        check_numbers(check, numa);
+        check_cpus(check, numa);
+        check_distances(check, numa);
+        check_interconnects(check, numa);
     }
-    numatune(check);
+    check_numatune(check);
 }
 
 /// Most cells of a guest. QEMU's machines have at most 128 NUMA nodes (`MAX_NODES`).
 const MAX_CELLS: usize = 128;
 
 /// Checks that the ids of the cells are 0, 1, 2 and so on.
-fn numbers(check: &mut Check<'_>, numa: &Numa) {
+fn check_numbers(check: &mut Check<'_>, numa: &Numa) {
     let is_complete = (0..)
         .zip(&numa.cells)
         .all(|(number, cell)| cell.id == Some(number));
@@ -49,7 +49,7 @@ fn numbers(check: &mut Check<'_>, numa: &Numa) {
 }
 
 /// Checks that each CPU is in one cell only, and counted in `<vcpu>`.
-fn cpus(check: &mut Check<'_>, numa: &Numa) {
+fn check_cpus(check: &mut Check<'_>, numa: &Numa) {
     let mut cell_of: HashMap<u32, u32> = HashMap::new();
     for cell in &numa.cells {
         let id = cell.id.unwrap_or_default();
@@ -83,7 +83,7 @@ fn cpus(check: &mut Check<'_>, numa: &Numa) {
 }
 
 /// Checks the distances between cells.
-fn distances(check: &mut Check<'_>, numa: &Numa) {
+fn check_distances(check: &mut Check<'_>, numa: &Numa) {
     for cell in &numa.cells {
         let id = cell.id.unwrap_or_default();
         let siblings = cell.distances.iter().flat_map(|d| &d.siblings);
@@ -116,7 +116,7 @@ fn distances(check: &mut Check<'_>, numa: &Numa) {
 }
 
 /// Checks that the ends of each `<latency>` and `<bandwidth>` exist.
-fn interconnects(check: &mut Check<'_>, numa: &Numa) {
+fn check_interconnects(check: &mut Check<'_>, numa: &Numa) {
     let Some(interconnects) = &numa.interconnects else {
         return;
     };
@@ -163,7 +163,7 @@ fn cell_of(numa: &Numa, id: u32) -> Option<&NumaCell> {
 }
 
 /// Checks the policies of the host's memory.
-fn numatune(check: &mut Check<'_>) {
+fn check_numatune(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(numatune) = &domain.numatune else {
         return;

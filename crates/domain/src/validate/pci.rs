@@ -13,15 +13,15 @@ use crate::place::{Buses, chipset};
 
 pub(super) fn check(check: &mut Check<'_>) {
     if check.machine.has_pci() {
-        addresses(check);
-        functions(check);
-        below(check);
-        chassis(check);
+        check_addresses(check);
+        check_functions(check);
+        check_below(check);
+        check_chassis(check);
     }
 }
 
 /// Checks that PCI addresses are unique and fit their buses.
-fn addresses(check: &mut Check<'_>) {
+fn check_addresses(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut buses = Buses::new(&devices.controllers, check.machine.is_express(), false);
     let hidden = chipset::hidden(check.machine.board);
@@ -99,7 +99,7 @@ fn misfit(message: String, need: Need) -> Error {
 }
 
 /// Checks that function 0 of a slot with several functions does not have `multifunction='off'`.
-fn functions(check: &mut Check<'_>) {
+fn check_functions(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let items = devices.items();
     let mut single: HashMap<FunctionAddress, Item> = HashMap::new();
@@ -127,7 +127,7 @@ fn functions(check: &mut Check<'_>) {
 }
 
 /// Checks that the chassis numbers of ports are unique, as QEMU requires.
-fn chassis(check: &mut Check<'_>) {
+fn check_chassis(check: &mut Check<'_>) {
     let mut used: HashMap<u8, u32> = HashMap::new();
     for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
         let is_port = matches!(
@@ -153,7 +153,7 @@ fn chassis(check: &mut Check<'_>) {
 }
 
 /// Checks that the index of each controller is larger than its bus.
-fn below(check: &mut Check<'_>) {
+fn check_below(check: &mut Check<'_>) {
     for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
         let at = controller.info.address.as_ref().and_then(Address::pci);
         if let (Some(index), Some(at)) = (controller.index, at)

@@ -14,20 +14,20 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     let Some(model) = controller.model else {
         return;
     };
-    name(check, controller, model);
+    check_name(check, controller, model);
     let target = controller.target.clone().unwrap_or_default();
-    options(check, controller, model, &target);
-    chassis_number(check, controller, &target);
+    check_options(check, controller, model, &target);
+    check_chassis_number(check, controller, &target);
     if matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus) {
-        expander(check, controller, &target);
+        check_expander(check, controller, &target);
     }
     if let Some(hole) = &controller.pcihole64 {
-        room(check, controller, hole.size.bytes());
+        check_room(check, controller, hole.size.bytes());
     }
 }
 
 /// Checks that the machine can reserve room for devices above 4 GiB.
-fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
+fn check_room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
     let span = &controller.info.span;
     let name = &check.machine.name;
     match check.machine.board {
@@ -45,7 +45,7 @@ fn room(check: &mut Check<'_>, controller: &Controller, bytes: u64) {
 }
 
 /// Checks that the emulated device fits the model of its controller.
-fn name(check: &mut Check<'_>, controller: &Controller, model: Model) {
+fn check_name(check: &mut Check<'_>, controller: &Controller, model: Model) {
     let Some(name) = controller.model_name else {
         return;
     };
@@ -73,7 +73,7 @@ const fn names_of(model: Model) -> &'static [Name] {
 }
 
 /// Checks that the chassis number of a bridge is not zero.
-fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
+fn check_chassis_number(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     if target.chassis_nr == Some(0) {
         let index = controller.index.unwrap_or_default();
         let message = format!(
@@ -84,7 +84,7 @@ fn chassis_number(check: &mut Check<'_>, controller: &Controller, target: &Contr
 }
 
 /// Checks that a `<target>` has only the options of its model.
-fn options(
+fn check_options(
     check: &mut Check<'_>,
     controller: &Controller,
     model: Model,
@@ -126,7 +126,7 @@ fn options(
 }
 
 /// Checks that the machine has the bus of an expander, and its first bus number and NUMA node.
-fn expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
+fn check_expander(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
     let span = &controller.info.span;
     let express = controller.model == Some(Model::PcieExpanderBus);
     if express != check.machine.is_express() {

@@ -20,17 +20,17 @@ const MIN_SHMEM: u64 = 1 << 20;
 pub(super) fn check(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     for tpm in &devices.tpms {
-        self::tpm(check, tpm);
+        check_tpm(check, tpm);
     }
     for shmem in &devices.shmems {
-        self::shmem(check, shmem);
+        check_shmem(check, shmem);
     }
-    watchdogs(check);
-    filesystems(check);
-    graphics(check);
-    videos(check);
-    sounds(check);
-    usb(check);
+    check_watchdogs(check);
+    check_filesystems(check);
+    check_graphics(check);
+    check_videos(check);
+    check_sounds(check);
+    check_usb(check);
     if let Some(vsock) = &devices.vsock
         && let Some(cid) = vsock.cid
         && cid.auto == Some(false)
@@ -44,7 +44,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 /// Checks the version, model and backend of a TPM.
-fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
+fn check_tpm(check: &mut Check<'_>, tpm: &Tpm) {
     let span = &tpm.info.span;
     let Some(backend) = &tpm.backend else { return };
     if backend.version == Some(TpmVersion::V1_2) {
@@ -74,7 +74,7 @@ fn tpm(check: &mut Check<'_>, tpm: &Tpm) {
 }
 
 /// Checks the size, model and server of shared memory.
-fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
+fn check_shmem(check: &mut Check<'_>, shmem: &Shmem) {
     let span = &shmem.info.span;
     let model = shmem.model.unwrap_or(ShmemModel::Plain);
     if let Some(size) = shmem.size.map(|s| s.0.bytes())
@@ -113,7 +113,7 @@ fn shmem(check: &mut Check<'_>, shmem: &Shmem) {
 }
 
 /// Checks that the machine has each watchdog, and that all watchdogs have one action.
-fn watchdogs(check: &mut Check<'_>) {
+fn check_watchdogs(check: &mut Check<'_>) {
     let watchdogs = &check.domain.devices.watchdogs;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
     for watchdog in watchdogs {
@@ -147,7 +147,7 @@ fn watchdogs(check: &mut Check<'_>) {
 }
 
 /// Checks the type and the options of filesystems.
-fn filesystems(check: &mut Check<'_>) {
+fn check_filesystems(check: &mut Check<'_>) {
     for filesystem in &check.domain.devices.filesystems {
         let span = &filesystem.info.span;
         if filesystem.kind != Some(FilesystemType::Mount) {
@@ -187,7 +187,7 @@ fn filesystems(check: &mut Check<'_>) {
 }
 
 /// Checks the listeners and ports of screens.
-fn graphics(check: &mut Check<'_>) {
+fn check_graphics(check: &mut Check<'_>) {
     let all = &check.domain.devices.graphics;
     for graphics in all {
         let span = &graphics.span;
@@ -231,7 +231,7 @@ const fn is_primary_only(model: Option<VideoModel>) -> bool {
 }
 
 /// Checks the graphics cards.
-fn videos(check: &mut Check<'_>) {
+fn check_videos(check: &mut Check<'_>) {
     let videos = &check.domain.devices.videos;
     for video in videos {
         let span = &video.info.span;
@@ -268,7 +268,7 @@ fn videos(check: &mut Check<'_>) {
 }
 
 /// Checks the sound cards and the audio backends.
-fn sounds(check: &mut Check<'_>) {
+fn check_sounds(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     for sound in &devices.sounds {
         let span = &sound.info.span;
@@ -297,7 +297,7 @@ fn sounds(check: &mut Check<'_>) {
 }
 
 /// Checks that each USB device has a port of its own on a controller that exists.
-fn usb(check: &mut Check<'_>) {
+fn check_usb(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let items: Vec<_> = devices
         .items()

@@ -24,10 +24,11 @@ const MAX_BROKEN: usize = 64 << 10;
 /// Checks a document against the limits.
 ///
 /// # Errors
-/// - If the document is larger, wider or deeper than any real domain, the limit.
-/// - If the document has a DTD (which can define entities), or names a character that does not
-///   exist.
-/// - If the text is not XML and larger than 64 KiB. The tree parser reports smaller ones.
+/// - If the document is larger, wider or deeper than any real domain, the error names the limit.
+/// - If the document has a DTD (which can define entities), it is refused.
+/// - If a reference names a character that does not exist, the document is not well-formed.
+/// - If the text is not XML and larger than 64 KiB, it is refused. The tree parser reports smaller
+///   ones.
 pub(crate) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::new(format!(
