@@ -44,10 +44,11 @@ pub fn run_within(limit: Duration, command: &mut Command) -> Finished {
 /// Runs QEMU itself, with the guest's console on standard output. The guest may print nothing for
 /// at most `limit`.
 ///
-/// If the guest is silent for longer, the whole test program exits with [`STUCK_GUEST`]: the
-/// emulation under the guest lost it, and no code under test was involved. Some such guests were
-/// idle; others were busy with a mixed-up state of their CPU. Not for guests that code under test
-/// started or assists.
+/// A guest that is silent for longer was lost by the emulation under it; no code under test is
+/// involved. The whole test program then exits with [`STUCK_GUEST`]. Some such guests were idle;
+/// others were busy with a mixed-up state of their CPU.
+///
+/// Not for guests that code under test started or assists.
 ///
 /// # Panics
 /// - If QEMU cannot be started.
@@ -61,8 +62,8 @@ pub fn run_guest(limit: Duration, qemu: &mut Command) -> Finished {
 /// Runs a program that starts QEMU and copies the guest's console to its own standard output, such
 /// as `passthru run`.
 ///
-/// If the program prints nothing for `limit` while it only waits for its QEMU, the guest is stuck,
-/// and the whole test program exits with [`STUCK_GUEST`]. See
+/// If the program prints nothing for `limit` while it only waits for its QEMU, the guest is stuck.
+/// The whole test program then exits with [`STUCK_GUEST`]. See
 /// [`GuestManager::exit_if_guest_is_stuck`].
 ///
 /// # Panics

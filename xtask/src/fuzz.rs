@@ -47,7 +47,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 /// Runs a target for a while. Findings are kept in `fuzz/artifacts`.
 fn search(target: &str, seconds: u64) -> Result<()> {
     let flags = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
-        -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+        -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
     let folder = build(&["--release"], flags)?.join("release");
     let corpus = make_folder(&format!("corpus/{target}"))?;

@@ -96,7 +96,8 @@ mod tests {
 
     /// Output of a command on a pseudo terminal, as `script` records it.
     const RECORDED: &str = "\r\n\x1b[1;32m$\x1b[0m \x1b[1mpassthru bind 03:00.0\x1b[0m\r\n\
-        \x1b[1m\x1b[91merror\x1b[0m: \x1b[1m0000:03:00.0 is in use: the file system on /data (nvme1n1)\x1b[0m\r\n";
+        \x1b[1m\x1b[91merror\x1b[0m: \x1b[1m0000:03:00.0 is in use: the file system on /data \
+        (nvme1n1)\x1b[0m\r\n";
 
     #[test]
     fn picture_has_each_line_and_no_control_characters() {

@@ -23,7 +23,8 @@ pub struct IovaRanges {
     pub alignment: u64,
 }
 
-/// Physical memory behind an IOVA of a device without an IOMMU ([`Ioas::noiommu_get_pa`](crate::Ioas::noiommu_get_pa)).
+/// Physical memory behind an IOVA of a device without an IOMMU (see
+/// [`Ioas::noiommu_get_pa`](crate::Ioas::noiommu_get_pa)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhysicalRange {
     /// First physical address.

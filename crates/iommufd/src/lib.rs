@@ -1,7 +1,7 @@
 //! Safe Rust interface to Linux iommufd (`/dev/iommu`), complete as of Linux 7.3.
 //!
-//! The crate depends on no VFIO code and no hypervisor. An interface such as VFIO binds devices to a
-//! context, and hands them in as [`BoundDevice`].
+//! The crate depends on no VFIO code and no hypervisor. An interface such as VFIO binds devices to
+//! a context, and hands them in as [`BoundDevice`].
 //!
 //! | type | kernel object |
 //! |---|---|
@@ -53,8 +53,8 @@
 //!
 //! # Errors
 //!
-//! All operations return [`Error`], which names the ioctl, the objects and the arguments. The source
-//! is the kernel's error, an errno. [`Error::hint`] suggests a remedy.
+//! All operations return [`Error`], which names the ioctl, the objects and the arguments. The
+//! source is the kernel's error, an errno. [`Error::hint`] suggests a remedy.
 
 mod access;
 mod bytes;

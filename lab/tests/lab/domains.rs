@@ -1,5 +1,7 @@
-//! Domains with an expected command line, without host devices: QEMU accepts the line, and has
-//! every device with the id and at the place that the line says.
+//! Domains with an expected command line, without host devices.
+//!
+//! The real QEMU accepts each line, and has every device with the id and at the place that the line
+//! says.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;

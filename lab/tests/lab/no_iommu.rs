@@ -46,8 +46,10 @@ fn device_in_the_no_iommu_mode_is_refused() {
         let domain = format!(
             "<domain type='kvm'><name>unsafe</name><memory unit='MiB'>64</memory><os>\
              <type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>\
-             <hostdev mode='subsystem' type='pci' managed='{managed}'><driver iommufd='yes'/><source>\
-             <address domain='0' bus='0x{}' slot='0' function='0'/></source></hostdev></devices></domain>",
+             <hostdev mode='subsystem' type='pci' managed='{managed}'><driver iommufd='yes'/>\
+             <source>\
+             <address domain='0' bus='0x{}' slot='0' function='0'/></source></hostdev></devices>\
+             </domain>",
             &NO_IOMMU[5..7]
         );
         fs::write("/tmp/unsafe.xml", domain).unwrap();

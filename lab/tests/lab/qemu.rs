@@ -161,7 +161,8 @@ fn capabilities_are_probed_and_cached() {
 fn guest_with_an_assigned_device_fits_this_qemu() {
     let _host = host();
     let asked = Capabilities::probe(Path::new(QEMU), &Command::spawn).unwrap();
-    let device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0' function='0'/></source>\
+    let device = "<hostdev mode='subsystem' type='pci'><source>\
+        <address bus='1' slot='0' function='0'/></source>\
         </hostdev><controller type='scsi' model='lsilogic'/><controller type='sata' index='1'/>";
     asked.check(&complete(device, "q35", &asked)).unwrap();
     // Without a QEMU, an old machine type is accepted; this QEMU does not have it.
@@ -186,7 +187,8 @@ fn devices_are_placed_as_the_line_says() {
         <interface type='user'><model type='rtl8139'/></interface>\
         <interface type='user'><model type='virtio'/></interface>\
         <rng model='virtio'><backend model='builtin'/></rng>";
-    let expander = "<controller type='pci' index='1' model='pcie-expander-bus'><target busNr='128'/></controller>\
+    let expander = "<controller type='pci' index='1' model='pcie-expander-bus'>\
+        <target busNr='128'/></controller>\
         <controller type='pci' index='2' model='pcie-root-port'>\
         <address type='pci' bus='1' slot='0' function='0'/></controller>\
         <rng model='virtio'><backend model='builtin'/><address type='pci' bus='2' slot='0'/></rng>\

@@ -40,7 +40,8 @@ pub(super) fn run() -> Result<u8> {
 
 const INTRODUCTION: &str = "The whole process, built with the profile `dist`, shortest of many \
      times. A guest of many devices has each at an address of its own, on as many PCI \
-     bridges as it takes. Cost of a device: what the guest takes more than one with a single device, divided by the devices.";
+     bridges as it takes. Cost of a device: what the guest takes more than one with a single \
+     device, divided by the devices.";
 
 /// A measured value and its limit.
 struct Row {

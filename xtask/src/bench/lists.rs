@@ -159,7 +159,8 @@ impl List {
         }
         format!(
             "<domain type='kvm'><name>many</name><memory unit='GiB'>1</memory>\
-             <os><type arch='x86_64' machine='q35'>hvm</type></os>\n{open}\n{list}{close}</domain>\n"
+             <os><type arch='x86_64' machine='q35'>hvm</type>\
+             </os>\n{open}\n{list}{close}</domain>\n"
         )
     }
 }

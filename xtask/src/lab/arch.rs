@@ -11,11 +11,12 @@ impl Arch {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "x86_64" => Ok(Self::X86_64),
-            "arm64" => {
-                Err("comes later: lab/kernel/arm64.config, a cross-built kernel, an arm64 root file system \
+            "arm64" => Err(
+                "comes later: lab/kernel/arm64.config, a cross-built kernel, an arm64 root \
+                    file system \
                             and the machine `virt` with an SMMUv3 are still missing"
-                    .into())
-            }
+                    .into(),
+            ),
             _ => Err("known: x86_64".into()),
         }
     }

@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn only_the_debian_source_of_the_machine_is_taken() {
-        let targets = "Google|sdk|http://packages.example/\nDebian Backports|bookworm-backports|http://b.example/debian/\n\
+        let targets = "Google|sdk|http://packages.example/\n\
+                       Debian Backports|bookworm-backports|http://b.example/debian/\n\
                        Debian|bookworm-security|http://m.example/debian-security/\nDebian|bookworm|http://m.example/debian/\n";
         let mirrors = Mirrors::from_targets(targets).unwrap();
         assert_eq!(mirrors.main, "http://m.example/debian");
@@ -239,9 +240,11 @@ mod tests {
 
     #[test]
     fn first_version_listed_is_the_newest() {
-        let madison = " linux-source-7.2 | 7.2.12-1 | http://m.example trixie-backports/main amd64 Packages\n\
-                        linux-source-7.2 | 7.2.9-1 | http://m.example trixie-backports/main amd64 Packages\n";
-        assert_eq!(first_version(madison).as_deref(), Some("7.2.12-1"));
+        let source = "http://m.example trixie-backports/main amd64 Packages";
+        let madison = format!(
+            " linux-source-7.2 | 7.2.12-1 | {source}\n linux-source-7.2 | 7.2.9-1 | {source}\n"
+        );
+        assert_eq!(first_version(&madison).as_deref(), Some("7.2.12-1"));
         assert_eq!(first_version(""), None);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct MachineArgs {
     /// More words for the virtual host's kernel command line
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub(super) append: String,
-    /// How the virtual host is run: kvm needs a machine whose KVM can nest
+    /// Accelerator of the virtual host: kvm needs a machine whose KVM can nest
     #[arg(long, default_value = "tcg")]
     pub(super) accel: Accel,
     /// Use the build of profile `release`

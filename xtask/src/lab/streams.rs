@@ -118,7 +118,8 @@ pub(super) fn input(forward: bool) -> Result<OwnedFd> {
             let _ = io::copy(&mut stdin().lock(), &mut ours);
         }
         let _ = ours.shutdown(Shutdown::Write);
-        let _ = ours.read(&mut [0]); // a closed socket would take what QEMU has not read yet with it
+        // A closed socket would drop what QEMU has not read yet.
+        let _ = ours.read(&mut [0]);
     });
     Ok(theirs.into())
 }
@@ -138,7 +139,8 @@ pub(super) fn status(events: Sender<Event>) -> Result<OwnedFd> {
         if let Ok(status) = text.trim().parse() {
             let _ = events.send(Event::Exited(status));
         }
-        let _ = ours.read(&mut byte); // the port stays open until the machine ends
+        // Keeps the port open until the machine ends.
+        let _ = ours.read(&mut byte);
     });
     Ok(theirs.into())
 }

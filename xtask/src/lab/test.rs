@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -241,16 +240,16 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
         words.push("--color=always".into());
     }
     let words = words.join(" ");
-    let path = |path: &Path| quote(&path.to_string_lossy());
     let mut script = String::from("failed=0\n");
     for run in runs {
-        let package = path(&run.executable.package);
-        let program = path(&run.executable.path);
+        let package = quote(&run.executable.package.to_string_lossy());
+        let program = quote(&run.executable.path.to_string_lossy());
         let selection: Vec<_> = run.selection().into_iter().map(quote).collect();
         let selection = selection.join(" ");
         script.push_str(&format!(
             "cd {package}\necho {RUNNING:?}{program}\n{program} {words} {selection}\n\
-             case $? in 0) ;; {STUCK_GUEST}) exit {STUCK_GUEST} ;; *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
+             case $? in 0) ;; {STUCK_GUEST}) exit {STUCK_GUEST} ;; \
+             *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
         ));
     }
     script.push_str("exit $failed\n");

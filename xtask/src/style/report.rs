@@ -179,7 +179,8 @@ impl fmt::Display for Report {
             } = row;
             writeln!(f, "{mark} {measure:<46} {value:>7.1}  aim {aim} {unit}")?;
         }
-        let (functions, lines) = (self.densities.len(), self.lines);
+        let functions = self.densities.len();
+        let lines = self.lines;
         writeln!(
             f,
             "  {lines} lines, {} docs, {} tests, {functions} functions",

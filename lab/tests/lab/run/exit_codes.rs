@@ -106,7 +106,8 @@ fn domain_that_cannot_work_has_code_3() {
 #[test]
 fn host_that_refuses_has_code_4() {
     let _ = host();
-    let absent = "<hostdev mode='subsystem' type='pci' managed='yes'><driver iommufd='yes'/><source>\
+    let absent = "<hostdev mode='subsystem' type='pci' managed='yes'><driver iommufd='yes'/>\
+        <source>\
         <address domain='0xfffe' bus='0x0b' slot='0' function='0'/></source></hostdev></devices>";
     // The emulator has no VFIO, and is refused before the host is examined.
     for backend in ["yes", "no"] {

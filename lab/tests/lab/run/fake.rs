@@ -42,7 +42,8 @@ impl Fake {
         );
         let domain = format!(
             "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>\
-             <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>\
+             <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>\
+             <devices>\
              <emulator>{}</emulator><controller type='usb' model='none'/><memballoon model='none'/>\
              </devices></domain>",
             emulator.display()

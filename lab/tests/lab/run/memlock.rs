@@ -81,16 +81,20 @@ fn memory_devices_are_counted_in_the_limit() {
     }
     let dimm =
         "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
-    let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source><target>\
-        <size unit='MiB'>130</size><node>0</node><label><size unit='MiB'>2</size></label></target></memory>";
-    let pmem = "<memory model='virtio-pmem' access='shared'><source><path>/tmp/pmem</path></source><target>\
+    let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source>\
+        <target>\
+        <size unit='MiB'>130</size><node>0</node><label><size unit='MiB'>2</size></label></target>\
+        </memory>";
+    let pmem = "<memory model='virtio-pmem' access='shared'><source><path>/tmp/pmem</path>\
+        </source><target>\
         <size unit='MiB'>130</size></target></memory>";
     let mem = "<memory model='virtio-mem'><target><size unit='MiB'>128</size><node>0</node>\
         <block unit='MiB'>2</block><requested unit='MiB'>64</requested></target></memory>";
     for (device, mib) in [(dimm, 128), (nvdimm, 130), (pmem, 130), (mem, 128)] {
         let domain =
             with_device("modules", device).top("<maxMemory unit='MiB' slots='4'>1024</maxMemory>");
-        let cell = "<cpu mode='host-passthrough'><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
+        let cell = "<cpu mode='host-passthrough'><numa>\
+                    <cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu>";
         let xml = domain.xml().replace("<cpu mode='host-passthrough'/>", cell);
         // <memory> counts the modules too.
         let total = 256 + mib;
@@ -120,7 +124,8 @@ fn refused_mapping_names_a_limit_that_works() {
     let _ = host();
     let arguments = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\
         <qemu:arg value='-object'/><qemu:arg value='memory-backend-ram,id=big,size=256M,share=on'/>\
-        <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big,addr=0x1e'/></qemu:commandline>";
+        <qemu:arg value='-device'/><qemu:arg value='ivshmem-plain,memdev=big,addr=0x1e'/>\
+        </qemu:commandline>";
     let xml = with_device("uncounted", "").xml();
     let xml = xml.replace("</domain>", &format!("{arguments}</domain>"));
     let refused = run_with_memtune(&xml, "").expect_failure();

@@ -17,7 +17,8 @@ fn bind_with(between: &str) -> Finished {
     fs::write("/tmp/between", format!("#!/bin/sh\n{between}\n")).unwrap();
     fs::set_permissions("/tmp/between", fs::Permissions::from_mode(0o755)).unwrap();
     // This kernel has no modules, and hence no such file. A mount namespace provides it.
-    let sysctl = "boot=$(cat /proc/sys/kernel/random/boot_id); mount -t tmpfs none /proc/sys/kernel; \
+    let sysctl = "boot=$(cat /proc/sys/kernel/random/boot_id); \
+                  mount -t tmpfs none /proc/sys/kernel; \
                   mkdir /proc/sys/kernel/random; echo $boot >/proc/sys/kernel/random/boot_id; \
                   echo /tmp/between >/proc/sys/kernel/modprobe";
     let script = format!("{sysctl}; exec passthru bind --driver no-such-driver {CMB_NVME}");

@@ -29,7 +29,7 @@ fn list_does_not_claim_a_disk() {
     let _host = host();
     let disk = disk(CMB_NVME);
     // `list` runs in a pid namespace of its own. A child of this process would share the open disk
-    // for a moment, and a look at this process's descriptors would keep a closed file open.
+    // for a moment. A look at this process's descriptors would keep a closed file open.
     let lists = "for n in 1 2 3 4 5 6 7 8 9 10; do passthru list || exit 1; done";
     let mut list = Command::new("unshare");
     let mut list = list
@@ -166,7 +166,8 @@ fn raid_over_the_disk_is_a_use() {
     let _host = host();
     let undo = Undo("mdadm --stop /dev/md9; mdadm --zero-superblock $DISK");
     sh(
-        "mdadm --create /dev/md9 --run --force --level=1 --raid-devices=2 --metadata=1.2 $DISK missing",
+        "mdadm --create /dev/md9 --run --force --level=1 --raid-devices=2 --metadata=1.2 \
+         $DISK missing",
     );
     expect_used(CMB_NVME, ", part of md9");
     drop(undo);
@@ -177,11 +178,13 @@ fn raid_over_the_disk_is_a_use() {
 fn second_device_of_a_btrfs_is_used() {
     let _host = host();
     let undo = Undo(
-        "umount /run/uses; losetup -j /tmp/uses.img -O NAME -n | xargs -r losetup -d; rm /tmp/uses.img; \
+        "umount /run/uses; losetup -j /tmp/uses.img -O NAME -n | xargs -r losetup -d; \
+         rm /tmp/uses.img; \
          wipefs -qa $DISK",
     );
     sh(
-        "truncate -s 200M /tmp/uses.img; first=$(losetup -f --show /tmp/uses.img); mkfs.btrfs -q $first; \
+        "truncate -s 200M /tmp/uses.img; first=$(losetup -f --show /tmp/uses.img); \
+         mkfs.btrfs -q $first; \
         mkdir -p /run/uses; mount -t btrfs $first /run/uses; btrfs device add -f $DISK /run/uses",
     );
     expect_used(CMB_NVME, "the file system on /run/uses (");
@@ -216,7 +219,8 @@ fn controller_that_nvmet_passes_through_is_used() {
         Undo("cd /sys/kernel/config/nvmet/subsystems; echo 0 >uses/passthru/enable; rmdir uses");
     let controller = format!("/dev/{}", names(sysfs(CMB_NVME).join("nvme")).remove(0));
     sh(&format!(
-        "cd /sys/kernel/config/nvmet/subsystems; mkdir uses; echo -n {controller} >uses/passthru/device_path; \
+        "cd /sys/kernel/config/nvmet/subsystems; mkdir uses; \
+         echo -n {controller} >uses/passthru/device_path; \
          echo 1 >uses/passthru/enable"
     ));
     expect_used(
@@ -240,7 +244,8 @@ fn objects_of_lio_are_uses() {
         );
         sh(&format!(
             "mkdir -p /sys/kernel/config/target/core/{backend}/uses; \
-             cd /sys/kernel/config/target/core/{backend}/uses; echo \"{control}\" >control; echo 1 >enable"
+             cd /sys/kernel/config/target/core/{backend}/uses; echo \"{control}\" >control; \
+             echo 1 >enable"
         ));
         expect_used(CMB_NVME, &format!("LIO {backend}/uses, which exports "));
         drop(undo);
