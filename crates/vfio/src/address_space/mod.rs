@@ -9,7 +9,7 @@
 //! |---|---|
 //! | memory is added or removed | [`AddressSpace::begin`], [`Transaction::commit`] |
 //! | granules come and go (virtio-mem) | [`AddressSpace::populate`], [`AddressSpace::discard`] |
-//! | a device loses its BAR, as in a reset | [`AddressSpace::withdraw`], [`AddressSpace::restore`] |
+//! | the device of a BAR is reset | [`AddressSpace::withdraw`], [`AddressSpace::restore`] |
 //! | the guest maps in a virtual IOMMU | [`VirtualIommu`], which follows all of the above |
 //! | the guest is migrated | [`AddressSpace::set_dirty_tracking`], [`AddressSpace::take_dirty`] |
 //!
