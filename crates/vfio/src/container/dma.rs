@@ -125,7 +125,7 @@ pub unsafe trait Dma: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If a start fails, then tracking is off, as before. If a stop fails, then a part of the
-    /// kernel may go on tracking, but the dirty pages are lost all the same: stop or start again.
+    /// kernel may go on tracking. The dirty pages are lost all the same. Stop or start again.
     /// - [`Error::Unsupported`], if [`Capabilities::dirty_tracking`] is not set.
     /// - [`Error::NoDirtyTracking`], if the IOMMU of an attached device cannot track dirty pages.
     /// - [`Error::NoDevice`], if the container is type1 and has no device.

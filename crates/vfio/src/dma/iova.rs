@@ -1,19 +1,20 @@
 //! [`IovaAllocator`]: bookkeeping of the IOVAs that a driver in user space uses. It maps nothing.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use passthru_iommufd::IovaRanges;
+
+use super::range_set::RangeSet;
 
 /// Allocator of IOVAs from the usable ranges of an I/O address space.
 ///
 /// An allocation takes the lowest gap that fits, since some devices reach only low IOVAs.
 #[derive(Clone, Debug)]
 pub struct IovaAllocator {
-    /// First and last IOVA of each free range. Ranges neither touch nor overlap.
-    free: BTreeMap<u64, u64>,
-    /// First and last IOVA of each range that is free or allocated.
-    usable: BTreeMap<u64, u64>,
+    /// Free IOVAs.
+    free: RangeSet,
+    /// IOVAs that are free or allocated.
+    usable: RangeSet,
     granule: u64,
 }
 
@@ -71,7 +72,7 @@ impl IovaAllocator {
 
     fn within(ranges: &IovaRanges, page_size: u64, limit: u64) -> Self {
         let granule = page_size.max(ranges.alignment).max(1);
-        let mut usable = BTreeMap::new();
+        let mut usable = RangeSet::default();
         for range in &ranges.ranges {
             let start = granule.max(*range.start());
             let start = start.checked_next_multiple_of(granule);
@@ -80,7 +81,7 @@ impl IovaAllocator {
             if let (Some(start), Some(last)) = (start, last)
                 && start < last
             {
-                insert(&mut usable, start, last);
+                usable.insert(&(start..=last));
             }
         }
         Self {
@@ -98,8 +99,8 @@ impl IovaAllocator {
     /// Returns the number of free bytes; `u64::MAX` for the whole address space.
     pub fn available(&self) -> u64 {
         let mut sum = 0_u64;
-        for (start, last) in &self.free {
-            sum = sum.saturating_add(count(*start, *last));
+        for range in self.free.iter() {
+            sum = sum.saturating_add(count(&range));
         }
         sum
     }
@@ -135,16 +136,16 @@ impl IovaAllocator {
                 largest: self.largest(),
             });
         };
-        carve(&mut self.free, iova, iova + (length - 1));
+        self.free.remove(&(iova..=iova + (length - 1)));
         Ok(iova)
     }
 
     /// Returns the lowest multiple of `alignment` at which `length` bytes are free.
     fn lowest_gap(&self, length: u64, alignment: u64) -> Option<u64> {
-        self.free.iter().find_map(|(start, last)| {
-            let iova = start.checked_next_multiple_of(alignment)?;
+        self.free.iter().find_map(|range| {
+            let iova = range.start().checked_next_multiple_of(alignment)?;
             let end = iova.checked_add(length - 1)?;
-            (end <= *last).then_some(iova)
+            (end <= *range.end()).then_some(iova)
         })
     }
 
@@ -154,20 +155,21 @@ impl IovaAllocator {
     /// # Errors
     /// [`IovaError::WrongRange`], if a part of the range is not free. Nothing has changed then.
     pub fn reserve(&mut self, range: RangeInclusive<u64>) -> Result<(), IovaError> {
-        if !self.is_whole(&range) || !covers(&self.free, &range) {
+        if !self.is_whole(&range) || !self.free.contains(&range) {
             return Err(IovaError::WrongRange {
                 range,
                 expected: "free",
             });
         }
-        carve(&mut self.free, *range.start(), *range.end());
+        self.free.remove(&range);
         Ok(())
     }
 
     /// Frees IOVAs that were allocated or reserved. `length` is rounded up to the granule.
     ///
     /// # Errors
-    /// [`IovaError::WrongRange`], if a part of the range is not allocated. Nothing has changed then.
+    /// [`IovaError::WrongRange`], if a part of the range is not allocated. Nothing has changed
+    /// then.
     pub fn free(&mut self, iova: u64, length: u64) -> Result<(), IovaError> {
         let Some(range) = self.range(iova, length) else {
             return Err(IovaError::WrongRange {
@@ -176,14 +178,14 @@ impl IovaAllocator {
             });
         };
         let is_allocated =
-            self.is_whole(&range) && covers(&self.usable, &range) && !touches(&self.free, &range);
+            self.is_whole(&range) && self.usable.contains(&range) && !self.free.overlaps(&range);
         if !is_allocated {
             return Err(IovaError::WrongRange {
                 range,
                 expected: "handed out",
             });
         }
-        insert(&mut self.free, *range.start(), *range.end());
+        self.free.insert(&range);
         Ok(())
     }
 
@@ -199,15 +201,15 @@ impl IovaAllocator {
     /// allocated nor freed from now on. The usable ranges never grow.
     pub fn narrow(&mut self, ranges: &IovaRanges) {
         let now = Self::new(ranges, self.granule).usable;
-        self.usable = intersect(&self.usable, &now);
-        self.free = intersect(&self.free, &now);
+        self.usable = self.usable.intersection(&now);
+        self.free = self.free.intersection(&now);
     }
 
     /// Returns whether IOVAs, with `length` rounded up to the granule, are all in the usable
     /// ranges, free or not.
     pub fn is_usable(&self, iova: u64, length: u64) -> bool {
         let range = self.range(iova, length);
-        range.is_some_and(|range| covers(&self.usable, &range))
+        range.is_some_and(|range| self.usable.contains(&range))
     }
 
     fn is_whole(&self, range: &RangeInclusive<u64>) -> bool {
@@ -216,14 +218,14 @@ impl IovaAllocator {
     }
 
     fn largest(&self) -> u64 {
-        let counts = self.free.iter().map(|(start, last)| count(*start, *last));
+        let counts = self.free.iter().map(|range| count(&range));
         counts.max().unwrap_or_default()
     }
 }
 
-/// Returns the number of bytes in `start..=last`; `u64::MAX` for all 64 bits.
-fn count(start: u64, last: u64) -> u64 {
-    (last - start).saturating_add(1)
+/// Returns the number of bytes in a range; `u64::MAX` for all 64 bits.
+fn count(range: &RangeInclusive<u64>) -> u64 {
+    (range.end() - range.start()).saturating_add(1)
 }
 
 /// Returns the last byte of the last whole granule that ends at or before `last`.
@@ -233,63 +235,6 @@ fn aligned_last(last: u64, granule: u64) -> Option<u64> {
     } else {
         (last - last % granule).checked_sub(1)
     }
-}
-
-/// Returns whether one range of the map contains all of `range`.
-fn covers(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
-    let before = map.range(..=*range.start()).next_back();
-    range.start() <= range.end() && before.is_some_and(|(_, last)| last >= range.end())
-}
-
-/// Returns whether a part of `range` is in the map.
-fn touches(map: &BTreeMap<u64, u64>, range: &RangeInclusive<u64>) -> bool {
-    map.range(..=*range.end())
-        .next_back()
-        .is_some_and(|(_, last)| last >= range.start())
-}
-
-/// Returns the intersection of two maps.
-fn intersect(one: &BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
-    let mut both = BTreeMap::new();
-    for (start, last) in one {
-        for (other_start, other_last) in other {
-            let start = *start.max(other_start);
-            let last = *last.min(other_last);
-            if start < last {
-                both.insert(start, last);
-            }
-        }
-    }
-    both
-}
-
-/// Removes `start..=last` from the one range that contains it.
-fn carve(map: &mut BTreeMap<u64, u64>, start: u64, last: u64) {
-    let Some((&first, &end)) = map.range(..=start).next_back() else {
-        return;
-    };
-    map.remove(&first);
-    if first < start {
-        map.insert(first, start - 1);
-    }
-    if last < end {
-        map.insert(last + 1, end);
-    }
-}
-
-/// Adds `start..=last`, merged with the ranges that it touches or overlaps.
-fn insert(map: &mut BTreeMap<u64, u64>, mut start: u64, mut last: u64) {
-    if let Some((&first, &end)) = map.range(..=start).next_back()
-        && end >= start.saturating_sub(1)
-    {
-        start = first;
-        last = last.max(end);
-    }
-    while let Some((&first, &end)) = map.range(start..=last.saturating_add(1)).next() {
-        map.remove(&first);
-        last = last.max(end);
-    }
-    map.insert(start, last);
 }
 
 #[cfg(test)]

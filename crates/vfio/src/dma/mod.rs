@@ -2,6 +2,7 @@
 
 mod buffer;
 mod iova;
+mod range_set;
 
 pub use buffer::{Buffer, DmaPool, Error};
 pub use iova::{IovaAllocator, IovaError};

@@ -149,12 +149,12 @@ impl Container for IommufdContainer {
         };
         match self.tables.attach(bound, options.target) {
             Ok((attached, guard)) => {
-                let link = IommufdMember {
+                let member = IommufdMember {
                     attached,
                     guard,
                     _guards: guards,
                 };
-                Ok(Member(MemberBackend::Iommufd(Box::new(link))))
+                Ok(Member(MemberBackend::Iommufd(Box::new(member))))
             }
             Err(Failed { state, error }) => Err(Failed {
                 state: state.into(),
