@@ -96,12 +96,12 @@ fn host_errors() -> Vec<HostError> {
             value: device.to_string(),
             source: denied(),
         },
-        HostError::NotTaken {
+        HostError::WrongDriver {
             device,
             wanted: Some("nvme".into()),
             now: Some("vfio-pci".into()),
         },
-        HostError::Held {
+        HostError::OpenInProcesses {
             device,
             holders: vec![holder],
         },

@@ -19,7 +19,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// Returns the first missing capability for iommufd: [`Error::NoIommu`], [`Error::NoIommufd`]
     /// or [`Error::NoCdev`], in this order.
-    pub fn lack(&self) -> Option<Error> {
+    pub fn missing(&self) -> Option<Error> {
         match self {
             Self { iommu: false, .. } => Some(Error::NoIommu),
             Self { iommufd: false, .. } => Some(Error::NoIommufd),
@@ -58,7 +58,7 @@ impl Host {
             iommufd: self.path("sys/class/misc/iommu").exists(),
             vfio_cdev: Some(self.vfio_cdev().unwrap_or(false)),
         };
-        match loaded.lack() {
+        match loaded.missing() {
             Some(error) => Err(error),
             None => Ok(()),
         }

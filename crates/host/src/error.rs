@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// Two requests of one call name the same device.
     #[error("{device} is named twice")]
-    Twice {
+    NamedTwice {
         /// The device.
         device: Address,
     },
@@ -99,7 +99,7 @@ pub enum Error {
     },
     /// Processes have the VFIO device open: an unbind would wait for them.
     #[error("{device} is open in {}", abridge(holders, ", "))]
-    Held {
+    OpenInProcesses {
         /// The device.
         device: Address,
         /// A [`Usage::Process`] for each process. Never empty.
@@ -145,7 +145,7 @@ pub enum Error {
         driver_text(now),
         driver_text(wanted)
     )]
-    NotTaken {
+    WrongDriver {
         /// The device.
         device: Address,
         /// The requested driver.
@@ -230,7 +230,7 @@ pub enum Error {
     },
     /// A taken device is absent, so that it cannot be given back now.
     #[error("{device} is not there now and is not given back; its record is kept")]
-    Away {
+    Absent {
         /// The device.
         device: Address,
     },

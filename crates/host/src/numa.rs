@@ -5,7 +5,7 @@ use crate::{Host, sysfs};
 impl Host {
     /// Lists the NUMA nodes, each with its CPUs as the kernel prints them (`0-3,8`). The list is
     /// empty if the kernel reports no nodes.
-    pub fn nodes(&self) -> Vec<(u32, String)> {
+    pub fn numa_nodes(&self) -> Vec<(u32, String)> {
         let dir = self.path("sys/devices/system/node");
         let mut nodes = Vec::new();
         for name in sysfs::names(&dir) {
@@ -28,9 +28,9 @@ mod tests {
         tree.file("sys/devices/system/node/node2/cpulist", "\n");
         tree.file("sys/devices/system/node/possible", "0-2\n");
         assert_eq!(
-            tree.host().nodes(),
+            tree.host().numa_nodes(),
             [(0, "0-3,8".to_owned()), (2, String::new())]
         );
-        assert_eq!(Tree::new().host().nodes(), []);
+        assert_eq!(Tree::new().host().numa_nodes(), []);
     }
 }

@@ -136,7 +136,7 @@ fn device_removed_and_rescanned_keeps_its_record() {
         .unwrap();
     std::fs::write(format!("/sys/bus/pci/devices/{NVME}/remove"), "1").unwrap();
     let errors = assignment.give_back().unwrap_err();
-    assert!(matches!(errors[..], [Error::Away { .. }]), "{errors:?}");
+    assert!(matches!(errors[..], [Error::Absent { .. }]), "{errors:?}");
     assert!(Host::new().record(nvme()).unwrap().is_some());
     std::fs::write("/sys/bus/pci/rescan", "1").unwrap();
     // The driver binds some time after the rescan.

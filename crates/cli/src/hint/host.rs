@@ -40,7 +40,7 @@ pub(crate) fn host_hint(error: &HostError) -> Option<String> {
             ..
         } => format!("stop '{guest}' first, or give this guest another device"),
         HostError::Claimed { .. } => "wait until that process has ended".into(),
-        HostError::Held { .. } => "end these processes first".into(),
+        HostError::OpenInProcesses { .. } => "end these processes first".into(),
         HostError::VirtualFunctions { device, .. } => format!(
             "free them, write 0 to /sys/bus/pci/devices/{device}/sriov_numvfs and run `passthru \
              unbind {device}`; with `--force` they vanish regardless"
@@ -75,7 +75,7 @@ pub(crate) fn host_hint(error: &HostError) -> Option<String> {
         HostError::Stuck { device, .. } => format!(
             "end what uses the device (`dmesg` may name it), then run `passthru unbind {device}`"
         ),
-        HostError::Away { device } => {
+        HostError::Absent { device } => {
             format!("run `passthru unbind {device}` once the device is there again")
         }
         HostError::NewerRecord { .. } => "use the newer version of passthru that wrote it".into(),

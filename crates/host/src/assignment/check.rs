@@ -16,7 +16,7 @@ impl Host {
     /// # Errors
     /// The refusals that no caller may override, all of them and not only the first:
     ///
-    /// - [`Error::NotFound`], [`Error::Twice`] or [`Error::Bridge`].
+    /// - [`Error::NotFound`], [`Error::NamedTwice`] or [`Error::Bridge`].
     /// - [`Error::NoGroup`] or [`Error::DeviceWithoutIommu`].
     /// - [`Error::Claimed`], if another process has claimed the device.
     /// - [`Error::NotOnVfio`], if the request is unmanaged and the device is not on a VFIO driver.
@@ -44,7 +44,7 @@ impl Host {
         for (index, request) in requests.iter().enumerate() {
             match self.assignable(request) {
                 Ok(_) if addresses[..index].contains(&request.address) => {
-                    refusals.push(Error::Twice {
+                    refusals.push(Error::NamedTwice {
                         device: request.address,
                     });
                 }

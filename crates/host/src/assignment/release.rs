@@ -50,7 +50,7 @@ impl Host {
     /// The errors of all devices, and nothing has changed then:
     ///
     /// - [`Error::NotFound`] or [`Error::Claimed`].
-    /// - [`Error::Held`] or [`Error::UsageUnknown`], unless `force` is set.
+    /// - [`Error::OpenInProcesses`] or [`Error::UsageUnknown`], unless `force` is set.
     /// - [`Error::VirtualFunctions`], unless `force` is set.
     pub fn claim_to_release(
         &self,
@@ -83,7 +83,7 @@ impl Host {
             blind_spots,
         } = self.vfio_holders(&device);
         if !holders.is_empty() {
-            return Err(Error::Held {
+            return Err(Error::OpenInProcesses {
                 device: address,
                 holders,
             });

@@ -100,7 +100,7 @@ fn failed_bind_is_undone_and_leaves_no_record() {
         .host()
         .assign(&requests, Some("one"), false)
         .unwrap_err();
-    let Error::NotTaken { now, wanted, .. } = &error else {
+    let Error::WrongDriver { now, wanted, .. } = &error else {
         panic!("{error}")
     };
     assert_eq!(now.as_deref(), Some("nvme"));
@@ -137,7 +137,7 @@ fn failed_rollback_is_part_of_the_error() {
         panic!("{error}")
     };
     assert_eq!(*device, nic);
-    assert!(matches!(**failure, Error::NotTaken { .. }), "{failure}");
+    assert!(matches!(**failure, Error::WrongDriver { .. }), "{failure}");
     assert!(tree.host().record(nic).unwrap().is_some());
 }
 
@@ -168,7 +168,7 @@ fn unmanaged_device_off_vfio_or_named_twice_is_refused() {
     let nic = Request::managed(address("02:00.0"));
     assert!(matches!(
         tree.host().check(&[nic.clone(), nic]),
-        Err(Error::Twice { .. })
+        Err(Error::NamedTwice { .. })
     ));
 }
 
@@ -306,7 +306,7 @@ fn open_device_is_not_released() {
         .host()
         .release(&[address("02:00.0")], false)
         .unwrap_err();
-    let Error::Held { holders, .. } = &error else {
+    let Error::OpenInProcesses { holders, .. } = &error else {
         panic!("{error}")
     };
     assert!(matches!(holders[..], [Usage::Process { pid: 77, .. }]));

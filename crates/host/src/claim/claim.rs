@@ -126,9 +126,9 @@ impl Claim {
     /// # Errors
     /// The record stays in all cases.
     ///
-    /// - [`Error::Held`], if processes have the device open and `force` is not set.
+    /// - [`Error::OpenInProcesses`], if processes have the device open and `force` is not set.
     /// - [`Error::VirtualFunctions`], if virtual functions would vanish and `force` is not set.
-    /// - [`Error::Away`], if the device is absent.
+    /// - [`Error::Absent`], if the device is absent.
     /// - [`Error::Write`] and the like, if a change fails.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
         self.go_back(|record| record, force)
@@ -146,7 +146,7 @@ impl Claim {
     fn go_back(&self, adjust: fn(Record) -> Record, force: bool) -> Result<Option<String>, Error> {
         let Some(device) = self.await_device() else {
             return match self.host.record(self.device)? {
-                Some(_) => Err(Error::Away {
+                Some(_) => Err(Error::Absent {
                     device: self.device,
                 }),
                 None => Ok(None),
@@ -232,7 +232,7 @@ impl Claim {
         if is_free {
             return Ok(());
         }
-        Err(Error::Held {
+        Err(Error::OpenInProcesses {
             device: self.device,
             holders,
         })

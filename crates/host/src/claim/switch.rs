@@ -102,7 +102,7 @@ impl DriverSwitch<'_> {
         if device.driver.as_deref() == wanted {
             return Ok(device);
         }
-        Err(Error::NotTaken {
+        Err(Error::WrongDriver {
             device: device.address,
             wanted: wanted.map(str::to_owned),
             now: device.driver,

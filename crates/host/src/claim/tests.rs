@@ -85,7 +85,7 @@ fn record_of_an_absent_device_is_kept() {
         .write_record(&claim.new_record("vfio-pci", former))
         .unwrap();
     let error = claim.restore(false).unwrap_err();
-    assert!(matches!(error, Error::Away { .. }), "{error}");
+    assert!(matches!(error, Error::Absent { .. }), "{error}");
     assert!(tree.host().record(device()).unwrap().is_some());
 }
 
@@ -103,7 +103,7 @@ fn device_that_returns_in_time_is_given_back() {
     });
     let error = claim.restore(false).unwrap_err();
     back.join().unwrap();
-    assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
+    assert!(matches!(error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn device_bound_by_hand_is_bound_again_after_a_guest() {
     let error = claim
         .bind("mlx5_vfio_pci", HeldDisks::default())
         .unwrap_err();
-    assert!(matches!(error, Error::NotTaken { .. }), "{error}");
+    assert!(matches!(error, Error::WrongDriver { .. }), "{error}");
     assert_eq!(tree.host().record(device()).unwrap(), Some(by_hand));
     assert!(is_bound_to(&tree, "mlx5_vfio_pci") && !is_bound_to(&tree, "igb"));
 }
@@ -206,7 +206,7 @@ fn release_of_a_crashed_guest_skips_the_bind_by_hand() {
     })
     .unwrap();
     let error = claim.release(false).unwrap_err();
-    assert!(matches!(error, Error::NotTaken { wanted: Some(driver), .. } if driver == "igb"));
+    assert!(matches!(error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"));
     assert!(is_bound_to(&tree, "igb"));
 }
 

@@ -139,7 +139,7 @@ mod tests {
         let tree = card(None);
         // Writes to the files of a tree move nothing.
         let error = tree.host().release(&[physical()], true).unwrap_err();
-        assert!(matches!(error, Error::NotTaken { .. }), "{error}");
+        assert!(matches!(error, Error::WrongDriver { .. }), "{error}");
         assert!(is_moved(&tree));
     }
 

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.json {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }
-    if let Some(lack) = listing.host.lack() {
+    if let Some(lack) = listing.host.missing() {
         say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default());
     }
     let unseen: BTreeSet<&BlindSpot> = listing.devices.iter().flat_map(|row| &row.unseen).collect();

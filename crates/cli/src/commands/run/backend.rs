@@ -26,7 +26,7 @@ pub(super) fn choose_backend(
         .devices
         .assigned()
         .any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none());
-    let lack = host.capabilities().lack();
+    let lack = host.capabilities().missing();
     let (backend, reason) = match (policy, &lack) {
         (BackendPolicy::Named(backend), _) => (backend, "as requested".to_owned()),
         (BackendPolicy::Auto, Some(lack)) => (Backend::Type1, lack.to_string()),

@@ -86,7 +86,7 @@ fn plan(
 
 /// Returns the host's NUMA nodes with their CPUs. Leaves out nodes without CPUs.
 fn nodes(host: &Host) -> Vec<(u32, IdSet)> {
-    host.nodes()
+    host.numa_nodes()
         .into_iter()
         .filter_map(|(node, cpus)| Some((node, cpus.parse().ok()?)))
         .collect()
