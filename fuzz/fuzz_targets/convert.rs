@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     let Some(mut domain) = found.domain.filter(|_| found.errors.is_empty()) else {
         return;
     };
-    domain.settle_backend(Backend::Type1);
+    domain.set_default_backend(Backend::Type1);
     if let Ok(line) = command_line(&domain, &capabilities, Style::Managed) {
         assert!(!line.pretty(&Placeholders).is_empty());
     }

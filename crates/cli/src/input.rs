@@ -99,7 +99,7 @@ pub(crate) fn finish(
     let mut domain = domain
         .complete(capabilities)
         .map_err(|errors| Error::in_document(document, errors))?;
-    domain.settle_backend(backend);
+    domain.set_default_backend(backend);
     domain
         .validate(capabilities)
         .map_err(|errors| Error::in_document(document, errors))?;

@@ -57,7 +57,7 @@ fn backend_of_the_device_overrides_the_domains() {
 }
 
 #[test]
-fn settle_backend_changes_only_devices_without_one() {
+fn default_backend_changes_only_devices_without_one() {
     let mut domain = with(
         "",
         &format!(
@@ -66,7 +66,7 @@ fn settle_backend_changes_only_devices_without_one() {
             hostdev(2, "")
         ),
     );
-    domain.settle_backend(Backend::Type1);
+    domain.set_default_backend(Backend::Type1);
     assert_eq!(
         backends(&domain),
         [Some(Backend::Iommufd), Some(Backend::Type1)]
@@ -92,7 +92,7 @@ fn device_behind_accelerated_vsmmu_gets_iommufd() {
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[0]), "vsmmu");
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[1]), "iommufd0");
     assert_eq!(domain.iommufd_objects(), [object("vsmmu", Some(7), None)]);
-    domain.settle_backend(Backend::Iommufd);
+    domain.set_default_backend(Backend::Iommufd);
     assert_eq!(
         domain.iommufd_objects(),
         [

@@ -155,7 +155,7 @@ mod tests {
         // Completed for any QEMU: the errors then come from the check alone.
         let any = Capabilities::builtin(passthru_domain::Arch::X86_64);
         let mut domain = Domain::parse(xml).unwrap().complete(&any).unwrap();
-        domain.settle_backend(Backend::Type1);
+        domain.set_default_backend(Backend::Type1);
         without(missing).check(&domain)
     }
 

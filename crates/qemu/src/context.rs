@@ -93,7 +93,7 @@ impl<'a> Context<'a> {
             return Some(nodes.clone());
         };
         let allowed = self.capabilities.nodes().of_cpus(cpus);
-        let both = IdSet::of(nodes.iter().filter(|node| allowed.contains(*node)));
+        let both = IdSet::from_ids(nodes.iter().filter(|node| allowed.contains(*node)));
         (!both.is_empty()).then_some(both)
     }
 

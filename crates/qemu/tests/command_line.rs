@@ -28,7 +28,7 @@ fn line(name: &str, style: Style) -> CommandLine {
     domain
         .validate(&capabilities)
         .unwrap_or_else(|e| panic!("{name}: {e}"));
-    domain.settle_backend(Backend::Type1);
+    domain.set_default_backend(Backend::Type1);
     command_line(&domain, &capabilities, style).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 

@@ -10,7 +10,7 @@ fn line() -> CommandLine {
     let domain = Domain::parse(xml).unwrap();
     let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap());
     let mut domain = domain.complete(&capabilities).unwrap();
-    domain.settle_backend(Backend::Type1);
+    domain.set_default_backend(Backend::Type1);
     command_line(&domain, &capabilities, Style::Managed).unwrap()
 }
 

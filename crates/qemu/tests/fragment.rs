@@ -23,7 +23,7 @@ fn complete(file: &Path) -> (Domain, Capabilities) {
     let parsed = Domain::parse(&fs::read_to_string(file).unwrap()).unwrap();
     let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
     let mut domain = parsed.complete(&capabilities).unwrap();
-    domain.settle_backend(Backend::Type1);
+    domain.set_default_backend(Backend::Type1);
     (domain, capabilities)
 }
 

@@ -52,8 +52,8 @@ impl Domain {
         }
     }
 
-    /// Sets a backend for each device whose backend neither the domain nor the topology determines.
-    pub fn settle_backend(&mut self, unsaid: Backend) {
+    /// Sets `default` as the backend of each device for which [`Domain::backend`] returns `None`.
+    pub fn set_default_backend(&mut self, default: Backend) {
         let hostdevs = self.devices.assigned();
         let settled: Vec<bool> = hostdevs
             .map(|hostdev| !hostdev.is_vfio() || self.backend(hostdev).is_some())
@@ -61,7 +61,7 @@ impl Domain {
         for (hostdev, settled) in self.devices.assigned_mut().zip(settled) {
             if !settled {
                 let driver = hostdev.driver.get_or_insert_default();
-                driver.iommufd = Some(unsaid == Backend::Iommufd);
+                driver.iommufd = Some(default == Backend::Iommufd);
             }
         }
     }

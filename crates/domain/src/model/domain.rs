@@ -175,7 +175,9 @@ impl Element for Domain {
         // The reader checks namespaces itself.
         v.attr(
             "xmlns:qemu",
-            &mut self.has_emulators().then(|| QEMU_NAMESPACE.to_owned()),
+            &mut self
+                .has_emulator_elements()
+                .then(|| QEMU_NAMESPACE.to_owned()),
         );
         visit_as::<GuestName>(&mut self.name, |name| v.leaf("name", name));
         v.leaf("uuid", &mut self.uuid);
@@ -187,7 +189,7 @@ impl Element for Domain {
         v.child("memory", &mut self.memory);
         v.child("currentMemory", &mut self.current_memory);
         v.child("memoryBacking", &mut self.memory_backing);
-        self.visit_shares(v);
+        self.visit_resources(v);
         v.child("iommufd", &mut self.iommufd);
         v.children("sysinfo", &mut self.sysinfos);
         v.leaf("bootloader", &mut self.bootloader);
@@ -206,7 +208,7 @@ impl Element for Domain {
         v.children("seclabel", &mut self.seclabels);
         v.child("keywrap", &mut self.keywrap);
         v.child("launchSecurity", &mut self.launch_security);
-        self.visit_emulators(v);
+        self.visit_emulator_elements(v);
         if v.reading() {
             self.check_required(v);
         }
@@ -215,7 +217,7 @@ impl Element for Domain {
 
 impl Domain {
     /// Visits CPUs, threads and shares of the host's resources.
-    fn visit_shares(&mut self, v: &mut dyn Visitor) {
+    fn visit_resources(&mut self, v: &mut dyn Visitor) {
         v.child("blkiotune", &mut self.blkiotune);
         v.child("memtune", &mut self.memtune);
         v.child("vcpu", &mut self.vcpu);
@@ -245,7 +247,7 @@ impl Domain {
         self.devices = devices.unwrap_or_default();
     }
 
-    fn visit_emulators(&mut self, v: &mut dyn Visitor) {
+    fn visit_emulator_elements(&mut self, v: &mut dyn Visitor) {
         v.child("qemu:commandline", &mut self.emulator_commandline);
         v.child("qemu:capabilities", &mut self.emulator_capabilities);
         v.child("qemu:override", &mut self.emulator_override);
@@ -256,7 +258,7 @@ impl Domain {
         );
     }
 
-    const fn has_emulators(&self) -> bool {
+    const fn has_emulator_elements(&self) -> bool {
         self.emulator_commandline.is_some()
             || self.emulator_capabilities.is_some()
             || self.emulator_override.is_some()

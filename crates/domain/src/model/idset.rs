@@ -18,7 +18,7 @@ pub struct IdSet {
 
 impl IdSet {
     /// Creates a set of these numbers.
-    pub fn of(ids: impl IntoIterator<Item = u32>) -> Self {
+    pub fn from_ids(ids: impl IntoIterator<Item = u32>) -> Self {
         let mut ids: Vec<u32> = ids.into_iter().collect();
         ids.sort_unstable();
         let mut set = Self::default();

@@ -58,7 +58,7 @@ pub struct Memnode {
 impl Numatune {
     /// Returns policy and nodes of the host for a NUMA node of the guest, or for the whole guest
     /// (`None`).
-    pub fn of_node(&self, node: Option<u32>) -> Option<(MemoryMode, &IdSet)> {
+    pub fn for_node(&self, node: Option<u32>) -> Option<(MemoryMode, &IdSet)> {
         let own = self.memnodes.iter().find(|own| Some(own.cellid) == node);
         let own = own.map(|own| (own.mode.unwrap_or(MemoryMode::Strict), &own.nodeset));
         own.or_else(|| {

@@ -82,7 +82,7 @@ impl Nvram {
     }
 
     /// Returns whether the location of the variables is absent, so that the caller chooses it.
-    pub fn is_unsaid(&self) -> bool {
+    pub fn lacks_location(&self) -> bool {
         self.file().is_none() && self.kind != Some(NvramType::Network)
     }
 }
@@ -100,7 +100,7 @@ impl Element for Nvram {
             return;
         }
         let source = self.source.as_ref();
-        let (said, needs) = match self.kind {
+        let (is_given, needs) = match self.kind {
             None => (
                 source.is_none(),
                 "a path as its text, or a type and a <source>",
@@ -112,7 +112,7 @@ impl Element for Nvram {
                 "a <source protocol=…> with its <host>",
             ),
         };
-        if !said {
+        if !is_given {
             v.error(format!("<nvram> needs {needs}"));
         }
         if self.path.is_some() && source.is_some() {

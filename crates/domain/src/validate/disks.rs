@@ -74,7 +74,7 @@ fn check_media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"),
         );
     }
-    if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.is_said()) {
+    if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.has_location()) {
         check.error(
             span,
             format!("disk '{dev}' needs a <source>: only a CD-ROM or floppy can be empty"),

@@ -316,7 +316,7 @@ mod tests {
             .unwrap()
             .complete(&capabilities)
             .unwrap();
-        domain.settle_backend(Backend::Iommufd);
+        domain.set_default_backend(Backend::Iommufd);
         let settings = StartSettings {
             user: User::choose(None).unwrap(),
             named: Default::default(),

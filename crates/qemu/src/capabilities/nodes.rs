@@ -22,12 +22,12 @@ impl Nodes {
     /// Returns the nodes that have at least one of these CPUs.
     pub(crate) fn of_cpus(&self, cpus: &IdSet) -> IdSet {
         let Some(nodes) = &self.0 else {
-            return IdSet::of(cpus.iter().map(|cpu| cpu / CPUS_A_NODE));
+            return IdSet::from_ids(cpus.iter().map(|cpu| cpu / CPUS_A_NODE));
         };
         let nodes = nodes
             .iter()
             .filter(|(_, own)| own.iter().any(|cpu| cpus.contains(cpu)));
-        IdSet::of(nodes.map(|(node, _)| *node))
+        IdSet::from_ids(nodes.map(|(node, _)| *node))
     }
 }
 

@@ -208,7 +208,7 @@ impl<'a> MemoryRange<'a> {
             .cell
             .and_then(|cell| cell.id)
             .or(self.device.and_then(|device| device.target.node));
-        let tuned = numatune.and_then(|tune| tune.of_node(node));
+        let tuned = numatune.and_then(|tune| tune.for_node(node));
         let own = self
             .device
             .and_then(|device| device.source.as_ref()?.nodemask.clone());

@@ -288,7 +288,7 @@ fn image<'a>(
     format: Option<ImageFormat>,
     source: Option<&'a DiskSource>,
 ) -> Option<Image<'a>> {
-    let source = source.filter(|source| source.is_said())?;
+    let source = source.filter(|source| source.has_location())?;
     let kind = kind.unwrap_or(DiskType::File);
     let place = Place {
         kind,

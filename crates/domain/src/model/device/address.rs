@@ -189,7 +189,7 @@ impl Address {
     }
 
     /// Creates an empty address of a kind.
-    fn of(kind: AddressType) -> Self {
+    fn for_kind(kind: AddressType) -> Self {
         match kind {
             AddressType::Pci => Self::Pci(PciAddress::default()),
             AddressType::Drive => Self::Drive(DriveAddress::default()),
@@ -225,7 +225,7 @@ impl Element for Address {
         let mut kind = self.kind();
         v.required("type", &mut kind);
         if v.reading() {
-            *self = Self::of(kind);
+            *self = Self::for_kind(kind);
         }
         match self {
             Self::Pci(pci) => pci.visit(v),
@@ -281,9 +281,9 @@ pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Vi
     v.attr("bus", &mut bus);
     v.attr("slot", &mut device);
     v.attr("function", &mut function);
-    let is_said = (domain, bus, device, function) != (None, None, None, None);
-    if !v.reading() || !is_said {
-        return is_said;
+    let is_given = (domain, bus, device, function) != (None, None, None, None);
+    if !v.reading() || !is_given {
+        return is_given;
     }
     let domain = domain.map_or(0, |n| n.0);
     let bus = bus.map_or(0, |n| n.0);
@@ -297,7 +297,7 @@ pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Vi
             format!("function 0x{function:x} is above 7")
         });
     }
-    is_said
+    is_given
 }
 
 impl DriveAddress {
@@ -316,10 +316,10 @@ impl CcwAddress {
     pub const LAST_SET: u8 = 3;
 
     fn visit(&mut self, v: &mut dyn Visitor) {
-        let said = (!v.reading()).then_some(*self);
-        let mut cssid = said.map(|a| a.cssid);
-        let mut ssid = said.map(|a| a.ssid);
-        let mut devno = said.map(|a| a.devno);
+        let given = (!v.reading()).then_some(*self);
+        let mut cssid = given.map(|a| a.cssid);
+        let mut ssid = given.map(|a| a.ssid);
+        let mut devno = given.map(|a| a.devno);
         hex::<_, 1>("cssid", &mut cssid, v);
         hex::<_, 1>("ssid", &mut ssid, v);
         hex::<_, 4>("devno", &mut devno, v);

@@ -287,9 +287,9 @@ impl CharBackend {
         match self.kind {
             None => v.error("a character device needs the attribute 'type'".into()),
             Some(kind) => {
-                if let Some(lacks) = self.lacks(kind) {
+                if let Some(missing) = self.missing_source(kind) {
                     v.error(format!(
-                        "a character device of type '{kind}' needs a <source {lacks}/>"
+                        "a character device of type '{kind}' needs a <source {missing}/>"
                     ));
                 }
             }
@@ -300,7 +300,7 @@ impl CharBackend {
     }
 
     /// Returns the parts that `<source>` needs but lacks, as text for a message.
-    fn lacks(&self, kind: CharSourceType) -> Option<&'static str> {
+    fn missing_source(&self, kind: CharSourceType) -> Option<&'static str> {
         let source = self.source().cloned().unwrap_or_default();
         match kind {
             CharSourceType::File | CharSourceType::Dev | CharSourceType::Pipe

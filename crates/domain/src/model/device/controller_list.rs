@@ -18,14 +18,14 @@ pub(crate) fn sort(controllers: &mut [Controller]) {
 /// Inserts a controller among those of its kind by index, a USB controller before its companions.
 pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
     let mut at = None;
-    for (n, there) in controllers
+    for (n, other) in controllers
         .iter()
         .enumerate()
         .rev()
         .filter(|(_, c)| c.kind == new.kind)
     {
-        let leads = there.index == new.index && new.master.is_none() && there.master.is_some();
-        if there.index > new.index || leads {
+        let leads = other.index == new.index && new.master.is_none() && other.master.is_some();
+        if other.index > new.index || leads {
             at = Some(n);
         } else if at.is_none() {
             at = Some(n + 1);

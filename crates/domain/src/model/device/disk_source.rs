@@ -3,6 +3,7 @@
 use super::address::visit_pci;
 use super::chardev::SourceSeclabel;
 use super::encryption::Encryption;
+use super::hostdev::Initiator;
 use super::reconnect::Reconnect;
 use super::reservations::{DiskSourceType, Reservations};
 use super::secret::Auth;
@@ -174,7 +175,7 @@ impl DiskSource {
     }
 
     /// Returns whether the source gives a location.
-    pub fn is_said(&self) -> bool {
+    pub fn has_location(&self) -> bool {
         self.path()
             .or(self.dir.as_deref())
             .or(self.path.as_deref())
@@ -230,9 +231,12 @@ impl DiskSource {
         self.cookies = cookies.map(|cookies| cookies.0).unwrap_or_default();
         v.child_word("readahead", "size", &mut self.readahead);
         v.child_word("timeout", "seconds", &mut self.timeout);
-        let mut initiator = self.initiator.take().map(|iqn| Initiator(Some(iqn)));
+        let mut initiator = self
+            .initiator
+            .take()
+            .map(|iqn| Initiator { iqn: Some(iqn) });
         v.child("initiator", &mut initiator);
-        self.initiator = initiator.and_then(|initiator| initiator.0);
+        self.initiator = initiator.and_then(|initiator| initiator.iqn);
         v.child("identity", &mut self.identity);
         visit_as::<FilePath>(&mut self.known_hosts, |path| {
             v.child_word("knownHosts", "path", path);
@@ -265,15 +269,6 @@ struct Cookies(Vec<Cookie>);
 impl Element for Cookies {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.children("cookie", &mut self.0);
-    }
-}
-
-#[derive(Default)]
-struct Initiator(Option<String>);
-
-impl Element for Initiator {
-    fn visit(&mut self, v: &mut dyn Visitor) {
-        v.child_word("iqn", "name", &mut self.0);
     }
 }
 

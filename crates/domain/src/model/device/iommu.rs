@@ -206,12 +206,12 @@ impl Iommu {
                 (None, None) => {
                     v.error("an smmuv3Dev needs a PCI <address> on the bus of its expander".into());
                 }
-                (Some(said), Some(bus)) if said != bus => {
+                (Some(given), Some(bus)) if given != bus => {
                     v.error(format!(
-                        "pciBus='{said}' contradicts the address on bus {bus}"
+                        "pciBus='{given}' contradicts the address on bus {bus}"
                     ));
                 }
-                (said, bus) => driver.pci_bus = said.or(bus),
+                (given, bus) => driver.pci_bus = given.or(bus),
             }
         }
         if self.iommufd.as_ref().is_some_and(IommuIommufd::is_default) {

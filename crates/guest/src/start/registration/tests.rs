@@ -50,7 +50,7 @@ fn plan(root: &Path, name: &str, user: User) -> StartPlan {
         .unwrap()
         .complete(&capabilities)
         .unwrap();
-    domain.settle_backend(Backend::Iommufd);
+    domain.set_default_backend(Backend::Iommufd);
     let settings = StartSettings {
         user,
         named: Default::default(),

@@ -158,7 +158,7 @@ impl Element for Hostdev {
         v.on_off("ramfb", &mut self.ramfb);
         v.child("driver", &mut self.driver);
         if v.reading() {
-            self.source = HostdevSource::of(self.kind.unwrap_or(HostdevType::Pci));
+            self.source = HostdevSource::for_kind(self.kind.unwrap_or(HostdevType::Pci));
         }
         let has_source = self.source.visit(v);
         v.leaf("iommufdId", &mut self.iommufd_id);

@@ -117,7 +117,7 @@ impl Default for HostdevSource {
 
 impl HostdevSource {
     /// Creates an empty source of a kind.
-    pub(super) fn of(kind: HostdevType) -> Self {
+    pub(super) fn for_kind(kind: HostdevType) -> Self {
         match kind {
             HostdevType::Pci => Self::default(),
             HostdevType::Usb => Self::Usb(UsbSource::default()),
