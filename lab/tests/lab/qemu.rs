@@ -24,7 +24,7 @@ fn complete(inner: &str, machine: &str, capabilities: &Capabilities) -> Domain {
     );
     let mut domain = Domain::parse(&xml).unwrap().complete(capabilities).unwrap();
     domain.validate(capabilities).unwrap();
-    domain.settle_backend(Backend::Iommufd);
+    domain.set_default_backend(Backend::Iommufd);
     domain
 }
 
