@@ -7,8 +7,8 @@
 //! | container | an I/O address space of `/dev/iommu` ([`Ioas`]) | an open `/dev/vfio/vfio` |
 //! | device | `/dev/vfio/devices/vfioN`, bound and attached | a member of `/dev/vfio/GROUP` |
 //! | mappings | exist with or without devices | end with the last device |
-//! | dirty pages | from the page tables of the IOMMU | every pinned page counts as dirty |
-//! | missing | | see [`Capabilities`] |
+//! | dirty pages | from the page tables of the IOMMU | every mapped page counts as dirty |
+//! | missing | | maps of files, page tables, PASIDs, passed descriptors, copies of mappings |
 //!
 //! ```no_run
 //! use passthru_vfio::container::{self, Access, AttachOptions, Container, Dma};
