@@ -9,18 +9,9 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::Error;
+use crate::mmap_area::MmapArea;
 use crate::object::retry_once;
 use crate::viommu::Viommu;
-
-/// An area that the kernel offers for mmap on the context's descriptor. Only the whole area can be
-/// mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MmapArea {
-    /// Offset for mmap, in bytes.
-    pub offset: u64,
-    /// Length in bytes.
-    pub length: u64,
-}
 
 /// Registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
 ///
@@ -38,8 +29,12 @@ unsafe impl Send for ViommuMmio {}
 unsafe impl Sync for ViommuMmio {}
 
 impl ViommuMmio {
-    pub(crate) fn new(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
-        Self::map(viommu, area).map_err(|e| Error::Mmap {
+    /// Maps an area of the virtual IOMMU's registers into this process (`mmap`).
+    ///
+    /// # Errors
+    /// - [`Error::Mmap`]: if `area` is not exactly an area that the kernel named, `ENXIO`.
+    pub fn map(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
+        Self::call_mmap(viommu, area).map_err(|e| Error::Mmap {
             viommu: viommu.id(),
             offset: area.offset,
             length: area.length,
@@ -47,7 +42,7 @@ impl ViommuMmio {
         })
     }
 
-    fn map(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Errno> {
+    fn call_mmap(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Errno> {
         let length = usize::try_from(area.length).map_err(|_| Errno::NOMEM)?;
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED;

@@ -10,7 +10,7 @@ use iommufd_bindings::iommufd::{
 
 use crate::bytes::u64_at;
 use crate::device::same_context;
-use crate::mmio::{MmapArea, ViommuMmio};
+use crate::mmap_area::MmapArea;
 use crate::object::Object;
 use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
 
@@ -76,8 +76,8 @@ pub enum ViommuData {
     None,
     /// NVIDIA Tegra241 CMDQV (`struct iommu_viommu_tegra241_cmdqv`).
     Tegra241Cmdqv {
-        /// Page 0 of the virtual interface, to be mapped by [`Viommu::mmap`] and shown to the
-        /// guest.
+        /// Page 0 of the virtual interface, to be mapped by
+        /// [`ViommuMmio::map`](crate::ViommuMmio::map) and shown to the guest.
         vintf_page0: MmapArea,
     },
     /// Struct of a model that this crate does not decode, as the kernel left it.
@@ -152,15 +152,6 @@ impl Viommu {
     /// - If the kernel does not forward a command of an SMMUv3, `EIO`.
     pub fn invalidate(&self, invalidations: Invalidations<'_>) -> Result<(), Error> {
         invalidations.apply(&self.object)
-    }
-
-    /// Maps an area of the virtual IOMMU's registers into this process, to be mapped into the
-    /// guest.
-    ///
-    /// # Errors
-    /// - [`Error::Mmap`]: if `area` is not exactly an area that the kernel named, `ENXIO`.
-    pub fn mmap(self: &Arc<Self>, area: MmapArea) -> Result<ViommuMmio, Error> {
-        ViommuMmio::new(self, area)
     }
 
     /// Destroys the virtual IOMMU (`IOMMU_DESTROY`).

@@ -18,7 +18,7 @@
 //! | `Hwpt::set_dirty_tracking`, `Hwpt::dirty_bitmap` | `failed_dirty_tracking_loses_no_page` |
 //! | `HwInfo::query`, `HwInfo::query_type` | `failed_query_of_an_iommu_can_be_repeated` |
 //! | `FaultQueue::alloc`, `FaultQueue::read`, `FaultQueue::respond`, `FaultQueue::close` | `failed_fault_queue_loses_no_fault` |
-//! | `Viommu::alloc`, `Viommu::mmap`, `Viommu::close` | `failed_viommu_and_its_registers_can_be_repeated` |
+//! | `Viommu::alloc`, `ViommuMmio::map`, `Viommu::close` | `failed_viommu_and_its_registers_can_be_repeated` |
 //! | `Vdevice::alloc`, `Vdevice::close`, `Viommu::invalidate` | `failed_vdevice_can_be_repeated` |
 //! | `VeventQueue::alloc`, `VeventQueue::read`, `VeventQueue::close` | `failed_event_queue_loses_no_event` |
 //! | `HwQueue::alloc`, `HwQueue::close` | `failed_hardware_queue_can_be_repeated` |

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use passthru_iommufd::{
     Access, Accounting, DirtyRange, DmaMemory, Error, FaultAccess, FaultQueue, HwInfo, HwQueue,
     HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, Iommufd, Iova, Mapping, PageResponse,
-    PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    PageResponseCode, Vdevice, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind, ViommuMmio,
 };
 use passthru_lab::{HeldResources, each_failure};
 
@@ -343,7 +343,7 @@ fn failed_viommu_and_its_registers_can_be_repeated() {
         let ViommuData::Raw(answer) = viommu.data() else {
             panic!("{:?}", viommu.data())
         };
-        viommu.mmap(area_in(answer))
+        ViommuMmio::map(viommu, area_in(answer))
     });
     withstands(viommu, |(viommu, device, _)| {
         Hwpt::alloc(device, viommu, &mock::guest(1))

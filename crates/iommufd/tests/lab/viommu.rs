@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use passthru_iommufd::{
     BoundDevice, Error, HwQueueKind, Hwpt, HwptOptions, Invalidations, Ioas, MmapArea, Vdevice,
-    Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind,
+    Vevent, VeventData, VeventKind, VeventQueue, Viommu, ViommuData, ViommuKind, ViommuMmio,
 };
 use rustix::io::Errno;
 
@@ -118,7 +118,7 @@ fn mapped_registers_keep_the_viommu() {
     let area = area_in(answer);
     let id = viommu.id();
     let viommu = Arc::new(viommu);
-    let registers = viommu.mmap(area).unwrap();
+    let registers = ViommuMmio::map(&viommu, area).unwrap();
     assert_eq!(registers.len() as u64, area.length);
     // SAFETY: the registers are mapped, and this is the first of them.
     let first = unsafe { registers.as_ptr().cast::<u32>().read_volatile() };
@@ -133,12 +133,11 @@ fn mapped_registers_keep_the_viommu() {
 fn registers_outside_the_area_are_not_mapped() {
     let ioas = ioas();
     let viommu = viommu(&Device::attach(&ioas).unwrap(), &ioas);
-    let error = viommu
-        .mmap(MmapArea {
-            offset: 0x1000,
-            length: 0x2000,
-        })
-        .unwrap_err();
+    let area = MmapArea {
+        offset: 0x1000,
+        length: 0x2000,
+    };
+    let error = ViommuMmio::map(&viommu, area).unwrap_err();
     assert_hint(&error, Errno::NXIO, ", as a whole");
 }
 
