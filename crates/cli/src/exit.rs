@@ -41,7 +41,8 @@ Exit codes:
   130  interrupted before the guest ran, or while devices were bound or given back";
 
 impl Code {
-    /// Returns the code for an error of the host: it tells whether the host is as it was before.
+    /// Returns the code for an error of the host. The code shows whether the host is as it was
+    /// before.
     pub(crate) fn for_host_error(error: &HostError) -> Self {
         match error {
             HostError::Interrupted => Self::Interrupted,

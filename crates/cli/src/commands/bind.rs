@@ -26,6 +26,7 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+/// Binds devices to VFIO drivers: all or none.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = this_host();
     let requests: Vec<Request> = args

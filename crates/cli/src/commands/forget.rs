@@ -18,6 +18,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Removes the records of guests, up to the first that fails.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let records = Records::new(RECORD_DIR);
     let host = Host::new();

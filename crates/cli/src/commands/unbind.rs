@@ -24,6 +24,7 @@ pub(crate) struct Args {
     force: bool,
 }
 
+/// Gives devices back to their former drivers.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = Host::new();
     let signals = Signals::catch()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use passthru_domain::{Arch, Domain, Errors, Examination, ParsedDomain};
+use passthru_domain::{Arch, Domain, Examination, ParsedDomain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
 use serde_json::json;
@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     })
 }
 
+/// Returns the last line of the output.
 fn verdict(name: &str, errors: usize) -> String {
     match errors {
         0 => format!("{name}: valid\n"),
@@ -62,6 +63,7 @@ fn verdict(name: &str, errors: usize) -> String {
     }
 }
 
+/// Parses and validates a document. Checks a valid domain also against the emulator.
 fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
     let parsed = match ParsedDomain::parse(document.text()) {
         Ok(parsed) => parsed,
@@ -76,18 +78,14 @@ fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
     let mut found = parsed.examine(&capabilities);
     if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
         // Parts without a command line, and parts that the probed QEMU does not have.
-        found.errors.extend(
-            capabilities
-                .check(domain)
-                .err()
-                .iter()
-                .flat_map(Errors::iter)
-                .cloned(),
-        );
+        if let Err(errors) = capabilities.check(domain) {
+            found.errors.extend(errors.iter().cloned());
+        }
     }
     Ok(found)
 }
 
+/// Returns the capabilities of the probed QEMU, or the built-in ones.
 fn capabilities(args: &Args, domain: &Domain) -> Result<Capabilities, Error> {
     match &args.qemu {
         Some(named) => {

@@ -21,8 +21,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes a folder of its descriptor and status. `is_above_trusted` says whether the folder
-    /// above is trusted, and `owners` are the trusted users.
+    /// Makes a folder of its descriptor and status. `is_above_trusted` is whether the folder above
+    /// is trusted; `owners` are the trusted users.
     pub(super) fn new(fd: OwnedFd, stat: &Stat, is_above_trusted: bool, owners: &[u32]) -> Self {
         let closed = stat.st_mode & OTHERS_WRITE == 0;
         Self {

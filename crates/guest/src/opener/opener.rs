@@ -106,7 +106,8 @@ impl<'a> Opener<'a> {
         self.find_folder(path, true)
     }
 
-    /// Makes a folder for the guest's user alone, as [`OwnFolder::create`] says.
+    /// Makes a folder for the guest's user alone, by [`OwnFolder::create`]. Makes the folders above
+    /// it if they are missing.
     pub(crate) fn make_own_folder(&self, path: &Path) -> io::Result<OwnFolder> {
         let name = path.file_name().ok_or(Errno::INVAL)?.to_owned();
         let parent = self.make_folder_of(path)?;

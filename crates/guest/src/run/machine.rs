@@ -334,10 +334,9 @@ pub(crate) mod tests {
         let (mut machine, _folder) = machine(POLITE, true);
         let ticket = machine.submit(&Command::Quit).unwrap();
         let begin = Instant::now();
-        let interrupted = || begin.elapsed() > Duration::from_millis(50);
         machine.terminate_time = Duration::from_millis(100);
         // The answer to quit never comes.
-        let waited = machine.wait(ticket, &interrupted);
+        let waited = machine.wait(ticket, &|| begin.elapsed() > Duration::from_millis(50));
         assert!(
             matches!(waited, Err(Error::Interrupted | Error::Monitor(_))),
             "{waited:?}"

@@ -145,7 +145,7 @@ impl Launch<'_> {
             return Err(Error::Interrupted);
         }
         // The connection is made before the VMM has the listener. So a VMM that ends at once closes
-        // the connection, and its own message tells the cause.
+        // the connection, and its own message has the cause.
         let stream = UnixStream::connect(self.folder.monitor_path()).map_err(monitor_error)?;
         let uid = self.plan.user.uid();
         self.folder.note_start(self.host, uid)?;
@@ -202,11 +202,11 @@ impl Launch<'_> {
             let ticket = machine.submit(&Command::Balloon { value: bytes })?;
             machine.wait(ticket, self.interrupted)?;
         }
-        let (Some(ticket), Some(label)) = (chardevs, label) else {
-            return Ok(None);
+        let answer = match chardevs {
+            Some(ticket) => machine.wait(ticket, self.interrupted)?,
+            None => return Ok(None),
         };
-        let answer = machine.wait(ticket, self.interrupted)?;
-        Ok(console_path(&answer, &label))
+        Ok(label.and_then(|label| console_path(&answer, &label)))
     }
 
     /// Waits a little for a VMM that closed its monitor. Returns whether it has ended.

@@ -185,12 +185,14 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
 /// Opens the character device of a VFIO device. Checks the open node against the address, since the
 /// node's name may have passed to another device.
 fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, Error> {
-    let missing = || Error::NoCdev { device: address };
     let name = devices
         .iter()
         .find(|device| device.address == address)
         .and_then(|device| device.cdev.as_deref());
-    let path = host.cdev_path(name.ok_or_else(missing)?);
+    let Some(name) = name else {
+        return Err(Error::NoCdev { device: address });
+    };
+    let path = host.cdev_path(name);
     let cdev = Cdev::open(&path).map_err(|source| Error::Cdev {
         device: address,
         source,
@@ -198,7 +200,7 @@ fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, 
     if cdev.pci() == Some(address) {
         Ok(cdev)
     } else {
-        Err(missing())
+        Err(Error::NoCdev { device: address })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::host::this_host;
 use crate::message::say;
 use crate::output::print;
 
+/// Prints the devices as a table with notes, or as JSON.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let listing = collect(&this_host(), args)?;
     if args.json {
@@ -21,9 +22,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(lack) = listing.host.missing() {
         say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default());
     }
-    let unseen: BTreeSet<&BlindSpot> = listing.devices.iter().flat_map(|row| &row.unseen).collect();
-    let unseen = unseen.into_iter().map(ToString::to_string);
-    for note in unseen.chain(notes(&listing)) {
+    let mut blind_spots: BTreeSet<&BlindSpot> = BTreeSet::new();
+    for row in &listing.devices {
+        blind_spots.extend(&row.unseen);
+    }
+    for blind_spot in blind_spots {
+        say!("note: {blind_spot}");
+    }
+    for note in notes(&listing) {
         say!("note: {note}");
     }
     print(&format!("{}\n", table(&listing.devices).trim_fmt()))
@@ -31,17 +37,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 
 /// Returns the notes below the table: facts that belong to no row of it.
 pub(super) fn notes(listing: &Listing) -> Vec<String> {
-    let mut notes: Vec<String> = listing
-        .dead_guests
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    notes.extend(
-        listing
-            .left
-            .iter()
-            .map(|left| format!("{}: {left}", left.device)),
-    );
+    let mut notes = Vec::new();
+    for guest in &listing.dead_guests {
+        notes.push(guest.to_string());
+    }
+    for left in &listing.left {
+        notes.push(format!("{}: {left}", left.device));
+    }
     if let Some(reason) = &listing.records_unreadable {
         notes.push(format!(
             "what dead guests left is not shown, since passthru {reason}"

@@ -49,6 +49,7 @@ pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result
     result(&guest.finish())
 }
 
+/// Connects the guest's console, unless the arguments keep it off the terminal.
 fn connect(args: &Args, guest: &Guest) -> Option<Console> {
     let path = guest.console().filter(|_| !args.no_console)?;
     match Console::connect(path, guest.uid(), args.raw_console) {
@@ -76,12 +77,12 @@ fn result(ended: &Ended) -> Result<ExitCode, Error> {
         (_, false) => Ok(Code::NotRestored.into()),
         (Some(status), true) if !status.success() => {
             let error = format!("the VMM ended with {status}");
-            let said = ended
+            let last_message = ended
                 .messages
                 .lines()
                 .last()
                 .map(|line| format!("its last message: {line}"));
-            Err(Error::new(Code::Guest, error).hint(ended.hint.clone().or(said)))
+            Err(Error::new(Code::Guest, error).hint(ended.hint.clone().or(last_message)))
         }
         (None, true) => Err(Error::new(
             Code::Guest,

@@ -191,9 +191,9 @@ fn plan_is_refused_while_an_old_vmm_may_live() {
 #[test]
 fn named_user_belongs_to_one_guest_unless_shared() {
     let root = host(None);
-    let daemon = || User::named("daemon").unwrap();
-    let one = plan(root.path(), "one", daemon());
-    let mut two = plan(root.path(), "two", daemon());
+    let daemon = User::named("daemon").unwrap();
+    let one = plan(root.path(), "one", daemon.clone());
+    let mut two = plan(root.path(), "two", daemon);
     start(&one, root.path()).unwrap().keep();
     let error = start(&two, root.path()).unwrap_err();
     assert_eq!(
