@@ -7,6 +7,7 @@ mod identity;
 mod modalias;
 mod names;
 mod number;
+mod serial;
 
 pub(crate) use device::NO_IOMMU_GROUP;
 pub use device::{Device, Sriov, parse_device};

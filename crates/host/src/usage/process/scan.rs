@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
+use super::file_mapping::FileMapping;
 use super::io_uring::IoUrings;
 use super::process::Process;
 use super::vfio_file::vfio_number;
@@ -241,33 +242,6 @@ impl ProcessScan<'_> {
 /// (Linux 6.2).
 fn descriptor_count(dir: &Path) -> u64 {
     fs::metadata(dir.join("fd")).map_or(0, |data| data.len())
-}
-
-/// A line of `/proc/PID/maps` for a file with a path.
-struct FileMapping<'t> {
-    /// Name of the mapping in `map_files`.
-    range: String,
-    /// Device, inode and path, which identify the file.
-    file: &'t str,
-}
-
-impl<'t> FileMapping<'t> {
-    /// Parses `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH`.
-    fn parse(line: &'t str) -> Option<Self> {
-        let mut fields = line.splitn(4, ' ');
-        let (start, end) = fields.next()?.split_once('-')?;
-        let file = fields.nth(2)?;
-        let path = file.splitn(3, ' ').nth(2)?.trim_start();
-        if !path.starts_with('/') {
-            return None;
-        }
-        let start = start.trim_start_matches('0');
-        let end = end.trim_start_matches('0');
-        Some(Self {
-            range: format!("{start}-{end}"),
-            file,
-        })
-    }
 }
 
 #[cfg(test)]
