@@ -86,13 +86,12 @@ fn comment(line: &str) -> Option<&str> {
         .find_map(|mark| line.strip_prefix(mark))
 }
 
-/// A line that is one word, such as a link, cannot be broken.
+/// Checks the width of a line. A line that is one word, such as a link, or that is a row of a table
+/// cannot be broken.
 fn check_width(file: &str, line: usize, text: &str, report: &mut Report) {
-    let words = comment(text.trim_start())
-        .unwrap_or(text)
-        .split_whitespace()
-        .count();
-    if text.chars().count() > WIDEST && words > 1 {
+    let content = comment(text.trim_start()).unwrap_or(text).trim_start();
+    let can_be_broken = content.contains(' ') && !content.starts_with('|');
+    if text.chars().count() > WIDEST && can_be_broken {
         report.note(Rule::WideLine, file, line, text);
     }
 }
@@ -197,9 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn line_of_one_word_may_be_wide() {
+    fn word_or_row_of_a_table_may_be_wide() {
         let mut report = Report::default();
         measure_comments("x.rs", &format!("// {}\n", "x".repeat(120)), &mut report);
+        measure_comments("x.rs", &format!("/// | a | {} |\n", "x ".repeat(60)), &mut report);
         assert_eq!(report.places(), "");
+        measure_comments("x.rs", &format!("    f({});\n", "x, ".repeat(40)), &mut report);
+        assert!(report.places().starts_with("x.rs:1: line of more than 100 columns"));
     }
 }

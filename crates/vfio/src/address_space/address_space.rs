@@ -258,8 +258,8 @@ impl AddressSpace {
     /// On iommufd, a page that a device first writes to between the read of the dirty pages and the
     /// unmap is missed: see [`Dma::unmap_dirty`]. A guest gives up memory before it unmaps or
     /// discards it. While dirty pages are tracked, a VMM that removes or moves memory must first
-    /// stop the devices that write there. Otherwise all of that memory counts as dirty. type1 reads
-    /// and unmaps in one call.
+    /// stop the devices that write there. Otherwise the VMM must count all of that memory as dirty.
+    /// type1 reads and unmaps in one call.
     ///
     /// # Errors
     /// - If the span has only a part of a mapping: [`Error::Cut`].
