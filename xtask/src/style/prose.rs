@@ -199,9 +199,21 @@ mod tests {
     fn word_or_row_of_a_table_may_be_wide() {
         let mut report = Report::default();
         measure_comments("x.rs", &format!("// {}\n", "x".repeat(120)), &mut report);
-        measure_comments("x.rs", &format!("/// | a | {} |\n", "x ".repeat(60)), &mut report);
+        measure_comments(
+            "x.rs",
+            &format!("/// | a | {} |\n", "x ".repeat(60)),
+            &mut report,
+        );
         assert_eq!(report.places(), "");
-        measure_comments("x.rs", &format!("    f({});\n", "x, ".repeat(40)), &mut report);
-        assert!(report.places().starts_with("x.rs:1: line of more than 100 columns"));
+        measure_comments(
+            "x.rs",
+            &format!("    f({});\n", "x, ".repeat(40)),
+            &mut report,
+        );
+        assert!(
+            report
+                .places()
+                .starts_with("x.rs:1: line of more than 100 columns")
+        );
     }
 }
