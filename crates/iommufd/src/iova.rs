@@ -8,7 +8,8 @@ use iommufd_bindings::iommufd::iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA 
 /// IOVA that a mapping is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Iova {
-    /// Any free IOVA in the usable ranges; if IOVAs are [allowed](crate::Ioas::allow_iovas), in those.
+    /// Any free IOVA in the usable ranges, or in those of
+    /// [`Ioas::allow_iovas`](crate::Ioas::allow_iovas) if they are set.
     Any,
     /// Exactly this IOVA, which must be free (`IOMMU_IOAS_MAP_FIXED_IOVA`).
     At(u64),
