@@ -304,7 +304,8 @@ fn emulator_path_with_equals_sign_is_quoted() {
 fn default_nvram_path_depends_on_the_style() {
     let xml = "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
                <features><acpi/></features><os><type arch='x86_64' machine='q35'>hvm</type>\
-               <loader type='pflash' readonly='yes'>/code.fd</loader><nvram template='/vars.fd'/></os></domain>";
+               <loader type='pflash' readonly='yes'>/code.fd</loader>\
+               <nvram template='/vars.fd'/></os></domain>";
     let capabilities = Capabilities::builtin(Arch::X86_64);
     let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
     let has = |style, path: &str| {

@@ -28,8 +28,10 @@ fn option(line: &CommandLine, id: &str) -> String {
 fn message_about_an_option_names_its_device() {
     let line = line();
     let stderr = format!(
-        "2026-11-21T01:45:00.123456Z qemu-system-x86_64: warning: TCG doesn't support requested feature\n\
-         2026-11-21T01:45:00.223456Z qemu-system-x86_64: {}: vfio 0000:02:00.0: error bind device fd=15 to \
+        "2026-11-21T01:45:00.123456Z qemu-system-x86_64: warning: \
+         TCG doesn't support requested feature\n\
+         2026-11-21T01:45:00.223456Z qemu-system-x86_64: {}: \
+         vfio 0000:02:00.0: error bind device fd=15 to \
          iommufd=14: Invalid argument\n",
         option(&line, "hostdev0")
     );
@@ -53,8 +55,8 @@ fn message_about_an_option_names_its_device() {
 #[test]
 fn message_with_a_host_address_names_the_device() {
     let line = line();
-    let stderr = "/usr/bin/qemu-system-x86_64: vfio_container_dma_map(0x55, 0x0, 0xa0000, 0x7f) = -12 (Cannot \
-                  allocate memory)\nqemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
+    let stderr = "/usr/bin/qemu-system-x86_64: vfio_container_dma_map(0x55, 0x0, 0xa0000, 0x7f) = \
+                  -12 (Cannot allocate memory)\nqemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
     let explanation = explain(stderr, &line).unwrap();
     assert_eq!(explanation.id.as_deref(), Some("hostdev0"));
 }
@@ -93,8 +95,8 @@ fn frequent_messages_have_hints() {
             "access to /dev/kvm",
         ),
         (
-            "vfio 0000:02:00.0: Failed to set vIOMMU: Device assignment is not allowed without enabling \
-             caching-mode=on for Intel IOMMU.",
+            "vfio 0000:02:00.0: Failed to set vIOMMU: Device assignment is not allowed \
+             without enabling caching-mode=on for Intel IOMMU.",
             "caching_mode='on'",
         ),
         (

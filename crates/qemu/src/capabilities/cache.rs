@@ -9,7 +9,8 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::emulator::Capabilities;
-use super::probe::{ProbeError, Spawn};
+use super::error::ProbeError;
+use super::probe::Spawn;
 use super::probed::Probed;
 
 /// Version of the file format. Raise it when a probe asks other questions; files of other

@@ -6,8 +6,9 @@ use std::time::Duration;
 use passthru_domain::{Arch, Error, IdSet, Machine, Platform};
 
 use super::boards;
+use super::error::ProbeError;
 use super::nodes::Nodes;
-use super::probe::{self, ProbeError, Spawn};
+use super::probe::{self, Spawn};
 use super::probed::{Probed, Version};
 
 /// Time limit for a QEMU to answer all questions of a probe.

@@ -3,13 +3,15 @@
 mod boards;
 mod cache;
 mod emulator;
+mod error;
 mod nodes;
 mod probe;
 mod probed;
 
 pub use cache::Cache;
 pub use emulator::Capabilities;
-pub use probe::{ProbeError, Spawn};
+pub use error::ProbeError;
+pub use probe::Spawn;
 #[cfg(test)]
 pub(crate) use probed::Probed;
 pub use probed::Version;

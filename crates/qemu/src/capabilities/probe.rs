@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use thiserror::Error;
 
+use super::error::ProbeError;
 use super::probed::{Probed, Version};
 use crate::monitor::{self, BlockingQmp, Command as QmpCommand};
 use crate::text::{MOST_SHOWN, printable};
@@ -30,88 +30,6 @@ const PROBED_DEVICES: &[&str] = &[
 const STDERR_LIMIT: Duration = Duration::from_secs(1);
 /// Largest number of bytes that are kept of the standard error.
 const MOST_STDERR: u64 = 4 << 10;
-
-/// An error of a probe.
-#[derive(Debug, Error)]
-pub enum ProbeError {
-    /// The binary cannot be started.
-    #[error("cannot start {binary}", binary = binary.display())]
-    Start {
-        /// Path of the binary.
-        binary: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
-    /// The binary does not answer.
-    #[error(
-        "cannot query the capabilities of {binary}{stderr}",
-        binary = binary.display(),
-        stderr = stderr_suffix(stderr)
-    )]
-    Ask {
-        /// Path of the binary.
-        binary: PathBuf,
-        /// Standard error of the binary, shortened.
-        stderr: String,
-        /// The error of the QMP client.
-        source: monitor::Error,
-    },
-    /// An answer does not have the form of a QEMU's answer.
-    #[error("{binary} sent an unexpected reply to {command}: {answer}", binary = binary.display())]
-    Answer {
-        /// Path of the binary.
-        binary: PathBuf,
-        /// The QMP command.
-        command: &'static str,
-        /// The answer, shortened.
-        answer: String,
-    },
-    /// The binary is for an architecture that is not supported.
-    #[error("{binary} is for {target}, which is not supported", binary = binary.display())]
-    Target {
-        /// Path of the binary.
-        binary: PathBuf,
-        /// QEMU's name of the architecture.
-        target: String,
-    },
-}
-
-impl ProbeError {
-    /// Returns an imperative for the user, if one is known.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Start { binary, source } if source.kind() == io::ErrorKind::NotFound => {
-                Some(format!(
-                    "install QEMU{}, or name another one in <emulator>",
-                    debian_package(binary)
-                ))
-            }
-            Self::Start { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("make the file executable, or name another one in <emulator>".into())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Returns the Debian package of an emulator with a known name, in brackets.
-fn debian_package(binary: &Path) -> &'static str {
-    match binary.file_name().and_then(|name| name.to_str()) {
-        Some("qemu-system-x86_64" | "qemu-system-i386") => " (Debian: qemu-system-x86)",
-        Some("qemu-system-aarch64" | "qemu-system-arm") => " (Debian: qemu-system-arm)",
-        Some("qemu-system-s390x") => " (Debian: qemu-system-misc or qemu-system-s390x)",
-        _ => "",
-    }
-}
-
-/// Returns the part of a message that shows the standard error.
-fn stderr_suffix(stderr: &str) -> String {
-    if stderr.is_empty() {
-        String::new()
-    } else {
-        format!("; it wrote: {stderr}")
-    }
-}
 
 /// A function that starts the process of a probe.
 ///
@@ -304,9 +222,11 @@ impl Questions {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
 
     /// Starts a script that was just written. A child that another test starts has the script open
     /// for writing for a moment, and the kernel does not execute such a file (ETXTBSY).

@@ -7,7 +7,7 @@ mod resolve;
 mod want;
 
 pub use opt::{List, Object, Opt, Term, Value};
-pub(crate) use opt::{distinct_wants, on_off};
+pub(crate) use opt::{Properties, distinct_wants, on_off};
 pub use render::CommandLine;
 pub use resolve::{FileLocation, Paths, Placeholders, Resolve};
 pub use want::{Access, FilePassing, Want, WantKind};

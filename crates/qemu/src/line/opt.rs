@@ -56,6 +56,9 @@ pub enum Term {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct List(pub Vec<(Cow<'static, str>, Term)>);
 
+/// Properties of the CPU in their order, as name and value.
+pub(crate) type Properties = Vec<(String, Term)>;
+
 /// Members of a JSON object in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object(pub Vec<(Cow<'static, str>, Term)>);

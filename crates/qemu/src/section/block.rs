@@ -10,7 +10,8 @@ use passthru_domain::device::disk::{
 use passthru_domain::device::disk_source::{DiskSource, Slice};
 use passthru_domain::device::encryption::{Encryption, EncryptionFormat};
 
-use super::protocol::{Place, key};
+use super::protocol::Place;
+use super::secret;
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, Object, Opt, Term, Want};
@@ -149,7 +150,8 @@ impl<'a> Chain<'a> {
             return Ok(options);
         }
         if let Some(encryption) = image.place.encryption.filter(|_| image.place.decrypts()) {
-            options.push(key(context, &secret, encryption.secrets.first())?);
+            let key = secret::object(context, &secret, encryption.secrets.first())?;
+            options.push(key);
         }
         let below = self.file_node(image, FileNode::below_format());
         options.push(Opt::json(

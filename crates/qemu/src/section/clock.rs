@@ -3,10 +3,9 @@
 use passthru_domain::Domain;
 use passthru_domain::clock::{Clock, ClockOffset, TickPolicy, Timer, TimerName};
 
-use super::cpu::Properties;
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Opt, Term};
+use crate::line::{List, Opt, Properties, Term};
 
 /// Returns `-rtc`, and the policy of the programmable interval timer (PIT).
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

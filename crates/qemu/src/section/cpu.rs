@@ -11,10 +11,7 @@ use super::hyperv;
 use super::machine::is_on;
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Opt, Term};
-
-/// Properties of the CPU in their order, as name and value.
-pub(crate) type Properties = Vec<(String, Term)>;
+use crate::line::{List, Opt, Properties, Term};
 
 /// Returns `-cpu`; none if the domain names no CPU, so that the machine keeps its default.
 pub(crate) fn model(context: &Context<'_>) -> Result<Vec<Opt>, Error> {

@@ -3,9 +3,8 @@
 use passthru_domain::hyperv::{Hyperv, HypervMode};
 use passthru_domain::toggle::{OnOff, Toggle};
 
-use super::cpu::Properties;
 use super::machine::is_on;
-use crate::line::Term;
+use crate::line::{Properties, Term};
 
 /// Returns the properties in libvirt's order. Features that are off are left out, as QEMU's default
 /// is off.

@@ -3,7 +3,7 @@
 use passthru_domain::device::disk::{Disk, DiskDevice, DiskType};
 use passthru_domain::device::disk_source::{DiskHost, DiskSource, HostTransport, NetworkProtocol};
 use passthru_domain::device::encryption::{Encryption, EncryptionEngine};
-use passthru_domain::device::secret::{Auth, Secret};
+use passthru_domain::device::secret::Auth;
 use passthru_domain::toggle::YesNo;
 
 use super::{reservations, secret};
@@ -367,11 +367,6 @@ impl Place<'_> {
             .maybe("readahead", self.source.readahead)
             .maybe("timeout", self.source.timeout))
     }
-}
-
-/// Returns the object that holds the key of an image that the emulator decrypts.
-pub(crate) fn key(context: &Context<'_>, id: &str, secret: Option<&Secret>) -> Result<Opt, Error> {
-    secret::object(context, id, secret)
 }
 
 /// Parses `+N`, the number of a user or group.
