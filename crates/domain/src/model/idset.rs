@@ -145,9 +145,9 @@ impl fmt::Display for IdSet {
         for (n, (first, last)) in self.runs.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
             if first == last {
-                write!(f, "{comma}{first}")?
+                write!(f, "{comma}{first}")?;
             } else {
-                write!(f, "{comma}{first}-{last}")?
+                write!(f, "{comma}{first}-{last}")?;
             }
         }
         Ok(())

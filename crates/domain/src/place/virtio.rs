@@ -19,7 +19,7 @@ pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
         Board::S390Ccw => assign_channels(devices),
         // If one device uses virtio-mmio, the others do too.
         Board::Virt if devices.items().iter().any(|item| is_mmio(devices, *item)) => {
-            assign_mmio(devices)
+            assign_mmio(devices);
         }
         Board::Microvm => assign_mmio(devices),
         _ => {}

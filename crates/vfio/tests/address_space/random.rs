@@ -73,10 +73,10 @@ fn check_joined(runner: &Runner, index: usize, model: &Model) -> Result<(), Test
         match runner.expected.at(page) {
             ExpectedPage::Unmapped => prop_assert_eq!(found, None, "page {}", page),
             ExpectedPage::Mapped(memory) => {
-                prop_assert_eq!(found, Some(target(runner, memory, page)), "page {}", page)
+                prop_assert_eq!(found, Some(target(runner, memory, page)), "page {}", page);
             }
             ExpectedPage::MaybeMapped(memory) => {
-                prop_assert!(found.is_none_or(|found| found == target(runner, memory, page)))
+                prop_assert!(found.is_none_or(|found| found == target(runner, memory, page)));
             }
         }
     }
@@ -96,11 +96,11 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
             ExpectedPage::Unmapped => prop_assert_eq!(found, None, "page {}", page),
             ExpectedPage::Mapped(memory) => {
                 let is_right = found == Some(target(runner, memory, target_page));
-                prop_assert!(is_right || runner.noted && found.is_none())
+                prop_assert!(is_right || runner.noted && found.is_none());
             }
             ExpectedPage::MaybeMapped(memory) => {
                 let is_right = found == Some(target(runner, memory, target_page));
-                prop_assert!(is_right || found.is_none())
+                prop_assert!(is_right || found.is_none());
             }
         }
     }
