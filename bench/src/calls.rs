@@ -52,10 +52,10 @@ pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
     println!("#### Map and unmap of 1 GiB, by pieces\n");
     println!(
         "Microseconds for one map and one unmap of a piece, by the clock on the wall. All pieces
-are mapped before the first is unmapped. The three take turns: after 16 MiB of the 262,144 pieces
-of 4 KiB, 42 times; after 128 MiB of those of 2 MiB, 24 times; after the whole, 5 times. Of
-several threads each has its share of the pieces (of the whole: one). They call the same
-functions of the same objects as one thread does: `Dma::map` and `unmap`, the two ioctls,
+are mapped before the first is unmapped. The three take turns. With pieces of 4 KiB a turn has 16
+MiB of them, 42 times. With pieces of 2 MiB it has 128 MiB, 24 times. Without pieces it has the
+whole, 5 times. Several threads share the pieces; of the whole each has one piece. They call the
+same functions of the same objects as one thread does: `Dma::map` and `unmap`, the two ioctls,
 `VfioIommufd::vfio_dma_map` and `vfio_dma_unmap`.\n"
     );
     println!(

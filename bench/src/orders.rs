@@ -46,12 +46,13 @@ const ORDERS: [Order; 4] = [
 pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
     println!("#### 1 GiB of untouched memory, in which order\n");
     println!(
-        "Seconds, and in brackets what that is of the first column. One thread maps all; or
-{threads} threads take pieces: they map them; they populate them all, and only then map (with
-type1, which pins under one lock, one of them maps); each populates a piece and maps it before it
-takes the next one. The order of an address space's `Mapper` is bold: there, and with one thread,
-the address space is measured; else its container, with pieces of 64 MiB. The last column is what
-the bold one takes of the best of the others.\n",
+        "Seconds, and in brackets the share of the first column. In the first column one thread
+maps all. In the others {threads} threads take pieces. They map them, or they populate them all and only then map. Or each thread populates a piece and maps it
+before it takes the next one. type1 pins
+under one lock, so there one thread maps what all have populated. The order of an address space's
+`Mapper` is bold. In that column and the first, the address space is measured; in the others its
+container, with pieces of 64 MiB. The last column is the time of the bold one as a share of the
+best of the others.\n",
         threads = processors()
     );
     println!(

@@ -30,10 +30,10 @@ pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
     let threads = processors();
     println!("#### Where the time goes\n");
     println!(
-        "Seconds for 1 GiB: to populate it (`MADV_POPULATE_WRITE`), and to map what is populated,
-by one thread and by {threads}; in brackets what {threads} take of one. Together they are what
-{threads} threads need that populate first, and then map. type1 pins under one lock: there one
-thread maps, and only populating is shared.\n"
+        "Seconds for 1 GiB: to populate it (`MADV_POPULATE_WRITE`), and to map it once it is
+populated. Brackets have the time of {threads} threads as a share of one thread's. The last two
+columns are the sums for {threads} threads. type1 pins under one lock: there one thread maps, and
+only populating is shared.\n"
     );
     println!(
         "| memory | populate, 1 | populate, {threads} | iommufd map, 1 | iommufd map, {threads} | \

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iommufd_bindings::iommufd::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV as TEGRA241_CMDQV;
+use iommufd_bindings::iommufd as bindings;
 
 use crate::object::Object;
 use crate::viommu::Viommu;
@@ -109,7 +109,7 @@ impl HwQueue {
 impl HwQueueKind {
     fn number(self) -> u32 {
         match self {
-            Self::Tegra241Cmdqv => TEGRA241_CMDQV,
+            Self::Tegra241Cmdqv => bindings::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV,
             Self::Raw(number) => number,
         }
     }

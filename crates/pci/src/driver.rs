@@ -16,9 +16,9 @@ pub fn is_vfio_driver(driver: &str) -> bool {
 /// Returns whether an IOMMU group stays viable, so that VFIO can hand it out, while a device of the
 /// group is on `driver`.
 ///
-/// Linux 5.19 and later decide by `driver_managed_dma` in `struct pci_driver`: without that flag,
-/// `pci_dma_configure` counts the driver as an owner of the group's DMA, and
-/// `iommu_device_claim_dma_owner` then returns `EPERM`. Linux 7.3 sets the flag for:
+/// Linux 5.19 and later decide by `driver_managed_dma` in `struct pci_driver`. Without that flag,
+/// `pci_dma_configure` counts the driver as an owner of the group's DMA. Then
+/// `iommu_device_claim_dma_owner` returns `EPERM`. Linux 7.3 sets the flag for:
 ///
 /// - the VFIO drivers;
 /// - `pci-stub`, which does nothing with its device;

@@ -56,7 +56,8 @@ fn message_about_an_option_names_its_device() {
 fn message_with_a_host_address_names_the_device() {
     let line = line();
     let stderr = "/usr/bin/qemu-system-x86_64: vfio_container_dma_map(0x55, 0x0, 0xa0000, 0x7f) = \
-                  -12 (Cannot allocate memory)\nqemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
+                  -12 (Cannot allocate memory)\n\
+                  qemu-system-x86_64: vfio 0000:02:00.0: cannot set up memory\n";
     let explanation = explain(stderr, &line).unwrap();
     assert_eq!(explanation.id.as_deref(), Some("hostdev0"));
 }

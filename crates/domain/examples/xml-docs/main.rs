@@ -202,8 +202,25 @@ fn section(text: &mut String, element: &Element, description: &Description) {
         .filter(|(_, fact)| !fact.is_empty())
         .map(|(name, fact)| format!("{name}: {fact}."))
         .collect();
-    let _ = writeln!(text, "{}\n", facts.join(" "));
+    let _ = writeln!(text, "{}\n", wrap(&facts.join(" ")));
     rows(text, description, description.name);
+}
+
+/// Breaks a paragraph into lines of at most 100 columns.
+fn wrap(paragraph: &str) -> String {
+    let mut wrapped = String::new();
+    let mut width = 0;
+    for word in paragraph.split(' ') {
+        let length = word.chars().count();
+        if width > 0 {
+            let fits = width + 1 + length <= 100;
+            wrapped.push(if fits { ' ' } else { '\n' });
+            width = if fits { width + 1 } else { 0 };
+        }
+        wrapped.push_str(word);
+        width += length;
+    }
+    wrapped
 }
 
 /// Adds a table of an element, its attributes and its children.

@@ -91,8 +91,8 @@ fn disk_open_under_another_name_is_used() {
 #[test]
 fn disk_that_is_only_mapped_is_used() {
     let _host = host();
-    let script = r#"exec perl -e '$| = 1; open F, "<", $ENV{DISK}; syscall(9, 0, 4096, 1, 2, fileno(F), 0) > 0
-        or die; close F; print "ready\n"; sleep 60'"#;
+    let script = r#"exec perl -e '$| = 1; open F, "<", $ENV{DISK};
+        syscall(9, 0, 4096, 1, 2, fileno(F), 0) > 0 or die; close F; print "ready\n"; sleep 60'"#;
     let holder = Holder::start(&disk(CMB_NVME), script);
     let fds = names(format!("/proc/{}/fd", holder.0.id()));
     let links = fds

@@ -16,7 +16,7 @@ words! {
 }
 
 words! {
-    /// The time at which sent packets are processed.
+    /// Scheduling of packets that the guest sends (QEMU's `tx`).
     pub enum TxMode {
         /// At once, in another thread.
         Iothread = "iothread",
@@ -40,7 +40,7 @@ words! {
 pub struct NetDriver {
     /// Implementation of the card.
     pub name: Option<NetDriverName>,
-    /// Time at which sent packets are processed.
+    /// Scheduling of packets that the guest sends.
     pub txmode: Option<TxMode>,
     /// Asynchronous notification of requests (`ioeventfd`).
     pub ioeventfd: Option<bool>,
