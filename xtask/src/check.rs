@@ -4,9 +4,11 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, succeed};
 use crate::docs;
+use crate::style;
 
 pub(crate) fn run() -> Result<u8> {
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
+    style::check()?;
     let clippy = [
         "clippy",
         "--workspace",

@@ -33,7 +33,7 @@ enum Task {
     /// Set up the virtual host, run commands and tests on it
     #[command(subcommand)]
     Lab(lab::Task),
-    /// Check formatting, lints (of the lab's tests too) and documentation
+    /// Check formatting, style, lints (of the lab's tests too) and documentation
     Check,
     /// Measure, and write the results to docs/benchmarks.md
     #[command(subcommand)]

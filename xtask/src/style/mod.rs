@@ -7,4 +7,4 @@ mod prose;
 mod report;
 mod source;
 
-pub(crate) use measure::{Args, run};
+pub(crate) use measure::{Args, check, run};

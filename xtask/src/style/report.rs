@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use anyhow::{Result, ensure};
+
 /// A rule that single places can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
@@ -60,6 +62,8 @@ struct Row {
     measure: &'static str,
     value: f64,
     aim: f64,
+    /// Value above which the check fails.
+    limit: f64,
     unit: &'static str,
 }
 
@@ -116,18 +120,37 @@ impl Report {
 
     /// Returns each place that breaks a rule, a line each.
     pub(crate) fn places(&self) -> String {
-        let mut text = String::new();
-        for Place {
-            rule,
-            file,
-            line,
-            text: found,
-        } in &self.places
-        {
-            let found: String = found.chars().take(120).collect();
-            text.push_str(&format!("{file}:{line}: {}: {found}\n", rule.name()));
+        self.list(|_| true)
+    }
+
+    /// Returns each place that breaks a rule without exception, a line each.
+    pub(crate) fn forbidden_places(&self) -> String {
+        self.list(|rule| NEVER_BROKEN.contains(&rule))
+    }
+
+    fn list(&self, is_listed: impl Fn(Rule) -> bool) -> String {
+        let mut list = String::new();
+        for place in &self.places {
+            if is_listed(place.rule) {
+                list.push_str(&format!("{place}\n"));
+            }
         }
-        text
+        list
+    }
+
+    /// Checks the measures against their limits.
+    ///
+    /// # Errors
+    /// If one is above its limit.
+    pub(crate) fn hold(&self) -> Result<()> {
+        let mut broken = Vec::new();
+        for row in self.rows() {
+            if row.value > row.limit {
+                broken.push(row.measure);
+            }
+        }
+        ensure!(broken.is_empty(), "above the limit: {}", broken.join("; "));
+        Ok(())
     }
 
     fn count(&self, rule: Rule) -> f64 {
@@ -145,6 +168,7 @@ impl Report {
                 measure: "tokens a line, median of functions",
                 value: median(&self.densities),
                 aim: 6.5,
+                limit: 7.0,
                 unit: "",
             },
             self.row(Rule::QuestionDoc, percent, 3.0, "% of docs"),
@@ -162,8 +186,17 @@ impl Report {
             measure: rule.name(),
             value: self.count(rule) * factor,
             aim,
+            limit: aim,
             unit,
         }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = self.rule.name();
+        let text: String = self.text.chars().take(120).collect();
+        write!(f, "{}:{}: {rule}: {text}", self.file, self.line)
     }
 }
 
@@ -176,6 +209,7 @@ impl fmt::Display for Report {
                 value,
                 aim,
                 unit,
+                ..
             } = row;
             writeln!(f, "{mark} {measure:<46} {value:>7.1}  aim {aim} {unit}")?;
         }
