@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::console_mode::ConsoleMode;
-use super::screen::Screen;
+use super::output_buffer::OutputBuffer;
 
 /// Ctrl-], which ends the guest also in raw mode.
 const ESCAPE: u8 = 0x1d;
@@ -58,19 +58,19 @@ impl Console {
     }
 
     /// Returns the pseudo terminal and the events to wait for, if there are any.
-    pub(super) fn pty(&self, screen: &Screen) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        let output = if screen.has_room() {
+    pub(super) fn pty(&self, output: &OutputBuffer) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let read = if output.has_room() {
             PollFlags::IN
         } else {
             PollFlags::empty()
         };
-        let input = if self.pending.is_empty() {
+        let write = if self.pending.is_empty() {
             PollFlags::empty()
         } else {
             PollFlags::OUT
         };
-        let pty = self.pty.as_ref().filter(|_| !(input | output).is_empty())?;
-        Some((pty.as_fd(), input | output))
+        let pty = self.pty.as_ref().filter(|_| !(read | write).is_empty())?;
+        Some((pty.as_fd(), read | write))
     }
 
     /// Returns whether there is room for more input.
@@ -99,7 +99,7 @@ impl Console {
     }
 
     /// Moves bytes in both directions, without waiting. Returns whether the guest had output.
-    pub(super) fn transfer(&mut self, screen: &mut Screen) -> bool {
+    pub(super) fn transfer(&mut self, output: &mut OutputBuffer) -> bool {
         let Some(pty) = &self.pty else { return false };
         match rustix::io::write(pty, &self.pending) {
             Ok(n) => drop(self.pending.drain(..n)),
@@ -109,7 +109,7 @@ impl Console {
         let mut buffer = [0; CHUNK];
         match rustix::io::read(pty, &mut buffer) {
             Ok(n) if n > 0 => {
-                screen.push(buffer.get(..n).unwrap_or_default());
+                output.push(buffer.get(..n).unwrap_or_default());
                 return true;
             }
             Err(Errno::INTR | Errno::AGAIN) => {}

@@ -9,7 +9,7 @@ use passthru_guest::{Ending, EndingNotice, Guest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::console::{Console, ConsoleInput};
-use super::screen::Screen;
+use super::output_buffer::OutputBuffer;
 use crate::message::say;
 use crate::signals::Signals;
 
@@ -21,7 +21,7 @@ struct Foreground<'a> {
     signals: &'a Signals,
     console: Option<Console>,
     stdout: Option<ChildStdout>,
-    screen: Screen,
+    output: OutputBuffer,
     monitor_open: bool,
     ending: Ending,
 }
@@ -43,7 +43,7 @@ pub(super) fn stay(
         signals,
         console,
         stdout,
-        screen: Screen::default(),
+        output: OutputBuffer::default(),
         monitor_open: true,
         ending: Ending::new(stop_timeout),
     };
@@ -66,7 +66,8 @@ struct Ready {
     monitor: bool,
     stdout: bool,
     stdin: bool,
-    screen: bool,
+    /// Standard output of this program accepts bytes.
+    output: bool,
 }
 
 /// Descriptors to wait for, and their places in the result.
@@ -93,14 +94,14 @@ impl<'fd> PollSet<'fd> {
 impl Foreground<'_> {
     /// Deals with events: moves output and input, and takes requests to end the guest.
     fn handle(&mut self, ready: &Ready) {
-        if ready.screen {
-            self.screen.write_some();
+        if ready.output {
+            self.output.write_some();
         }
         let mut is_asked = ready.signal && self.signals.taken() > 0;
         if let Some(console) = &mut self.console {
             is_asked |= ready.stdin && console.read_input() == ConsoleInput::Escape;
-            if self.screen.has_room() {
-                console.transfer(&mut self.screen);
+            if self.output.has_room() {
+                console.transfer(&mut self.output);
             }
         }
         if ready.stdout {
@@ -152,11 +153,11 @@ impl Foreground<'_> {
             monitor = Some(set.add(self.guest.monitor_fd(), events));
         }
         let mut vmm_output = None;
-        if let Some(output) = self.stdout.as_ref().filter(|_| self.screen.has_room()) {
-            vmm_output = Some(set.add(output.as_fd(), PollFlags::IN));
+        if let Some(stdout) = self.stdout.as_ref().filter(|_| self.output.has_room()) {
+            vmm_output = Some(set.add(stdout.as_fd(), PollFlags::IN));
         }
         if let Some(console) = &self.console
-            && let Some((pty, events)) = console.pty(&self.screen)
+            && let Some((pty, events)) = console.pty(&self.output)
         {
             set.add(pty, events);
         }
@@ -164,9 +165,9 @@ impl Foreground<'_> {
         if self.console.as_ref().is_some_and(Console::wants_input) {
             input = Some(set.add(stdin.as_fd(), PollFlags::IN));
         }
-        let mut screen = None;
-        if !self.screen.has_room() {
-            screen = Some(set.add(stdout.as_fd(), PollFlags::OUT));
+        let mut output = None;
+        if !self.output.has_room() {
+            output = Some(set.add(stdout.as_fd(), PollFlags::OUT));
         }
         if poll(&mut set.fds, self.timeout().as_ref()).is_err() {
             // EINTR: the signal is on its pipe.
@@ -181,7 +182,7 @@ impl Foreground<'_> {
             monitor: self.monitor_open && (set.is_ready(monitor) || self.has_monitor_work()),
             stdout: set.is_ready(vmm_output),
             stdin: set.is_ready(input),
-            screen: set.is_ready(screen),
+            output: set.is_ready(output),
         }
     }
 
@@ -207,7 +208,7 @@ impl Foreground<'_> {
     fn read_stdout(&mut self) {
         let mut buffer = [0; 4096];
         match self.stdout.as_mut().map(|out| out.read(&mut buffer)) {
-            Some(Ok(n)) if n > 0 => self.screen.push(buffer.get(..n).unwrap_or_default()),
+            Some(Ok(n)) if n > 0 => self.output.push(buffer.get(..n).unwrap_or_default()),
             _ => self.stdout = None,
         }
     }
@@ -218,7 +219,7 @@ impl Foreground<'_> {
             let has_more = self
                 .console
                 .as_mut()
-                .is_some_and(|console| console.transfer(&mut self.screen));
+                .is_some_and(|console| console.transfer(&mut self.output));
             if self.stdout.is_some() {
                 self.read_stdout();
             }
@@ -226,7 +227,7 @@ impl Foreground<'_> {
                 break;
             }
         }
-        self.screen.finish();
+        self.output.finish();
     }
 }
 

@@ -9,7 +9,7 @@ mod dry_run;
 mod foreground;
 mod named_fds;
 mod notices;
-mod screen;
+mod output_buffer;
 mod session;
 
 pub(crate) use args::Args;

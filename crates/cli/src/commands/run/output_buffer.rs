@@ -1,4 +1,5 @@
-//! Standard output while a guest runs. Nothing waits for it: output that it does not take is kept.
+//! Buffered standard output while a guest runs. A write does not block: what standard output does
+//! not accept stays in the buffer.
 
 use std::io;
 
@@ -6,27 +7,28 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Number of bytes that a writable pipe takes without waiting (`PIPE_BUF`).
 const CHUNK: usize = 4096;
-/// Time limit for the last output, if the reader does not read.
+/// Longest time to wait at the end for a reader that does not read.
 const IDLE_TIME: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
 };
 
-/// Output on its way to standard output.
+/// Output that is not yet written to standard output.
 #[derive(Debug, Default)]
-pub(super) struct Screen {
+pub(super) struct OutputBuffer {
     pending: Vec<u8>,
-    gone: bool,
+    closed: bool,
 }
 
-impl Screen {
-    /// Returns whether to read more output: all earlier output is written.
+impl OutputBuffer {
+    /// Returns whether there is room for more output, that is, all earlier output is written.
     pub(super) fn has_room(&self) -> bool {
         self.pending.is_empty()
     }
 
+    /// Adds output, unless standard output is closed.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if !self.gone {
+        if !self.closed {
             self.pending.extend_from_slice(bytes);
         }
     }
@@ -42,7 +44,7 @@ impl Screen {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             Err(_) => {
                 // A closed standard output does not end the guest.
-                self.gone = true;
+                self.closed = true;
                 self.pending.clear();
             }
         }
