@@ -64,7 +64,7 @@ words! {
         Piix4Uhci = "piix4-uhci",
         /// USB 1 of VIA.
         Vt82c686bUhci = "vt82c686b-uhci",
-        /// USB 1 of the open standard.
+        /// USB 1 of the open standard (OHCI).
         PciOhci = "pci-ohci",
         /// USB 2.
         Ehci = "ehci",
@@ -80,9 +80,9 @@ words! {
         NecXhci = "nec-xhci",
         /// USB 3 of QEMU.
         QemuXhci = "qemu-xhci",
-        /// USB of Xen, version 1.
+        /// USB 1 of Xen.
         Qusb1 = "qusb1",
-        /// USB of Xen, version 2.
+        /// USB 2 of Xen.
         Qusb2 = "qusb2",
         /// virtio-scsi.
         VirtioScsi = "virtio-scsi",
@@ -122,11 +122,11 @@ words! {
 }
 
 words! {
-    /// The emulated device behind a PCI controller.
+    /// The emulated device that implements a PCI controller.
     pub enum PciModelName {
-        /// Intel's expander bus, conventional.
+        /// QEMU's conventional expander bus.
         Pxb = "pxb",
-        /// Intel's expander bus, PCI Express.
+        /// QEMU's PCI Express expander bus.
         PxbPcie = "pxb-pcie",
         /// QEMU's root port.
         PcieRootPort = "pcie-root-port",
@@ -164,7 +164,7 @@ pub struct Controller {
     pub vectors: Option<u32>,
     /// Serial number of an NVMe controller.
     pub serial: Option<String>,
-    /// The emulated device behind a PCI controller.
+    /// The emulated device that implements the PCI controller.
     pub model_name: Option<PciModelName>,
     /// Further settings of a PCI controller.
     pub target: Option<ControllerTarget>,
@@ -198,9 +198,9 @@ pub struct ControllerDriver {
 /// `<target>` of a PCI controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ControllerTarget {
-    /// Chassis number of a bridge or expander bus.
+    /// Chassis number of a conventional bridge.
     pub chassis_nr: Option<u8>,
-    /// Chassis of a port.
+    /// Chassis number of a port.
     pub chassis: Option<u8>,
     /// Number of a port.
     pub port: Option<u8>,
@@ -208,9 +208,9 @@ pub struct ControllerTarget {
     pub bus_nr: Option<u8>,
     /// Number of a host bridge (Power).
     pub index: Option<u32>,
-    /// Hotplug of devices at the port.
+    /// Hotplug of devices at a port or a root bus.
     pub hotplug: Option<bool>,
-    /// Memory window that the port reserves, in KiB.
+    /// Memory window that a root port or bridge reserves, in KiB.
     pub mem_reserve: Option<u64>,
     /// NUMA node of an expander bus.
     pub node: Option<u32>,
@@ -223,7 +223,7 @@ pub struct PciHole {
     pub size: crate::model::memory::Memory,
 }
 
-/// `<master startport=…/>`: the companion's part of a USB 2 controller.
+/// `<master startport=…/>`: the ports of a USB 2 controller that a companion drives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsbMaster {
     /// First port of the USB 2 controller that the companion drives.
@@ -231,7 +231,7 @@ pub struct UsbMaster {
 }
 
 impl Controller {
-    /// Creates a controller without an alias and an address.
+    /// Creates a controller without alias and address.
     pub fn new(kind: ControllerType, index: u32, model: Option<ControllerModel>) -> Self {
         Self {
             kind: Some(kind),
