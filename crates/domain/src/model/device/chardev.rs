@@ -1,4 +1,4 @@
-//! `<serial>`, `<parallel>`, `<console>`, `<channel>`: character devices, and the host's end of
+//! `<serial>`, `<parallel>`, `<console>`, `<channel>`: character devices, and the host end of
 //! these and of other devices.
 
 use super::Info;
@@ -136,7 +136,7 @@ words! {
 }
 
 words! {
-    /// The side that draws the pointer, as the agent sees it.
+    /// The side that draws the pointer if the guest runs the agent.
     pub enum AgentMouse {
         /// The guest.
         Server = "server",
@@ -178,7 +178,7 @@ pub struct CharSource {
     pub mode: Option<SocketMode>,
     /// Path of a file, socket, device or terminal.
     pub path: Option<String>,
-    /// Appending to the file.
+    /// Whether output is appended to the file.
     pub append: Option<bool>,
     /// Host name or address (TCP, UDP).
     pub host: Option<String>,
@@ -215,7 +215,7 @@ pub struct SourceSeclabel {
 pub struct CharLog {
     /// Path of the file.
     pub file: Option<String>,
-    /// Appending to the file.
+    /// Whether output is appended to the file.
     pub append: Option<bool>,
 }
 
@@ -270,7 +270,7 @@ impl CharBackend {
             .unwrap_or(SocketMode::Connect)
     }
 
-    /// Returns the UDP source for receiving or for sending.
+    /// Returns the UDP source of a mode: `bind` receives, `connect` (the default) sends.
     pub fn udp(&self, mode: SocketMode) -> Option<&CharSource> {
         self.sources
             .iter()
@@ -299,7 +299,7 @@ impl CharBackend {
         }
     }
 
-    /// Returns the parts that `<source>` needs but lacks, as text for a message.
+    /// Returns the attributes that `<source>` needs, as text for a message; `None` if it has them.
     fn missing_source(&self, kind: CharSourceType) -> Option<&'static str> {
         let source = self.source().cloned().unwrap_or_default();
         match kind {

@@ -5,9 +5,9 @@ use crate::xml::{Element, Visitor};
 /// `<reconnect>`: reconnection after a lost connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reconnect {
-    /// Reconnection.
+    /// Whether to reconnect.
     pub enabled: Option<bool>,
-    /// Seconds before the reconnection.
+    /// Seconds to wait before reconnecting.
     pub timeout: Option<u32>,
 }
 
@@ -18,7 +18,9 @@ impl Element for Reconnect {
         match (self.enabled, self.timeout) {
             (None, _) => v.error("<reconnect> needs the attribute 'enabled'".into()),
             (Some(true), None | Some(0)) => {
-                v.error("<reconnect> needs the attribute 'timeout', in seconds above zero".into());
+                v.error(
+                    "<reconnect enabled='yes'> needs a 'timeout' above zero, in seconds".into(),
+                );
             }
             _ => {}
         }
