@@ -6,8 +6,8 @@ use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 use serde_json::Value;
 
-/// Returns the label that QEMU gives the guest's console: its first serial port or console that is
-/// a pseudo terminal.
+/// Returns QEMU's label of the guest's console: the first serial port or console of the domain that
+/// is a pseudo terminal.
 pub(crate) fn console_label(domain: &Domain) -> Option<String> {
     let mut ports = domain
         .devices
@@ -18,7 +18,7 @@ pub(crate) fn console_label(domain: &Domain) -> Option<String> {
     Some(format!("char{}", port.info.id()))
 }
 
-/// Returns the path of the pseudo terminal with a label, from the answer to `query-chardev`.
+/// Returns the path of the pseudo terminal that has `label` in the answer to `query-chardev`.
 pub(crate) fn console_path(answer: &Value, label: &str) -> Option<PathBuf> {
     let chardevs = answer.as_array()?;
     let chardev = chardevs

@@ -17,8 +17,7 @@ use super::guest_record::{GuestRecord, parse};
 /// Folder of the records of all guests.
 pub const RECORD_DIR: &str = "/var/lib/passthru/guests";
 
-/// Time for which another process may hold the lock of the records. It only reads and writes small
-/// files meanwhile.
+/// Longest wait for the lock of the records. Its holder only reads and writes small files.
 const LOCK_TIME: Duration = Duration::from_secs(10);
 /// Pause between two tries to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -99,8 +98,9 @@ impl Records {
         self.lock_unless(&|| false)
     }
 
-    /// Locks the records as [`lock`](Self::lock) does. Calls `interrupted` while another process
-    /// has the lock.
+    /// Locks the records against other processes. Makes the folder if it is missing.
+    ///
+    /// Between two tries, while another process has the lock, `interrupted` is called.
     ///
     /// # Errors
     /// - If `interrupted` returns true, then [`Error::Interrupted`].
@@ -110,8 +110,8 @@ impl Records {
         &self,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<LockedRecords<'_>, Error> {
-        if let Some(above) = self.folder.parent() {
-            make_own_folder(above, 0o755).map_err(|source| failed("make", above, source))?;
+        if let Some(parent) = self.folder.parent() {
+            make_own_folder(parent, 0o755).map_err(|source| failed("make", parent, source))?;
         }
         make_own_folder(&self.folder, 0o700)
             .map_err(|source| failed("make", &self.folder, source))?;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn record_is_read_as_written_and_for_root_alone() {
+    fn record_is_read_back_and_only_root_has_access() {
         let (_folder, records) = records();
         assert_eq!(records.read("vm").unwrap(), None);
         let mut record = GuestRecord::new("vm");
@@ -213,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn damaged_older_and_newer_records_are_named() {
+    fn damaged_older_and_newer_records_are_refused() {
         let (_folder, records) = records();
         drop(records.lock().unwrap());
-        for (text, said) in [
+        for (text, expected) in [
             ("{", "is not a record of guest 'vm'"),
             ("{\"version\": 1}", "is not a record of guest 'vm'"),
             (
@@ -236,7 +236,7 @@ mod tests {
             fs::write(records.path("vm"), text).unwrap();
             let error = records.read("vm").unwrap_err().to_string();
             assert!(
-                error.contains(said) && error.contains("guests/vm.json"),
+                error.contains(expected) && error.contains("guests/vm.json"),
                 "{text}: {error}"
             );
             assert!(records.others("next").is_err() && records.others("vm").is_ok());
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn half_written_record_is_not_seen() {
+    fn half_written_record_is_ignored() {
         let (_folder, records) = records();
         let record = GuestRecord::new("vm");
         records.lock().unwrap().write(&record).unwrap();
