@@ -1,5 +1,5 @@
-//! [`Invalidations`]: changes of a guest to its page tables, which the IOMMU must drop from its
-//! caches.
+//! [`Invalidations`]: cached entries that the IOMMU must drop after a guest has changed its page
+//! tables.
 
 use iommufd_bindings::iommufd::{
     iommu_hwpt_invalidate_data_type_IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 as VTD_S1,
@@ -35,7 +35,7 @@ pub enum Invalidations<'a> {
     VtdS1(&'a [VtdS1Invalidation]),
     /// Commands of an Arm SMMUv3 for a virtual IOMMU (`IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3`).
     ///
-    /// Each command is two doublewords in the byte order of this machine. The kernel accepts
+    /// Each command is two 64-bit words in the byte order of this machine. The kernel accepts
     /// `TLBI_NSNH_ALL`, `TLBI_NH_*`, `ATC_INV`, `CFGI_CD` and `CFGI_CD_ALL`.
     ArmSmmuv3(&'a [[u64; 2]]),
     /// A type that this crate does not encode.
@@ -52,7 +52,7 @@ pub enum Invalidations<'a> {
 /// A changed range of a guest's VT-d page table (`struct iommu_hwpt_vtd_s1_invalidate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VtdS1Invalidation {
-    /// First address, a multiple of 4096.
+    /// First address of the range, a multiple of 4096.
     pub address: u64,
     /// Number of pages of 4096 bytes. `u64::MAX`, with address 0, covers the whole table.
     pub pages: u64,
@@ -88,12 +88,12 @@ impl Invalidations<'_> {
             bytes: &bytes,
         };
         let has_whole_entries = bytes.len() as u64 == u64::from(entries) * u64::from(entry_length);
-        let answer = if has_whole_entries {
+        let result = if has_whole_entries {
             sys::hwpt::invalidate(object.fd(), object.id(), batch)
         } else {
             Err((Errno::INVAL, 0))
         };
-        answer.map_err(|(e, handled)| Error::Invalidate {
+        result.map_err(|(e, handled)| Error::Invalidate {
             object: object.id(),
             data_type,
             entries,
@@ -103,7 +103,8 @@ impl Invalidations<'_> {
         })
     }
 
-    /// Returns the type's number, the length of an entry in bytes, and the kernel's structs.
+    /// Returns the type's number, the length of an entry in bytes, and the entries as the kernel
+    /// reads them.
     fn encode(self) -> (u32, u32, Vec<u8>) {
         match self {
             Self::VtdS1(entries) => {

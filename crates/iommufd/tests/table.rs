@@ -28,7 +28,7 @@
 //! | `IOMMU_VDEVICE_ALLOC` | `vdevice_keeps_its_device_and_viommu` | `device_is_behind_one_viommu_at_a_time` |
 //! | `IOMMU_VEVENTQ_ALLOC` | `device_events_carry_the_guests_id`, `events_lost_to_a_full_queue_are_counted` | `viommu_has_one_event_queue_for_a_type` |
 //! | `IOMMU_VFIO_IOAS` | `container_interface_gets_the_ioas_that_was_set` | `destroyed_ioas_is_named_and_dropped_without_panic` |
-//! | `IOMMU_VIOMMU_ALLOC` | `viommu_keeps_its_nest_parent` | `viommu_of_another_model_is_refused` |
+//! | `IOMMU_VIOMMU_ALLOC` | `viommu_keeps_its_nest_parent` | `viommu_of_unfit_model_or_parent_is_refused` |
 //! | mmap of a virtual IOMMU | `mapped_registers_keep_the_viommu` | `registers_outside_the_area_are_not_mapped` |
 //! | read and write of a fault queue | `many_faults_are_answered_together` | `failed_answer_reports_the_number_taken_before` |
 #![allow(clippy::unwrap_used, reason = "tests")]

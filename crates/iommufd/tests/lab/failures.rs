@@ -13,7 +13,7 @@ use passthru_iommufd::{
 use passthru_lab::{HeldResources, each_failure};
 
 use crate::mock::{self, Device, words};
-use crate::viommu::area_in;
+use crate::viommu::register_area;
 use crate::{LENGTH, memfd, memory, nest_parent};
 
 const ACCESS: Access = Access::ReadWrite;
@@ -343,7 +343,7 @@ fn failed_viommu_and_its_registers_can_be_repeated() {
         let ViommuData::Raw(answer) = viommu.data() else {
             panic!("{:?}", viommu.data())
         };
-        ViommuMmio::map(viommu, area_in(answer))
+        ViommuMmio::map(viommu, register_area(answer))
     });
     withstands(viommu, |(viommu, device, _)| {
         Hwpt::alloc(device, viommu, &mock::guest(1))

@@ -29,7 +29,7 @@ pub(crate) fn viommu(device: &Device, ioas: &Arc<Ioas>) -> Arc<Viommu> {
     Arc::new(Viommu::alloc(device, &nest_parent(device, ioas), &kind(vec![])).unwrap())
 }
 
-/// A device behind a virtual IOMMU as 0x42, on a guest's page table.
+/// A device behind a virtual IOMMU, with the guest's id 0x42, on a guest's page table.
 struct Nested {
     device: Device,
     viommu: Arc<Viommu>,
@@ -65,7 +65,7 @@ fn viommu_keeps_its_nest_parent() {
 }
 
 #[test]
-fn viommu_of_another_model_is_refused() {
+fn viommu_of_unfit_model_or_parent_is_refused() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let parent = nest_parent(&device, &ioas);
@@ -97,11 +97,11 @@ fn page_table_keeps_its_viommu() {
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }
 
-/// Returns the area of registers in the mock's struct.
-pub(crate) fn area_in(answer: &[u8]) -> MmapArea {
+/// Returns the area of the registers, from the data that the mock returned for a virtual IOMMU.
+pub(crate) fn register_area(data: &[u8]) -> MmapArea {
     MmapArea {
-        offset: u64::from_ne_bytes(answer[8..16].try_into().unwrap()),
-        length: u64::from_ne_bytes(answer[16..24].try_into().unwrap()),
+        offset: u64::from_ne_bytes(data[8..16].try_into().unwrap()),
+        length: u64::from_ne_bytes(data[16..24].try_into().unwrap()),
     }
 }
 
@@ -111,11 +111,11 @@ fn mapped_registers_keep_the_viommu() {
     let device = Device::attach(&ioas).unwrap();
     let data = words(&[0x1234_5678, 0, 0, 0, 0, 0]);
     let viommu = Viommu::alloc(&device, &nest_parent(&device, &ioas), &kind(data)).unwrap();
-    let ViommuData::Raw(answer) = viommu.data() else {
+    let ViommuData::Raw(returned) = viommu.data() else {
         panic!("{:?}", viommu.data())
     };
-    assert_eq!(answer[4..8], words(&[0x1234_5678]));
-    let area = area_in(answer);
+    assert_eq!(returned[4..8], words(&[0x1234_5678]));
+    let area = register_area(returned);
     let id = viommu.id();
     let viommu = Arc::new(viommu);
     let registers = ViommuMmio::map(&viommu, area).unwrap();
@@ -192,10 +192,10 @@ fn invalidate(viommu: &Viommu, numbers: &[u32]) -> Result<(), Error> {
 fn device_entries_are_invalidated_by_the_guests_id() {
     let ioas = ioas();
     let nested = nested(&ioas);
-    let full = 0x00ba_ddad;
-    assert!(nested.device.has_cached([full; 4]));
+    let valid = 0x00ba_ddad;
+    assert!(nested.device.has_cached([valid; 4]));
     invalidate(&nested.viommu, &[0, 3]).unwrap();
-    assert!(nested.device.has_cached([0, full, full, 0]));
+    assert!(nested.device.has_cached([0, valid, valid, 0]));
     let error = invalidate(&nested.viommu, &[1, 9, 2]).unwrap_err();
     assert!(
         matches!(
@@ -208,7 +208,7 @@ fn device_entries_are_invalidated_by_the_guests_id() {
         ),
         "{error:?}"
     );
-    assert!(nested.device.has_cached([0, 0, full, 0]));
+    assert!(nested.device.has_cached([0, 0, valid, 0]));
 }
 
 #[test]
