@@ -1,4 +1,4 @@
-//! Limits: of memory, and of the number of mappings.
+//! The limit on the number of mappings.
 
 use std::fs;
 
@@ -14,13 +14,13 @@ on_both_backends! {
     mapping_count_is_limited_as_reported
 }
 
-/// Sets the limit to 5. It applies to containers that get their first device afterwards.
+/// Sets the limit to 5. A container keeps the limit that held when its first device was attached.
 fn mapping_count_is_limited_as_reported(backend: Backend) {
     let former = fs::read_to_string(LIMIT).unwrap();
     fs::write(LIMIT, "5").unwrap();
     let setup = with_edu(backend);
     fs::write(LIMIT, &former).unwrap();
-    let answers: Vec<_> = (0..8)
+    let results: Vec<_> = (0..8)
         .map(|page| {
             map(
                 &*setup.container,
@@ -31,11 +31,11 @@ fn mapping_count_is_limited_as_reported(backend: Backend) {
         })
         .collect();
     match setup.container.capabilities().max_mappings {
-        None => assert!(answers.iter().all(Result::is_ok)),
+        None => assert!(results.iter().all(Result::is_ok)),
         Some(limit) => {
             assert_eq!(limit, 5);
-            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 5);
-            let error = answers[5].as_ref().unwrap_err();
+            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+            let error = results[5].as_ref().unwrap_err();
             assert_eq!(errno(error), Some(Errno::NOSPC), "{error}");
             assert!(error.hint().unwrap().contains("65,535"));
         }

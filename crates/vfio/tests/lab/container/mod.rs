@@ -1,7 +1,7 @@
 //! Tests of what only one backend does, and of the choice between backends.
 //!
-//! The table lists the tests of each call that only the `type1` backend makes. The tests stand here
-//! and in `conformance`, which runs on both backends.
+//! The table lists the tests of each call that only the `type1` backend makes. The tests stand
+//! here, in `conformance`, which runs on both backends, and beside the code of the container.
 //!
 //! | call | succeeds | fails |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | `VFIO_IOMMU_GET_INFO` | `container_holds_several_groups`, `reserved_iovas_are_left_out_and_refused` | `map_without_device_follows_capability` |
 //! | `VFIO_IOMMU_MAP_DMA` | `device_reaches_mapping_until_unmapped`, `device_cannot_write_to_read_only_mapping` | `overlapping_map_is_refused_and_changes_nothing`, `map_of_unmapped_memory_is_refused`, `mapping_count_is_limited_as_reported` |
 //! | `VFIO_IOMMU_UNMAP_DMA` | `unmap_spans_gaps_between_mappings`, `unmap_all_unmaps_everything`, `unmap_dirty_returns_dirty_pages` | `partial_unmap_is_refused`, `unmap_of_nothing_returns_not_found` |
-//! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_reset_together`, `devices_of_several_groups_reset_when_all_are_owned` | the same, `physical_function_is_not_reset_beside_its_vfs` |
+//! | `VFIO_DEVICE_PCI_HOT_RESET` with the files of groups | `devices_of_one_group_reset_together`, `devices_of_several_groups_reset_when_all_are_owned` | `devices_of_one_group_reset_together`, `devices_of_several_groups_reset_when_all_are_owned`, `physical_function_is_not_reset_beside_its_vfs` |
 //! | `VFIO_IOMMU_DIRTY_PAGES` | `dirty_tracking_works_or_names_devices` | `dirty_pages_without_tracking_are_refused` |
 
 mod choice;
