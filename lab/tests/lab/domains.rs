@@ -1,7 +1,6 @@
-//! Domains with an expected command line, without host devices.
+//! Command lines of the example and test domains, without their host devices.
 //!
-//! The real QEMU accepts each line, and has every device with the id and at the place that the line
-//! says.
+//! The real QEMU accepts each line. Every device has the id and the place that the line gives.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -17,7 +16,7 @@ use passthru_qemu::{Capabilities, CommandLine, Paths, Style, WantKind, command_l
 use super::qemu::{Emulator, QEMU, places};
 
 /// Smallest number of domains that must start.
-const LEAST: usize = 30;
+const MIN_STARTED: usize = 30;
 
 fn domains() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -37,8 +36,10 @@ fn domains() -> Vec<PathBuf> {
     files
 }
 
-/// Reads a domain without host devices. Returns `None` if this QEMU does not support its machine.
-fn without_the_hosts(file: &Path, capabilities: &Capabilities) -> Option<Domain> {
+/// Reads a domain without host devices.
+///
+/// Returns `None` if this QEMU does not support the domain.
+fn read_without_host_devices(file: &Path, capabilities: &Capabilities) -> Option<Domain> {
     let mut domain = Domain::parse(&fs::read_to_string(file).unwrap()).unwrap();
     domain.devices.hostdevs.clear();
     domain
@@ -53,12 +54,12 @@ fn without_the_hosts(file: &Path, capabilities: &Capabilities) -> Option<Domain>
     capabilities.check(&domain).is_ok().then_some(domain)
 }
 
-/// Returns a part of the line that the virtual host lacks.
+/// Returns something that the line needs and the virtual host lacks.
 ///
 /// Examples are peers at sockets, disks on the network, reserved memory, user interfaces and a
 /// scalable clock.
-fn lacking(line: &CommandLine) -> Option<&'static str> {
-    const WORDS: &[&str] = &[
+fn missing_on_host(line: &CommandLine) -> Option<&'static str> {
+    const MISSING: &[&str] = &[
         "host_device",
         "qcow2",
         "vhost",
@@ -96,17 +97,17 @@ fn lacking(line: &CommandLine) -> Option<&'static str> {
         }
     }
     let text = line.pretty(&Paths);
-    let kernel =
+    let lacks_kernel =
         line.options.iter().any(|o| o.flag == "-kernel") && !text.contains("/boot/guest/vmlinuz");
-    WORDS
+    MISSING
         .iter()
         .copied()
         .find(|word| text.contains(word))
-        .or(kernel.then_some("a kernel"))
+        .or(lacks_kernel.then_some("a kernel"))
 }
 
-/// Makes missing files, of zeros. Their contents do not matter before the guest's first
-/// instruction.
+/// Makes the missing files of a line, filled with zeros. Their contents do not matter before the
+/// guest's first instruction.
 fn make_files(line: &CommandLine) -> io::Result<()> {
     for path in line
         .wants()
@@ -132,7 +133,7 @@ fn qemu_places_devices_as_the_command_line_says() {
     let mut wrong = Vec::new();
     for file in domains() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let Some(domain) = without_the_hosts(&file, &capabilities) else {
+        let Some(domain) = read_without_host_devices(&file, &capabilities) else {
             println!("{name}: not for this QEMU");
             continue;
         };
@@ -143,8 +144,8 @@ fn qemu_places_devices_as_the_command_line_says() {
                 continue;
             }
         };
-        if let Some(lacking) = lacking(&line) {
-            println!("{name}: the virtual host has not: {lacking}");
+        if let Some(missing) = missing_on_host(&line) {
+            println!("{name}: the virtual host lacks: {missing}");
             continue;
         }
         if let Err(e) = make_files(&line) {
@@ -159,29 +160,33 @@ fn qemu_places_devices_as_the_command_line_says() {
                     .into_iter()
                     .map(|d| format!("{name}: {d}")),
             ),
-            Err(said) => wrong.push(format!("{name}: {said}")),
+            Err(error) => wrong.push(format!("{name}: {error}")),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(started >= LEAST, "only {started} domains were started");
+    assert!(
+        started >= MIN_STARTED,
+        "only {started} domains were started"
+    );
 }
 
+/// Returns the devices of the line that the emulator lacks or has at another place.
 fn differences(emulator: &mut Emulator, line: &CommandLine) -> Vec<String> {
     let devices = line
         .options
         .iter()
         .filter(|option| option.flag == "-device");
-    let said: BTreeSet<String> = devices
+    let expected: BTreeSet<String> = devices
         .filter_map(|device| device.id().map(str::to_owned))
         .collect();
-    let there = emulator.ids();
-    let mut wrong: Vec<_> = said
-        .difference(&there)
+    let present = emulator.ids();
+    let mut wrong: Vec<_> = expected
+        .difference(&present)
         .map(|id| format!("there is no {id}"))
         .collect();
     for (id, bus, address) in places(line)
         .into_iter()
-        .filter(|(id, ..)| there.contains(id))
+        .filter(|(id, ..)| present.contains(id))
     {
         let parent = emulator.property(&id, "parent_bus");
         let addr = emulator.property(&id, "addr");

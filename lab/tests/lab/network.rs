@@ -15,7 +15,7 @@ fn ip(words: &str) {
     let _ = run(Command::new("ip").args(words.split(' '))).expect_success();
 }
 
-/// Returns the network interface of a device on its own driver.
+/// Returns the name of the network interface of a device. The device must be on its own driver.
 fn interface(device: &str) -> String {
     let folder = Path::new("/sys/bus/pci/devices").join(device).join("net");
     fs::read_dir(folder)
@@ -100,7 +100,7 @@ fn interfaces_of_each_kind_can_be_made() {
 }
 
 #[test]
-fn open_vswitch_has_a_datapath() {
+fn open_vswitch_datapath_can_be_made() {
     let _host = host();
     for words in [["add-dp", "made0"], ["del-dp", "made0"]] {
         let _ = run(Command::new("ovs-dpctl").args(words)).expect_success();

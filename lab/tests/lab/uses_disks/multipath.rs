@@ -47,7 +47,7 @@ fn open_multipath_head_is_a_use_of_both_controllers() {
     }
     let holder = Holder::start(&head, "exec 3<$DISK; echo ready; exec sleep 60");
     for controller in MULTIPATH_NVME {
-        expect_used(controller, &holder.pid());
+        expect_used(controller, &holder.pid_text());
     }
     drop(holder);
     let mounted = Undo("umount /tmp/head 2>/dev/null; rmdir /tmp/head 2>/dev/null");

@@ -35,6 +35,7 @@ impl Drop for Undo {
 pub(super) struct Holder(pub(super) Child);
 
 impl Holder {
+    /// Starts a shell script with `$DISK` set, and waits until the script prints `ready`.
     #[track_caller]
     pub(super) fn start(disk: &Path, script: &str) -> Self {
         let mut command = Command::new("sh");
@@ -52,7 +53,8 @@ impl Holder {
         holder
     }
 
-    pub(super) fn pid(&self) -> String {
+    /// Returns the start of the process id in messages: `(pid N`.
+    pub(super) fn pid_text(&self) -> String {
         format!("(pid {}", self.0.id())
     }
 }
@@ -64,21 +66,21 @@ impl Drop for Holder {
     }
 }
 
-/// Asserts that a disk is refused for a use, that `list` shows the use, and that nothing has
-/// changed.
+/// Asserts that `bind` refuses a disk for a use, that `list` shows the use, and that the disk stays
+/// on its driver.
 #[track_caller]
 pub(super) fn expect_used(device: &str, text: &str) {
-    let said = refused(&["bind", device]);
+    let message = refused(&["bind", device]);
     assert!(
-        said.contains(&format!("{device} is in use: ")) && said.contains(text),
-        "{said}"
+        message.contains(&format!("{device} is in use: ")) && message.contains(text),
+        "{message}"
     );
     let list = passthru(&["list", device]).expect_success().stdout;
     assert!(list.contains(" in use ") && list.contains(text), "{list}");
     assert_eq!(driver(device).as_deref(), Some("nvme"));
 }
 
-/// Asserts that a disk can be bound, at the latest soon after the uses of a test have ended.
+/// Asserts that a disk can be bound within 5 s. The kernel may end a use a little late.
 #[track_caller]
 pub(super) fn expect_free(device: &str) {
     let end = Instant::now() + Duration::from_secs(5);

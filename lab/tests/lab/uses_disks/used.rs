@@ -99,7 +99,7 @@ fn disk_that_is_only_mapped_is_used() {
         .iter()
         .map(|fd| fs::read_link(format!("/proc/{}/fd/{fd}", holder.0.id())).unwrap());
     assert!(links.into_iter().all(|link| link != disk(CMB_NVME)));
-    expect_used(CMB_NVME, &holder.pid());
+    expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);
     expect_free(CMB_NVME);
 }
@@ -111,7 +111,7 @@ fn disk_registered_with_an_io_uring_is_used() {
         my $ring = syscall(425, 8, $p); my $files = pack("l", fileno(F));
         syscall(427, $ring, 2, $files, 1) == 0 or die; close F; print "ready\n"; sleep 60'"#;
     let holder = Holder::start(&disk(CMB_NVME), script);
-    expect_used(CMB_NVME, &holder.pid());
+    expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);
     expect_free(CMB_NVME);
 }
@@ -126,7 +126,7 @@ fn generic_node_that_is_open_is_shown_and_does_not_block() {
     let holder = Holder::start(Path::new(&node), "exec 3<$DISK; echo ready; exec sleep 60");
     let list = passthru(&["list", CMB_NVME]).expect_success().stdout;
     assert!(
-        list.contains(&holder.pid()) && list.contains(&node) && list.contains(" can "),
+        list.contains(&holder.pid_text()) && list.contains(&node) && list.contains(" can "),
         "{list}"
     );
     expect_free(CMB_NVME);
@@ -155,7 +155,7 @@ fn mapping_over_the_disk_is_a_use() {
         Path::new("/dev/dm-0"),
         "exec 3<$DISK; echo ready; exec sleep 60",
     );
-    expect_used(CMB_NVME, &holder.pid());
+    expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);
     drop(undo);
     expect_free(CMB_NVME);
@@ -269,7 +269,7 @@ fn mount_in_another_namespace_is_a_use() {
             .contains("/run/uses ")
     );
     expect_used(CMB_NVME, "the file system on /run/uses (");
-    expect_used(CMB_NVME, &holder.pid());
+    expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);
     expect_free(CMB_NVME);
     drop(undo);
