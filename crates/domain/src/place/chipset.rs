@@ -16,7 +16,7 @@ const ICH9_SOUND: u8 = 0x1b;
 /// Returns the address that the board gives a controller; `None` if the board does not have it.
 ///
 /// An i440fx (PIIX3) has the first IDE and USB controller, a q35 (ICH9) the first SATA controller.
-pub(crate) fn place_of(board: Board, controller: &Controller) -> Option<FunctionAddress> {
+pub(crate) fn controller_address(board: Board, controller: &Controller) -> Option<FunctionAddress> {
     let uhci = matches!(controller.model, None | Some(ControllerModel::Piix3Uhci));
     match (board, controller.kind?, controller.index?) {
         (Board::I440fx, ControllerType::Ide, 0) => FunctionAddress::new(0, 0, 0x01, 1),
@@ -27,7 +27,7 @@ pub(crate) fn place_of(board: Board, controller: &Controller) -> Option<Function
 }
 
 /// Returns the board's devices that no domain describes, with their addresses.
-pub(crate) fn hidden(board: Board) -> Vec<(&'static str, FunctionAddress)> {
+pub(crate) fn hidden_devices(board: Board) -> Vec<(&'static str, FunctionAddress)> {
     let devices: &[_] = match board {
         Board::I440fx => &[
             ("the board's ISA bridge", 0x01, 0),
@@ -41,25 +41,29 @@ pub(crate) fn hidden(board: Board) -> Vec<(&'static str, FunctionAddress)> {
     };
     devices
         .iter()
-        .filter_map(|&(what, slot, f)| Some((what, FunctionAddress::new(0, 0, slot, f)?)))
+        .filter_map(|&(name, slot, function)| {
+            Some((name, FunctionAddress::new(0, 0, slot, function)?))
+        })
         .collect()
 }
 
 /// Gives the board's own controllers their addresses.
-pub(super) fn pin(board: Board, devices: &mut Devices) {
+pub(super) fn place_controllers(board: Board, devices: &mut Devices) {
     for controller in &mut devices.controllers {
         if pci_address::is_missing(&controller.info)
-            && let Some(at) = place_of(board, controller)
+            && let Some(at) = controller_address(board, controller)
         {
             controller.info.address = Some(pci_address::new(at, None));
         }
     }
 }
 
-/// Reserves the addresses of the board's devices. Devices of an ICH9 get the addresses of the real
-/// board if those are free.
-pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
-    for (_, at) in hidden(board) {
+/// Reserves the addresses of the board's devices, and places the primary graphics card.
+///
+/// On a q35, the sound card, USB controllers and DMI bridge get the addresses of a real ICH9 if
+/// those are free.
+pub(super) fn place_devices(board: Board, buses: &mut Buses, devices: &mut Devices) {
+    for (_, at) in hidden_devices(board) {
         let _ = buses.reserve(at, Need::plain(Plug::Pci));
     }
     place_primary_video(board, buses, devices);
@@ -98,8 +102,8 @@ pub(super) fn settle(board: Board, buses: &mut Buses, devices: &mut Devices) {
     }
 }
 
-/// Gives the primary graphics card of a PC its usual slot on the root bus, or else the next free
-/// one.
+/// Gives the primary graphics card of a PC its usual slot on the root bus. If that is taken,
+/// the card gets the next free address.
 fn place_primary_video(board: Board, buses: &mut Buses, devices: &mut Devices) {
     let slot = match board {
         Board::I440fx => 2,

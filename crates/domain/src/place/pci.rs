@@ -35,7 +35,7 @@ pub(super) fn assign(devices: &mut Devices, machine: &Machine) -> Bounded<Error>
 /// Creates the buses, with every device on them that has an address already.
 fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
     let mut buses = Buses::new(&devices.controllers, machine.is_express(), grows);
-    chipset::pin(machine.board, devices);
+    chipset::place_controllers(machine.board, devices);
     for item in devices.items() {
         let need = Need::for_device(devices, item, machine.is_express());
         let need = need.unwrap_or(Need::plain(Plug::Pci));
@@ -46,7 +46,7 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
             let _ = buses.reserve(at, need);
         }
     }
-    chipset::settle(machine.board, &mut buses, devices);
+    chipset::place_devices(machine.board, &mut buses, devices);
     buses
 }
 

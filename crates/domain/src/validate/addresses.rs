@@ -94,7 +94,7 @@ fn may_have_pci_address(check: &Check<'_>, item: Item) -> bool {
         return false;
     };
     let controller = &check.domain.devices.controllers[n];
-    chipset::place_of(check.machine.board, controller).is_some()
+    chipset::controller_address(check.machine.board, controller).is_some()
         || controller.kind == Some(ControllerType::Pci)
 }
 

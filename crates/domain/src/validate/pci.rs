@@ -24,7 +24,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn check_addresses(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut buses = Buses::new(&devices.controllers, check.machine.is_express(), false);
-    let hidden = chipset::hidden(check.machine.board);
+    let hidden = chipset::hidden_devices(check.machine.board);
     let mut used: HashMap<FunctionAddress, String> = hidden
         .into_iter()
         .map(|(device, at)| (at, device.to_owned()))
@@ -75,7 +75,8 @@ fn misplaced(check: &Check<'_>, item: Item, at: FunctionAddress) -> Option<Strin
     let Item::Controller(n) = item else {
         return None;
     };
-    let place = chipset::place_of(check.machine.board, &check.domain.devices.controllers[n])?;
+    let controller = &check.domain.devices.controllers[n];
+    let place = chipset::controller_address(check.machine.board, controller)?;
     if place == at {
         return None;
     }
