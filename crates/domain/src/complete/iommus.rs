@@ -8,8 +8,8 @@ use crate::platform::{Board, Machine};
 
 /// Gives a q35 with more than 255 CPUs an IOMMU in the extended interrupt mode.
 ///
-/// The xAPIC's ids have 8 bits; interrupts reach further CPUs only if an IOMMU remaps them. The
-/// remapping needs an I/O APIC emulated by QEMU.
+/// An xAPIC id has 8 bits. Interrupts reach CPUs with larger ids only if an IOMMU remaps the
+/// interrupts. The remapping needs an I/O APIC emulated by QEMU.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     if machine.board != Board::Q35 || !domain.needs_eim() {
         return;

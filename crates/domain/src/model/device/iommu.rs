@@ -73,7 +73,7 @@ pub struct IommuDriver {
     pub ssidsize: Option<AutoNumber>,
     /// Bits of output addresses, or `auto` (smmuv3).
     pub oas: Option<AutoNumber>,
-    /// Command queues of the guest's own (smmuv3).
+    /// Command queues that the guest drives in the host's SMMU, Tegra241 CMDQV (smmuv3).
     pub cmdqv: Option<AutoOnOff>,
     /// Size of the translated pages (virtio).
     pub granule: Option<Granule>,
@@ -107,9 +107,9 @@ words! {
 }
 
 words! {
-    /// On, off, or as the host.
+    /// On, off, or the host's setting.
     pub enum AutoOnOff {
-        /// As the host.
+        /// The host's setting.
         Auto = "auto",
         /// On.
         On = "on",
@@ -118,10 +118,10 @@ words! {
     }
 }
 
-/// A number of bits, or as the host.
+/// A number of bits, or the host's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoNumber {
-    /// As the host.
+    /// The host's number.
     Auto,
     /// Number of bits.
     Bits(u8),
@@ -150,7 +150,7 @@ impl crate::xml::value::Value for AutoNumber {
 pub struct IommuIommufd {
     /// Name of the object. If it is absent, `iommufd0`.
     pub id: Option<String>,
-    /// Number of an open `/dev/iommu` of the caller.
+    /// Number of the caller's open descriptor of `/dev/iommu`.
     pub fd: Option<u32>,
 }
 
@@ -175,7 +175,7 @@ impl Iommu {
         self.driver.as_ref().and_then(|d| d.pci_bus)
     }
 
-    /// Returns whether the host's SMMU translates.
+    /// Returns whether the host's SMMU does the translation (`accel='on'`).
     pub fn is_accelerated(&self) -> bool {
         self.driver.as_ref().and_then(|d| d.accel) == Some(true)
     }
@@ -185,7 +185,7 @@ impl Iommu {
         self.is_accelerated() || self.driver.as_ref().and_then(|d| d.fsts) == Some(true)
     }
 
-    /// Returns the name of the iommufd object, if the IOMMU names one.
+    /// Returns the name of the iommufd object, if the IOMMU has an `<iommufd>`.
     pub fn iommufd_id(&self) -> Option<&str> {
         self.iommufd
             .as_ref()
@@ -258,7 +258,7 @@ impl Element for Granule {
 }
 
 impl IommuIommufd {
-    /// Returns whether the element says no more than the default object.
+    /// Returns whether the element only selects the default object, without `fd`.
     fn is_default(&self) -> bool {
         self.fd.is_none() && self.id.as_deref().is_none_or(|id| id == DEFAULT_IOMMUFD)
     }
