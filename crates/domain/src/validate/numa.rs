@@ -16,7 +16,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             );
             return;
         }
-        check_numbers(check, numa);
+        check_ids(check, numa);
         check_cpus(check, numa);
         check_distances(check, numa);
         check_interconnects(check, numa);
@@ -24,11 +24,11 @@ pub(super) fn check(check: &mut Check<'_>) {
     check_numatune(check);
 }
 
-/// Most cells of a guest. QEMU's machines have at most 128 NUMA nodes (`MAX_NODES`).
+/// Maximum number of cells. QEMU's machines have at most 128 NUMA nodes (`MAX_NODES`).
 const MAX_CELLS: usize = 128;
 
 /// Checks that the ids of the cells are 0, 1, 2 and so on.
-fn check_numbers(check: &mut Check<'_>, numa: &Numa) {
+fn check_ids(check: &mut Check<'_>, numa: &Numa) {
     let is_complete = (0..)
         .zip(&numa.cells)
         .all(|(number, cell)| cell.id == Some(number));
@@ -48,7 +48,7 @@ fn check_numbers(check: &mut Check<'_>, numa: &Numa) {
     }
 }
 
-/// Checks that each CPU is in one cell only, and counted in `<vcpu>`.
+/// Checks that each CPU is in one cell only, and below the count of `<vcpu>`.
 fn check_cpus(check: &mut Check<'_>, numa: &Numa) {
     let mut cell_of: HashMap<u32, u32> = HashMap::new();
     for cell in &numa.cells {
@@ -121,34 +121,34 @@ fn check_interconnects(check: &mut Check<'_>, numa: &Numa) {
         return;
     };
     let latencies = interconnects.latencies.iter().map(|latency| &latency.path);
-    for route in latencies.chain(
+    for path in latencies.chain(
         interconnects
             .bandwidths
             .iter()
             .map(|bandwidth| &bandwidth.path),
     ) {
-        for (end, id) in [("initiator", route.initiator), ("target", route.target)] {
-            if cell_of(numa, id).is_none() {
+        for (end, id) in [("initiator", path.initiator), ("target", path.target)] {
+            if find_cell(numa, id).is_none() {
                 check.error(
-                    &route.span,
+                    &path.span,
                     format!("'{end}' {id} of <interconnects> is not a NUMA cell"),
                 );
             }
         }
-        if cell_of(numa, route.initiator).is_some_and(|cell| cell.cpus.is_none()) {
+        if find_cell(numa, path.initiator).is_some_and(|cell| cell.cpus.is_none()) {
             let message = format!(
                 "'initiator' {} of <interconnects> is a NUMA cell without CPUs",
-                route.initiator
+                path.initiator
             );
-            check.error(&route.span, message);
+            check.error(&path.span, message);
         }
-        let caches = cell_of(numa, route.target).map_or(&[][..], |cell| &cell.caches);
-        if let Some(level) = route.cache
+        let caches = find_cell(numa, path.target).map_or(&[][..], |cell| &cell.caches);
+        if let Some(level) = path.cache
             && caches.iter().all(|cache| cache.level != level)
         {
-            let target = route.target;
+            let target = path.target;
             check.error(
-                &route.span,
+                &path.span,
                 format!(
                     "'cache' {level} of <interconnects> is not a <cache> of NUMA cell {target}"
                 ),
@@ -158,11 +158,11 @@ fn check_interconnects(check: &mut Check<'_>, numa: &Numa) {
 }
 
 /// Returns the cell with an id.
-fn cell_of(numa: &Numa, id: u32) -> Option<&NumaCell> {
+fn find_cell(numa: &Numa, id: u32) -> Option<&NumaCell> {
     numa.cells.iter().find(|cell| cell.id == Some(id))
 }
 
-/// Checks the policies of the host's memory.
+/// Checks `<numatune>`: from which host nodes the guest's memory comes, and by which policy.
 fn check_numatune(check: &mut Check<'_>) {
     let domain = check.domain;
     let Some(numatune) = &domain.numatune else {
