@@ -1,9 +1,10 @@
-//! Flows: the connections of storage and SSH whose route the kernel is asked for.
+//! Flows: connections of storage and SSH, with the lookups of their routes in the kernel.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::connection::Connection;
+use super::interface::HOST;
 use super::purpose::NetworkPurpose;
 use super::route::RouteLookup;
 use super::snapshot::NetworkSnapshot;
@@ -15,8 +16,8 @@ const SSH_PORT: u16 = 22;
 /// A connection, or a server to which one may be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
-    /// Index of the network namespace in the list.
-    pub(super) network: usize,
+    /// Index of the network namespace in the list of namespaces.
+    pub(super) namespace: usize,
     pub(super) lookup: RouteLookup,
     pub(super) purpose: NetworkPurpose,
 }
@@ -24,7 +25,7 @@ pub(super) struct Flow {
 impl Flow {
     pub(super) fn for_server(server: &StorageServer) -> Self {
         Self {
-            network: server.network,
+            namespace: server.namespace,
             lookup: RouteLookup::new(server.address, server.source),
             purpose: storage_purpose(server.protocol, server.address),
         }
@@ -33,7 +34,7 @@ impl Flow {
     /// Describes the SSH session that this program was started from.
     pub(super) fn for_session(session: &SshSession) -> Self {
         Self {
-            network: 0,
+            namespace: HOST,
             lookup: RouteLookup::new(session.client, Some(session.server)),
             purpose: ssh_purpose(session.client),
         }
@@ -41,20 +42,20 @@ impl Flow {
 
     /// Lists the connections of storage and SSH in a namespace.
     pub(super) fn for_connections(
-        network: usize,
+        namespace: usize,
         snapshot: &NetworkSnapshot,
         ssh_sockets: &BTreeSet<u32>,
     ) -> Vec<Self> {
         let connections = snapshot.connections.iter();
         connections
             .filter(|connection| !connection.is_loopback())
-            .filter_map(|connection| Self::for_connection(network, connection, ssh_sockets))
+            .filter_map(|connection| Self::for_connection(namespace, connection, ssh_sockets))
             .collect()
     }
 
     /// Describes a connection; `None` if it is neither of storage nor of SSH.
     fn for_connection(
-        network: usize,
+        namespace: usize,
         connection: &Connection,
         ssh_sockets: &BTreeSet<u32>,
     ) -> Option<Self> {
@@ -70,7 +71,7 @@ impl Flow {
             ..RouteLookup::new(peer, Some(connection.local.ip()))
         };
         Some(Self {
-            network,
+            namespace,
             lookup,
             purpose,
         })
@@ -81,15 +82,16 @@ impl Flow {
     /// A connection of another namespace may leave the host through the host's own namespace, so
     /// there is a lookup for that namespace too.
     pub(super) fn lookups(&self) -> Vec<(usize, RouteLookup)> {
-        let mut lookups = vec![(self.network, self.lookup.clone())];
-        if self.network != 0 {
-            lookups.push((0, RouteLookup::new(self.lookup.destination, None)));
+        let mut lookups = vec![(self.namespace, self.lookup.clone())];
+        if self.namespace != HOST {
+            lookups.push((HOST, RouteLookup::new(self.lookup.destination, None)));
         }
         lookups
     }
 }
 
-/// Returns whether a socket belongs to an SSH server: by its port, or by the process that has it.
+/// Returns whether a socket belongs to an SSH server: by its local port, or by the process that
+/// has the socket open.
 pub(super) fn is_ssh(connection: &Connection, ssh_sockets: &BTreeSet<u32>) -> bool {
     connection.local.port() == SSH_PORT || ssh_sockets.contains(&connection.inode)
 }

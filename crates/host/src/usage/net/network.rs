@@ -199,8 +199,8 @@ pub(super) fn flows(
     ssh_sockets: &BTreeSet<u32>,
 ) -> Vec<Flow> {
     let mut flows: Vec<Flow> = servers.iter().map(Flow::for_server).collect();
-    for (network, snapshot) in snapshots.iter().enumerate() {
-        flows.extend(Flow::for_connections(network, snapshot, ssh_sockets));
+    for (namespace, snapshot) in snapshots.iter().enumerate() {
+        flows.extend(Flow::for_connections(namespace, snapshot, ssh_sockets));
     }
     flows
 }

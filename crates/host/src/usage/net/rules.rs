@@ -164,12 +164,12 @@ impl Rules<'_> {
                 interfaces.insert(Interface::new(namespace, *index));
             }
         }
-        let own = self.snapshots.get(flow.network);
+        let own = self.snapshots.get(flow.namespace);
         if let Some(source) = flow.lookup.source
             && let Some(own) = own
         {
             for index in own.interfaces_with(source) {
-                interfaces.insert(Interface::new(flow.network, index));
+                interfaces.insert(Interface::new(flow.namespace, index));
             }
         }
         interfaces

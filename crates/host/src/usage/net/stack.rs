@@ -63,8 +63,8 @@ impl InterfaceStack {
         }
     }
 
-    /// Adds the interface below a VLAN, macvlan and the like. Below a veth is its peer, and the
-    /// switch that the peer is a port of.
+    /// Adds the interface below a VLAN, macvlan and the like. A veth is carried by its peer, and by
+    /// the switch that the peer is a port of.
     fn add_lower(&mut self, namespace: usize, snapshots: &[NetworkSnapshot], link: &Link) {
         let above = Interface::new(namespace, link.index);
         let Some(index) = link.below else { return };
@@ -81,7 +81,7 @@ impl InterfaceStack {
         }
     }
 
-    /// Adds the interfaces that the outer packets of a tunnel take.
+    /// Adds the interfaces by which the outer packets of a tunnel may leave.
     fn add_outer(
         &mut self,
         namespace: usize,
@@ -105,7 +105,7 @@ impl InterfaceStack {
         }
     }
 
-    /// Adds the interfaces of PPPoE sessions below a PPP interface.
+    /// Adds the interfaces of all PPPoE sessions in the namespace as carriers of a PPP interface.
     fn add_pppoe(&mut self, namespace: usize, snapshot: &NetworkSnapshot, link: &Link) {
         if link.kind != "ppp" {
             return;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn internal_port_of_open_vswitch_goes_over_its_ports() {
+    fn open_vswitch_internal_port_is_carried_by_ports() {
         let mut scene = Scene::new();
         scene.link(CARD).master = Some(10);
         let scene = scene.add(Link {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use super::interface::HOST;
 use crate::usage::blind_spot::BlindSpot;
 use crate::usage::disk::mounts::Mount;
 
@@ -19,8 +20,8 @@ pub(super) struct MountTable {
 /// A storage server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StorageServer {
-    /// Index of the network namespace in the list.
-    pub(super) network: usize,
+    /// Index of the network namespace in the list of namespaces.
+    pub(super) namespace: usize,
     pub(super) protocol: &'static str,
     pub(super) address: IpAddr,
     /// Address of this host that the connection is bound to.
@@ -44,7 +45,7 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<StorageServer>, Vec<BlindSp
             }
             for address in addresses {
                 servers.push(StorageServer {
-                    network: table.network,
+                    namespace: table.network,
                     protocol,
                     address,
                     source: None,
@@ -64,7 +65,7 @@ pub(super) fn attached(host: &Host) -> Vec<StorageServer> {
             let text = sysfs::read(connections.join(&name).join(file));
             if let Some(address) = text.and_then(|text| parse_address(&text)) {
                 servers.push(StorageServer {
-                    network: 0,
+                    namespace: HOST,
                     protocol: "iSCSI",
                     address,
                     source: None,
@@ -91,7 +92,7 @@ fn nvme_target(controller: &Path) -> Option<StorageServer> {
     let source = option(&text, "host_traddr").and_then(parse_address);
     let source = source.or_else(|| option(&text, "src_addr").and_then(parse_address));
     Some(StorageServer {
-        network: 0,
+        namespace: HOST,
         protocol,
         address,
         source,
@@ -153,7 +154,7 @@ mod tests {
     fn table(line: &str) -> MountTable {
         let text = format!("30 22 0:44 / /data rw - {line}\n");
         MountTable {
-            network: 0,
+            network: HOST,
             mounts: mounts::parse(text.as_bytes()),
         }
     }
