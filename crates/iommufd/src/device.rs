@@ -19,14 +19,14 @@ pub trait BoundDevice: fmt::Debug {
     fn id(&self) -> u32;
 
     /// Returns a handle that keeps the device bound under [`BoundDevice::id`] while the handle
-    /// lives: a reference to its open file.
+    /// lives: a reference to the device's open file.
     fn binding(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// Checks that two objects of one call belong to one context, since ids mean nothing in another.
 ///
 /// Contexts are compared by `Arc`: two `Iommufd` values of one open file count as different.
-pub(crate) fn same_context(
+pub(crate) fn check_same_context(
     (context, object): (&Arc<Iommufd>, u32),
     (other_context, other): (&Arc<Iommufd>, u32),
 ) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use iommufd_bindings::iommufd::{
     iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR as NO_CLEAR,
 };
 
-use crate::device::same_context;
+use crate::device::check_same_context;
 use crate::dirty::read_dirty;
 use crate::hwpt_data::HwptData;
 use crate::object::Object;
@@ -110,10 +110,10 @@ impl Hwpt {
     ) -> Result<Self, Error> {
         let context = Arc::clone(parent.context());
         let parent_id = parent.id();
-        same_context((device.context(), device.id()), (&context, parent_id))?;
+        check_same_context((device.context(), device.id()), (&context, parent_id))?;
         let fault_queue = options.fault_queue.clone();
         if let Some(queue) = &fault_queue {
-            same_context((queue.context(), queue.id()), (&context, parent_id))?;
+            check_same_context((queue.context(), queue.id()), (&context, parent_id))?;
         }
         let data = options.data.as_ref().map(HwptData::encode);
         let (data_type, data) = data.unwrap_or_default();

@@ -12,7 +12,7 @@ use iommufd_bindings::iommufd::{
 use rustix::io::Errno;
 
 use crate::access::Access;
-use crate::device::same_context;
+use crate::device::check_same_context;
 use crate::iova::{Iova, IovaRanges, PhysicalRange};
 use crate::mapping::Mapping;
 use crate::memory::DmaMemory;
@@ -205,7 +205,7 @@ impl Ioas {
     ) -> Result<u64, Error> {
         let ioas = self.id();
         let from_id = from.id();
-        same_context((self.context(), ioas), (from.context(), from_id))?;
+        check_same_context((self.context(), ioas), (from.context(), from_id))?;
         let flags = access.flags() | iova.flags();
         let source = sys::ioas::CopySource {
             ioas: from_id,

@@ -15,7 +15,7 @@ use crate::viommu::Viommu;
 
 /// Registers of a virtual IOMMU, mapped into this process to be mapped into a guest.
 ///
-/// The mapping is uncached. It holds the virtual IOMMU, and is unmapped on drop.
+/// The mapping is uncached. This value keeps the virtual IOMMU alive. Drop unmaps the registers.
 #[derive(Debug)]
 pub struct ViommuMmio {
     start: NonNull<u8>,
@@ -23,16 +23,16 @@ pub struct ViommuMmio {
     viommu: Arc<Viommu>,
 }
 
-// SAFETY: `ViommuMmio` owns the mapping, and accesses none of the memory.
+// SAFETY: `ViommuMmio` owns the mapping, and never accesses its memory.
 unsafe impl Send for ViommuMmio {}
-// SAFETY: `&ViommuMmio` accesses none of the memory.
+// SAFETY: `&ViommuMmio` never accesses the memory.
 unsafe impl Sync for ViommuMmio {}
 
 impl ViommuMmio {
     /// Maps an area of the virtual IOMMU's registers into this process (`mmap`).
     ///
     /// # Errors
-    /// - [`Error::Mmap`]: if `area` is not exactly an area that the kernel named, `ENXIO`.
+    /// - [`Error::Mmap`] with `ENXIO`, if `area` is not exactly an area that the kernel offered.
     pub fn map(viommu: &Arc<Viommu>, area: MmapArea) -> Result<Self, Error> {
         Self::call_mmap(viommu, area).map_err(|e| Error::Mmap {
             viommu: viommu.id(),
@@ -59,8 +59,8 @@ impl ViommuMmio {
 
     /// Returns the address of the first register.
     ///
-    /// Each access reads or writes a register of the device: use volatile reads and writes only,
-    /// and none after this value is dropped.
+    /// Each access reads or writes a register of the device: use volatile reads and writes only.
+    /// The address is invalid after this value is dropped.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }

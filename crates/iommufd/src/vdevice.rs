@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::device::same_context;
+use crate::device::check_same_context;
 use crate::object::Object;
 use crate::viommu::Viommu;
 use crate::{BoundDevice, Error, sys};
@@ -42,7 +42,7 @@ impl Vdevice {
         device: &dyn BoundDevice,
         virt_id: u64,
     ) -> Result<Self, Error> {
-        same_context(
+        check_same_context(
             (device.context(), device.id()),
             (viommu.context(), viommu.id()),
         )?;

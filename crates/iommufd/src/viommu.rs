@@ -9,7 +9,7 @@ use iommufd_bindings::iommufd::{
 };
 
 use crate::bytes::u64_at;
-use crate::device::same_context;
+use crate::device::check_same_context;
 use crate::mmap_area::MmapArea;
 use crate::object::Object;
 use crate::{BoundDevice, Error, Hwpt, Invalidations, Iommufd, sys};
@@ -103,7 +103,7 @@ impl Viommu {
         kind: &ViommuKind,
     ) -> Result<Self, Error> {
         let context = Arc::clone(hwpt.context());
-        same_context((device.context(), device.id()), (&context, hwpt.id()))?;
+        check_same_context((device.context(), device.id()), (&context, hwpt.id()))?;
         let (viommu_type, mut data) = kind.encode();
         let device = device.id();
         let hwpt_id = hwpt.id();
