@@ -12,7 +12,9 @@ use super::{assert_hint, errno};
 use crate::edu::{ACKNOWLEDGE, LIVENESS, RAISE, decode, enable};
 use crate::taken::take;
 
+/// Time limit for an expected event.
 const SOON: Duration = Duration::from_secs(10);
+/// Time in which an event must not come.
 const A_WHILE: Duration = Duration::from_millis(300);
 
 fn events<const N: usize>() -> [Event; N] {
@@ -24,7 +26,7 @@ fn fds(events: &[Event]) -> Vec<Option<BorrowedFd<'_>>> {
 }
 
 /// Enables `edu`. Returns the BAR whose registers raise interrupts.
-fn edu(device: &Device) -> Region {
+fn enable_edu(device: &Device) -> Region {
     enable(device);
     device.region(Region::BAR0).unwrap()
 }
@@ -33,7 +35,7 @@ fn edu(device: &Device) -> Region {
 fn intx_is_raised_masked_and_unmasked() {
     let taken = take(EDU);
     let device = taken.device();
-    let bar = edu(&device);
+    let bar = enable_edu(&device);
     let intx = device.irq(Irq::INTX).unwrap();
     assert!(
         intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(),
@@ -43,7 +45,7 @@ fn intx_is_raised_masked_and_unmasked() {
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
-    // The kernel has masked the raised line, and signals it again when it is unmasked.
+    // The kernel has masked the raised line. After the unmask, the kernel signals the event again.
     assert_eq!(event.wait(A_WHILE).unwrap(), 0);
     intx.unmask().unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
@@ -60,7 +62,7 @@ fn intx_is_raised_masked_and_unmasked() {
 fn intx_is_unmasked_by_resample_eventfd() {
     let taken = take(EDU);
     let device = taken.device();
-    let bar = edu(&device);
+    let bar = enable_edu(&device);
     let intx = device.irq(Irq::INTX).unwrap();
     let [event, resample] = events();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
@@ -97,7 +99,7 @@ fn disabled_intx_cannot_be_masked() {
 fn msi_is_raised_by_device_and_kernel() {
     let taken = take(EDU);
     let device = taken.device();
-    let bar = edu(&device);
+    let bar = enable_edu(&device);
     let msi = device.irq(Irq::MSI).unwrap();
     let [event] = events();
     msi.set_triggers(0, &[Some(event.as_fd())]).unwrap();
@@ -108,7 +110,7 @@ fn msi_is_raised_by_device_and_kernel() {
     msi.raise_some(0, &[true]).unwrap();
     msi.raise_some(0, &[false]).unwrap();
     assert_eq!(event.take().unwrap(), 2);
-    // Only one kind of interrupt can be enabled.
+    // Only one kind of interrupt can be enabled at a time.
     let intx = device.irq(Irq::INTX).unwrap();
     assert_hint(
         &intx.set_triggers(0, &[Some(event.as_fd())]).unwrap_err(),
@@ -229,16 +231,17 @@ fn missing_interrupt_is_refused() {
     let error = device.irq(99).unwrap_err();
     assert!(matches!(error, Error::IrqInfo { index: 99, .. }), "{error}");
     assert_eq!(errno(&error), Some(Errno::INVAL));
-    // `edu` is not a PCI Express device.
-    let errors = device.irq(Irq::ERR);
+    // Before Linux 7.3, only PCI Express devices have error interrupts. `edu` is not one.
+    let irq = device.irq(Irq::ERR);
     if passthru_lab::host().kernel_is_since((7, 3)) {
-        assert_eq!(errors.unwrap().count(), 1);
+        assert_eq!(irq.unwrap().count(), 1);
     } else {
-        assert_eq!(errno(&errors.unwrap_err()), Some(Errno::INVAL));
+        assert_eq!(errno(&irq.unwrap_err()), Some(Errno::INVAL));
     }
 }
 
-/// Waits for a write of `value` to the liveness register. Returns whether it came.
+/// Waits until `value` is written to the liveness register, whose reads return the complement.
+/// Returns whether that happened in time.
 fn reaches_liveness(bar: &Region, value: u32) -> bool {
     for _ in 0..100 {
         if bar.read::<u32>(LIVENESS).unwrap() == !value {
@@ -253,7 +256,7 @@ fn reaches_liveness(bar: &Region, value: u32) -> bool {
 fn ioeventfd_writes_until_cleared() {
     let taken = take(EDU);
     let device = taken.device();
-    let bar = edu(&device);
+    let bar = enable_edu(&device);
     let [event, other] = events();
     bar.write(LIVENESS, 1u32).unwrap();
     bar.set_ioeventfd(LIVENESS, 0x77u32, event.as_fd()).unwrap();
