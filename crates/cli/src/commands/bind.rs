@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Driver to bind to [default: vfio-pci, or its variant for the device]
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Bind also devices that are or may be in use, or whose group is not free; prints warnings
+    /// Also bind devices that are or may be in use, or whose group is not free; print warnings
     #[arg(long)]
     force: bool,
     /// Show the changes without making them
@@ -44,9 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     let signals = Signals::catch()?;
     let assignment = host.assign_unless(&requests, None, args.force, &|| signals.taken() > 0)?;
-    let done: String = assignment.devices().iter().map(done).collect();
+    let lines: String = assignment.devices().iter().map(line).collect();
     assignment.keep();
-    print(&done)
+    print(&lines)
 }
 
 fn request(address: Address, args: &Args) -> Request {
@@ -83,7 +83,7 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
 }
 
 /// Returns the line about a device that was bound.
-fn done(device: &Device) -> String {
+fn line(device: &Device) -> String {
     let driver = device.driver.as_deref().unwrap_or("no driver");
     match &device.cdev {
         Some(cdev) => format!(

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// PCI addresses (0000:01:00.0, 01:00.0) or libvirt's names (pci_0000_01_00_0)
     #[arg(value_name = "DEVICE", required = true, value_parser = device_argument)]
     devices: Vec<Address>,
-    /// Give back also devices with virtual functions, and devices that processes may have open
+    /// Also give back devices with virtual functions, and devices that processes may have open
     ///
     /// The kernel asks the processes to close a device, and waits for them. The virtual functions
     /// vanish with the driver.
