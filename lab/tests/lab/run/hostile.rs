@@ -10,15 +10,15 @@ use passthru_lab::host;
 
 use super::fake::{Fake, Manager};
 
-/// Limit on the memory of `passthru`.
-const MOST_MEMORY: u64 = 64 << 20;
-/// Limit on the reaction to a signal.
-const SOON: Duration = Duration::from_secs(2);
-/// Duration of an attack.
-const ATTACK: Duration = Duration::from_secs(4);
+/// Limit on the peak memory of `passthru`.
+const MEMORY_LIMIT: u64 = 64 << 20;
+/// Limit on the time from a signal to the message about it.
+const REACTION_LIMIT: Duration = Duration::from_secs(2);
+/// Duration of an attack before the signal.
+const ATTACK_TIME: Duration = Duration::from_secs(4);
 
-/// Reads a pipe on a thread, and sends its text with the time.
-fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
+/// Reads a pipe on a thread of its own. Sends each piece of text with the time of its arrival.
+fn read_on_thread(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = vec![0; 1 << 20];
@@ -32,42 +32,45 @@ fn read_on(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
     receiver
 }
 
-/// Starts a guest whose VMM attacks after `note`, and sends SIGTERM meanwhile.
+/// Starts a guest whose VMM attacks after `note`, and sends SIGTERM to `passthru` meanwhile.
 ///
-/// The message about the signal must contain one of `words`. Returns all output of `passthru`, and
-/// its exit code. The VMM is killed if it does not end.
+/// The message about the signal must contain one of `words`. Then kills the VMM if it still runs.
+/// Returns all messages of `passthru`, and its exit code.
 #[track_caller]
-fn bear(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
+fn attack(mode: &str, note: &str, words: &[&str]) -> (String, Option<i32>) {
     let fake = Fake::new("hostile", mode);
     let (reader, writer) = std::io::pipe().unwrap();
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(writer));
-    let printed = read_on(reader);
+    let printed = read_on_thread(reader);
     fake.wait_for_note(note);
-    sleep(ATTACK);
+    sleep(ATTACK_TIME);
     let peak = manager.peak();
     let sent = Instant::now();
     manager.signal("-TERM");
     let mut text = String::new();
-    let heard = loop {
+    let reaction = loop {
         match printed.recv_timeout(Duration::from_secs(10)) {
             Ok((at, more)) => {
                 text.push_str(&more);
-                let is_heard = words.iter().any(|word| text.contains(word));
-                if at >= sent && is_heard {
+                let is_reaction = words.iter().any(|word| text.contains(word));
+                if at >= sent && is_reaction {
                     break at - sent;
                 }
             }
             Err(error) => {
                 panic!(
-                    "{mode}: {error}: SIGTERM is not heard after {:?}: {text:.2000}",
+                    "{mode}: {error}: no reaction to SIGTERM after {:?}: {text:.2000}",
                     sent.elapsed()
                 )
             }
         }
     };
-    assert!(heard < SOON, "{mode}: heard after {heard:?}");
+    assert!(
+        reaction < REACTION_LIMIT,
+        "{mode}: reaction after {reaction:?}"
+    );
     let peak = peak.max(manager.peak());
-    assert!(peak < MOST_MEMORY, "{mode}: {} MiB", peak >> 20);
+    assert!(peak < MEMORY_LIMIT, "{mode}: {} MiB", peak >> 20);
     manager.kill_vmm();
     let code = manager.wait();
     text.extend(printed.iter().map(|(_, more)| more));
@@ -86,7 +89,7 @@ const ENDING: &str = "waiting for the VMM to write out its data";
 fn endless_message_is_refused() {
     let _ = host();
     for mode in ["long event", "long values"] {
-        let (text, code) = bear(mode, "cont", &[ENDING]);
+        let (text, code) = attack(mode, "cont", &[ENDING]);
         assert!(
             text.contains("a message is longer than 1048576 bytes; ending the guest"),
             "{mode}: {text}"
@@ -98,13 +101,13 @@ fn endless_message_is_refused() {
 #[test]
 fn message_of_many_values_takes_bounded_memory() {
     let _ = host();
-    bear("many values", "cont", &[ASKED]);
+    attack("many values", "cont", &[ASKED]);
 }
 
 #[test]
-fn garbage_is_printed_in_short() {
+fn garbage_is_printed_shortened() {
     let _ = host();
-    let (text, code) = bear("garbage", "cont", &[ENDING]);
+    let (text, code) = attack("garbage", "cont", &[ENDING]);
     assert!(text.len() < 2000, "{} bytes", text.len());
     assert_eq!(code, Some(6));
 }
@@ -119,7 +122,7 @@ fn flood_of_messages_does_not_delay_signals() {
         ("words", ASKED),
     ];
     for (mode, word) in floods {
-        let (_, code) = bear(mode, "cont", &[word]);
+        let (_, code) = attack(mode, "cont", &[word]);
         assert_eq!(code, Some(6), "{mode}");
     }
 }
@@ -128,18 +131,18 @@ fn flood_of_messages_does_not_delay_signals() {
 fn silent_or_late_vmm_does_not_delay_signals() {
     let _ = host();
     for mode in ["silent", "late at system_powerdown"] {
-        let (_, code) = bear(mode, "cont", &[ASKED]);
+        let (_, code) = attack(mode, "cont", &[ASKED]);
         assert_eq!(code, Some(6), "{mode}");
     }
 }
 
 #[test]
-fn start_is_interrupted_whatever_the_vmm_does() {
+fn signal_interrupts_start_despite_attack() {
     let _ = host();
     for command in ["qmp_capabilities", "cont"] {
         for kind in ["silent", "late", "endless"] {
             let mode = format!("{kind} at {command}");
-            let (_, code) = bear(&mode, command, &["interrupted before the guest ran"]);
+            let (_, code) = attack(&mode, command, &["interrupted before the guest ran"]);
             assert_eq!(code, Some(130), "{mode}");
         }
     }
