@@ -1,4 +1,4 @@
-//! Builds with the profile that users install from.
+//! Builds of the measured programs, with the profile of the binaries that users install.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cargo::{Workspace, cargo, succeed};
 
-/// Profile that users install from.
+/// Profile of the binaries that users install.
 pub(super) const PROFILE: &str = "dist";
 
 /// Builds a package, and returns the folder of its binaries.
@@ -16,7 +16,7 @@ pub(super) fn build(package: &str) -> Result<PathBuf> {
     Ok(Workspace::read()?.target.join(PROFILE))
 }
 
-/// Returns the folder for files of a bench, made if it is missing.
+/// Returns the folder for the files of benches. Makes the folder if it is missing.
 pub(super) fn bench_folder() -> Result<PathBuf> {
     let folder = Workspace::read()?.target.join("bench");
     std::fs::create_dir_all(&folder)?;

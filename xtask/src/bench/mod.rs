@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measurements, as ratios that hold on any machine.
 //!
-//! Each writes a section of docs/benchmarks.md.
+//! Each bench writes a section of docs/benchmarks.md.
 
 mod build;
 mod convert;

@@ -10,7 +10,7 @@ use crate::cargo::root;
 const HEAD: &str = "# Benchmarks\n\nRatios, so that they hold on other machines too. \
     Each section is written by the command in its heading.\n";
 
-/// Replaces the section of a bench, or appends it.
+/// Replaces the section of a bench in the document. If there is none, appends the section.
 pub(super) fn write(bench: &str, text: &str) -> Result<()> {
     let path = root().join("docs/benchmarks.md");
     let document = match fs::read_to_string(&path) {
@@ -18,11 +18,11 @@ pub(super) fn write(bench: &str, text: &str) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::NotFound => HEAD.into(),
         Err(e) => bail!("{}: {e}", path.display()),
     };
-    let document = replaced(&document, bench, text);
+    let document = replace_section(&document, bench, text);
     fs::write(&path, document).with_context(|| path.display().to_string())
 }
 
-fn replaced(document: &str, bench: &str, text: &str) -> String {
+fn replace_section(document: &str, bench: &str, text: &str) -> String {
     let begin = format!("<!-- begin {bench} -->\n");
     let end = format!("<!-- end {bench} -->\n");
     let section = format!(
@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn section_is_replaced_and_the_others_stay() {
-        let document = replaced(&replaced(HEAD, "one", "1"), "two", "2");
+        let document = replace_section(&replace_section(HEAD, "one", "1"), "two", "2");
         assert!(document.starts_with(HEAD.trim_end()));
-        let again = replaced(&document, "one", "new");
+        let again = replace_section(&document, "one", "new");
         assert_eq!(again, document.replace("\n1\n", "\nnew\n"));
-        assert_eq!(replaced(&again, "two", "2"), again);
+        assert_eq!(replace_section(&again, "two", "2"), again);
     }
 }

@@ -43,7 +43,7 @@ impl Cache {
         &self.root
     }
 
-    /// Returns a folder of the cache, made if it is missing.
+    /// Returns a folder of the cache. Makes the folder if it is missing.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
         fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
@@ -57,7 +57,7 @@ impl Cache {
         }
     }
 
-    /// Waits until no other setup works on this cache, and excludes others.
+    /// Locks the cache for a setup. Waits while another setup holds the lock.
     pub(super) fn lock_for_setup(&self) -> Result<Lock> {
         let lock = self.lock_file("setup.lock")?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -67,7 +67,7 @@ impl Cache {
         Ok(Lock { _file: lock })
     }
 
-    /// Excludes the removal of entries.
+    /// Locks the cache against the removal of entries.
     pub(super) fn lock_for_use(&self) -> Result<Lock> {
         let lock = self.lock_file("use.lock")?;
         flock(&lock, FlockOperation::LockShared)?;
@@ -83,7 +83,7 @@ impl Cache {
         opened.with_context(|| format!("{}", path.display()))
     }
 
-    /// Lists entries and leftovers that are not in `kept`.
+    /// Lists the entries that are not in `kept`, and their leftovers.
     pub(super) fn stale(&self, kept: &[CacheEntry]) -> Result<Vec<PathBuf>> {
         let mut stale = Vec::new();
         for file in fs::read_dir(&self.root)? {
@@ -91,7 +91,7 @@ impl Cache {
             let path = file.path();
             let base = path.with_extension("");
             let is_kept = kept.iter().any(|entry| entry.path == base);
-            if CacheEntry::is_name(&file.file_name().to_string_lossy()) && !is_kept {
+            if CacheEntry::is_entry_name(&file.file_name().to_string_lossy()) && !is_kept {
                 stale.push(path);
             }
         }
@@ -108,7 +108,7 @@ impl Cache {
                 self.root.display()
             );
         }
-        entries.iter().try_for_each(|path| remove(path))
+        entries.iter().try_for_each(|path| remove_folder(path))
     }
 }
 
@@ -123,7 +123,7 @@ fn folder_variable(name: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| value.into())
 }
 
-/// A part of the virtual host in the cache, complete or not.
+/// A cached part of the virtual host, complete or not.
 #[derive(Debug, Clone)]
 pub(super) struct CacheEntry {
     path: PathBuf,
@@ -132,9 +132,9 @@ pub(super) struct CacheEntry {
 impl CacheEntry {
     const NAMES: [&str; 3] = ["kernel", "rootfs", "disks"];
 
-    /// Returns whether a file name is that of an entry, or of one in the making. The cache's folder
-    /// may hold foreign files.
-    fn is_name(name: &str) -> bool {
+    /// Returns whether a file name is that of an entry or of its leftovers. The cache's folder may
+    /// hold foreign files.
+    fn is_entry_name(name: &str) -> bool {
         let name = name
             .strip_suffix(".partial")
             .or_else(|| name.strip_suffix(".work"))
@@ -154,7 +154,8 @@ impl CacheEntry {
         self.path.exists()
     }
 
-    /// Returns a folder for work that survives an interruption. [`Self::make`] removes it.
+    /// Returns a folder for intermediate files, kept if the work is interrupted. [`Self::make`]
+    /// removes it at the end.
     pub(super) fn work(&self) -> Result<PathBuf> {
         let path = self.path.with_extension("work");
         fs::create_dir_all(&path)?;
@@ -164,7 +165,7 @@ impl CacheEntry {
     /// Makes the entry: `fill` fills an empty folder, which then gets the entry's name.
     pub(super) fn make(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let partial = self.path.with_extension("partial");
-        remove(&partial)?;
+        remove_folder(&partial)?;
         fs::create_dir_all(&partial)?;
         fill(&partial)?;
         syncfs(File::open(&partial)?)?;
@@ -172,11 +173,11 @@ impl CacheEntry {
         if let Some(parent) = self.path.parent() {
             fsync(File::open(parent)?)?;
         }
-        remove(&self.path.with_extension("work"))
+        remove_folder(&self.path.with_extension("work"))
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{}", path.display()))
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_entry_is_incomplete_and_starts_empty() {
+    fn failed_entry_is_incomplete_and_made_anew() {
         let (_folder, cache) = cache();
         let entry = cache.entry("kernel", &["a"]);
         let failed = entry.make(|partial| {
@@ -230,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn key_depends_on_each_input_and_its_border() {
+    fn key_depends_on_inputs_and_their_boundaries() {
         assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
         assert_ne!(key(&["a"]), key(&["b"]));
         assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
     }
 
     #[test]
-    fn entries_of_keys_not_in_use_are_stale() {
+    fn only_entries_that_are_not_kept_are_stale() {
         let (_folder, cache) = cache();
         let old = cache.entry("kernel", &["old"]);
         let new = cache.entry("kernel", &["new"]);
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_removed_while_in_use() {
+    fn cache_in_use_refuses_removal() {
         let (_folder, cache) = cache();
         let entry = cache.entry("disks", &[]);
         entry.make(|_| Ok(())).unwrap();
