@@ -47,11 +47,12 @@ pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
     println!("#### 1 GiB of untouched memory, in which order\n");
     println!(
         "Seconds, and in brackets the share of the first column. In the first column one thread
-maps all. In the others {threads} threads take pieces. They map them, or they populate them all and only then map. Or each thread populates a piece and maps it
-before it takes the next one. type1 pins
-under one lock, so there one thread maps what all have populated. The order of an address space's
-`Mapper` is bold. In that column and the first, the address space is measured; in the others its
-container, with pieces of 64 MiB. The last column is the time of the bold one as a share of the
+maps all. In the others {threads} threads take pieces. They map them, or they populate them all and
+only then map. Or each thread populates a piece and maps it before it takes the next one. type1
+pins under one lock, so there one thread maps what all have populated. The order of an address
+space's `Mapper` is bold. In that column and the first, the address space is measured; in the
+others its container, with pieces of 64 MiB. The last column is the time of the bold one as a share
+of the
 best of the others.\n",
         threads = processors()
     );
