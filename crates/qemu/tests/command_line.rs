@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use passthru_domain::lifecycle::CrashAction;
 use passthru_domain::{Arch, Backend, Domain};
 use passthru_qemu::{
     Access, Capabilities, CommandLine, FileLocation, FilePassing, Paths, Placeholders, Resolve,
     Style, Want, WantKind, command_line,
 };
-use std::fs;
-use std::path::{Path, PathBuf};
 
 fn data(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

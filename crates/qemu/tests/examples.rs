@@ -1,10 +1,11 @@
 //! The domains in `examples/`: each is valid, has a command line, and lists what to change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use passthru_domain::{Backend, Domain};
-use passthru_qemu::{Capabilities, Style, command_line};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use passthru_domain::{Backend, Domain};
+use passthru_qemu::{Capabilities, Style, command_line};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")

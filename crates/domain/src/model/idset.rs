@@ -1,8 +1,9 @@
 //! Sets of numbers such as `0-3,^2,8`: CPUs or NUMA nodes.
 
-use crate::xml::value::Value;
 use std::fmt;
 use std::str::FromStr;
+
+use crate::xml::value::Value;
 
 /// Exclusive upper bound of the numbers. No host has as many CPUs or NUMA nodes.
 const LIMIT: u32 = 16384;

@@ -1,8 +1,9 @@
 //! `<uuid>`: the identity of a guest.
 
-use crate::xml::value::value_by_display;
 use std::fmt;
 use std::str::FromStr;
+
+use crate::xml::value::value_by_display;
 
 /// A UUID, as 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! [`MigrationState`]: the states of a device's migration, version 2.
 
 use std::fmt;
+
 #[cfg(test)]
 use vfio_bindings::bindings::vfio::*;
 

@@ -1,6 +1,7 @@
 //! Disks in use, object by object.
 
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,6 @@ use passthru_lab::host;
 
 use super::support::{Holder, Undo, expect_free, expect_used, sh};
 use crate::commands::{O_EXCL, disk, names, passthru, sysfs};
-use std::os::unix::fs::OpenOptionsExt;
 
 #[test]
 fn unused_disk_is_free() {

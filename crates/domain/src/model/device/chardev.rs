@@ -1,13 +1,14 @@
 //! `<serial>`, `<parallel>`, `<console>`, `<channel>`: character devices, and the host end of
 //! these and of other devices.
 
+use std::net::Ipv4Addr;
+
 use super::Info;
 use super::reconnect::Reconnect;
 use crate::model::toggle::YesNo;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
 use crate::xml::{Element, Visitor};
-use std::net::Ipv4Addr;
 
 words! {
     /// The kind of a character device's host end.

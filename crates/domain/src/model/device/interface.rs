@@ -1,5 +1,8 @@
 //! `<interface>`: a network interface.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::hostdev::InterfaceSource;
 use super::net::{LinkState, NetIp, NetRoute, NetSource, NetTarget, PortForward};
 use super::net_driver::{Coalesce, NetBackend, NetDriver};
@@ -10,8 +13,6 @@ use super::{Hostdev, Info};
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, value_by_display, words};
 use crate::xml::{Element, Visitor};
-use std::fmt;
-use std::str::FromStr;
 
 words! {
     /// The kind of a network interface's connection.
