@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 /// Prints the table of the whole project, and each place that breaks a rule without exception.
 ///
 /// # Errors
-/// If a measure is above its limit.
+/// If a measure is above its aim.
 pub(crate) fn check() -> Result<()> {
     let report = measure(&[])?;
     let text = report.forbidden_places() + &report.to_string();

@@ -1,6 +1,6 @@
-//! `cargo xtask style`: measures of how the sources read, with limits.
+//! `cargo xtask style`: measures of how the sources read, with aims.
 //!
-//! The limits guard the rules of CONTRIBUTING.md. They do not replace a reader.
+//! The aims guard the rules of CONTRIBUTING.md. They do not replace a reader.
 
 mod measure;
 mod prose;

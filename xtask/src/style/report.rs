@@ -18,6 +18,7 @@ pub(crate) enum Rule {
     TupleLet,
     MissingTest,
     UnlistedUnsafe,
+    MixedImports,
 }
 
 /// Rules that no place may break.
@@ -29,6 +30,7 @@ const NEVER_BROKEN: &[Rule] = &[
     Rule::RiddleTestName,
     Rule::MissingTest,
     Rule::UnlistedUnsafe,
+    Rule::MixedImports,
 ];
 
 /// Everything measured in a set of files.
@@ -62,9 +64,13 @@ struct Row {
     measure: &'static str,
     value: f64,
     aim: f64,
-    /// Value above which the check fails.
-    limit: f64,
     unit: &'static str,
+}
+
+impl Row {
+    fn is_above_aim(&self) -> bool {
+        self.value > self.aim
+    }
 }
 
 impl Rule {
@@ -79,6 +85,7 @@ impl Rule {
             Self::BoundClosure => "closure bound to a name",
             Self::TupleLet => "tuple bound to a tuple of names",
             Self::MissingTest => "page names a test that does not exist",
+            Self::MixedImports => "import outside its group (std, other crates, our own)",
             Self::UnlistedUnsafe => "unsafe code that ARCHITECTURE.md does not list",
         }
     }
@@ -138,18 +145,18 @@ impl Report {
         list
     }
 
-    /// Checks the measures against their limits.
+    /// Checks the measures against their aims.
     ///
     /// # Errors
-    /// If one is above its limit.
+    /// If one is above its aim.
     pub(crate) fn hold(&self) -> Result<()> {
         let mut broken = Vec::new();
         for row in self.rows() {
-            if row.value > row.limit {
+            if row.is_above_aim() {
                 broken.push(row.measure);
             }
         }
-        ensure!(broken.is_empty(), "above the limit: {}", broken.join("; "));
+        ensure!(broken.is_empty(), "above the aim: {}", broken.join("; "));
         Ok(())
     }
 
@@ -168,7 +175,6 @@ impl Report {
                 measure: "tokens a line, median of functions",
                 value: median(&self.densities),
                 aim: 6.5,
-                limit: 7.0,
                 unit: "",
             },
             self.row(Rule::QuestionDoc, percent, 3.0, "% of docs"),
@@ -186,7 +192,6 @@ impl Report {
             measure: rule.name(),
             value: self.count(rule) * factor,
             aim,
-            limit: aim,
             unit,
         }
     }
@@ -203,13 +208,12 @@ impl fmt::Display for Place {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in self.rows() {
-            let mark = if row.value > row.aim { '!' } else { ' ' };
+            let mark = if row.is_above_aim() { '!' } else { ' ' };
             let Row {
                 measure,
                 value,
                 aim,
                 unit,
-                ..
             } = row;
             writeln!(f, "{mark} {measure:<46} {value:>7.1}  aim {aim} {unit}")?;
         }

@@ -5,7 +5,9 @@ use proc_macro2::{Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, Ident, Local, Pat, Signature};
+use syn::{
+    Attribute, Block, Expr, Ident, Item, ItemUse, Local, Pat, Signature, UseTree, Visibility,
+};
 
 use super::prose;
 use super::report::{Report, Rule};
@@ -32,8 +34,42 @@ pub(super) fn measure(file: &str, text: &str, report: &mut Report) -> Result<()>
     prose::measure_comments(file, text, report);
     check_docs(file, text, report);
     let syntax = syn::parse_file(text).with_context(|| format!("{file}: not Rust"))?;
+    check_imports(file, &syntax.items, report);
     Visitor { file, report }.visit_file(&syntax);
     Ok(())
+}
+
+/// Checks that imports stand in groups with a blank line between: std, other crates, our own.
+fn check_imports(file: &str, items: &[Item], report: &mut Report) {
+    let mut last_group = 0;
+    let mut last_line = None;
+    for item in items {
+        let Item::Use(import) = item else { continue };
+        if !matches!(import.vis, Visibility::Inherited) {
+            continue;
+        }
+        let group = group_of(import);
+        let first = import.span().start().line;
+        let follows = last_line == Some(first - 1);
+        if group < last_group || (group > last_group && follows) {
+            report.note(Rule::MixedImports, file, first, "use");
+        }
+        last_group = group;
+        last_line = Some(import.span().end().line);
+    }
+}
+
+/// Returns the number of the group that an import belongs to.
+fn group_of(import: &ItemUse) -> u8 {
+    let root = match &import.tree {
+        UseTree::Path(path) => path.ident.to_string(),
+        _ => return 1,
+    };
+    match root.as_str() {
+        "std" | "core" | "alloc" => 0,
+        "crate" | "self" | "super" => 2,
+        _ => 1,
+    }
 }
 
 /// Returns the line that lifts the lint against unsafe code.
@@ -217,6 +253,17 @@ mod tests {
         let text = "fn f() {}\n#[allow(unsafe_code)]\nfn g() {}\n";
         assert_eq!(line_with_unsafe(text), Some(2));
         assert_eq!(line_with_unsafe("// #[allow(unsafe_code)]"), None);
+    }
+
+    #[test]
+    fn import_outside_its_group_is_found() {
+        let mixed = "use crate::a::A;\nuse std::fmt;\n\nuse b::B;\nuse super::C;\n";
+        let rule = "import outside its group (std, other crates, our own): use\n";
+        assert_eq!(places(mixed), format!("x.rs:2: {rule}x.rs:5: {rule}"));
+        assert_eq!(
+            places("use std::fmt;\n\nuse b::B;\n\nuse crate::A;\npub use c::D;\n"),
+            ""
+        );
     }
 
     #[test]
