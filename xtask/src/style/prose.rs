@@ -33,9 +33,11 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
     paragraph.end(file, report);
 }
 
-/// Returns the paths of files and folders in the project that a page quotes.
-pub(super) fn paths(page: &str) -> impl Iterator<Item = &str> {
-    let quoted = page
+/// Returns the paths of files and folders that a section of a page quotes.
+pub(super) fn paths_in<'a>(page: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let section = page.split("\n## ").find(|part| part.starts_with(heading));
+    let quoted = section
+        .unwrap_or_default()
         .lines()
         .flat_map(|line| line.split('`').skip(1).step_by(2));
     quoted.filter(|code| code.contains("/src") || code.contains("/tests"))

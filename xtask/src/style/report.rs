@@ -215,7 +215,7 @@ impl fmt::Display for Report {
                 aim,
                 unit,
             } = row;
-            writeln!(f, "{mark} {measure:<46} {value:>7.1}  aim {aim} {unit}")?;
+            writeln!(f, "{mark} {measure:<54} {value:>7.1}  aim {aim} {unit}")?;
         }
         let functions = self.densities.len();
         let lines = self.lines;

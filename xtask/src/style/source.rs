@@ -72,13 +72,32 @@ fn group_of(import: &ItemUse) -> u8 {
     }
 }
 
+/// Visitor that finds the first attribute that lifts the lint against unsafe code.
+#[derive(Default)]
+struct UnsafeFinder {
+    line: Option<usize>,
+}
+
+impl<'ast> Visit<'ast> for UnsafeFinder {
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        let path = attribute.path();
+        let lifts = path.is_ident("allow") || path.is_ident("expect");
+        if lifts
+            && attribute
+                .to_token_stream()
+                .to_string()
+                .contains("unsafe_code")
+        {
+            self.line.get_or_insert(attribute.span().start().line);
+        }
+    }
+}
+
 /// Returns the line that lifts the lint against unsafe code.
 pub(super) fn line_with_unsafe(text: &str) -> Option<usize> {
-    let position = text.lines().position(|line| {
-        let lifts = line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
-        lifts && line.trim_start().starts_with('#')
-    });
-    position.map(|index| index + 1)
+    let mut finder = UnsafeFinder::default();
+    finder.visit_file(&syn::parse_file(text).ok()?);
+    finder.line
 }
 
 struct Visitor<'a> {
@@ -250,7 +269,7 @@ mod tests {
 
     #[test]
     fn lifted_lint_against_unsafe_code_is_found() {
-        let text = "fn f() {}\n#[allow(unsafe_code)]\nfn g() {}\n";
+        let text = "fn f() {}\n#[allow(\n    unsafe_code, reason = \"r\"\n)]\nfn g() {}\n";
         assert_eq!(line_with_unsafe(text), Some(2));
         assert_eq!(line_with_unsafe("// #[allow(unsafe_code)]"), None);
     }
