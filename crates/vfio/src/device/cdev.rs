@@ -38,7 +38,7 @@ impl Cdev {
         Self::from_fd(fd)
     }
 
-    /// Takes a descriptor that someone else opened, and makes it close-on-exec.
+    /// Takes a character device that is open already, and makes its descriptor close-on-exec.
     ///
     /// Checks first that sysfs lists the file as a VFIO device, and that the kernel treats it as
     /// unbound.

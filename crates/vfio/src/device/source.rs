@@ -1,4 +1,4 @@
-//! [`Source`]: the way to name a device that is to be opened.
+//! [`Source`]: the name of a device to open.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use passthru_pci::Address;
 
 use crate::device::{Cdev, Error, Location};
 
-/// Name of a device that is to be opened.
+/// Name of a device to open.
 #[derive(Debug)]
 pub enum Source {
     /// The character device at this path, for example `/dev/vfio/devices/vfio0`.
@@ -17,8 +17,8 @@ pub enum Source {
     /// The device with this folder in sysfs, or a link to it, for example
     /// `/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001`.
     Sysfs(PathBuf),
-    /// An open character device that someone else opened. The number of its node leads to the
-    /// device in sysfs.
+    /// A character device that is open already, for example received from another process. The
+    /// number of its node leads to the device in sysfs.
     Fd(OwnedFd),
 }
 
@@ -26,8 +26,9 @@ impl Source {
     /// Returns the device's place in sysfs.
     ///
     /// # Errors
-    /// - If the device does not exist, [`Error::NoDevice`].
-    /// - If its node cannot be examined, [`Error::Open`].
+    /// - If sysfs has no device at the address or path, [`Error::NoDevice`].
+    /// - If the character device's node cannot be examined, [`Error::Open`].
+    /// - If the open file cannot be examined, [`Error::Descriptor`].
     /// - If the node does not belong to a VFIO device, [`Error::NotVfio`].
     /// - If the node is that of a device without an IOMMU, [`Error::NoIommu`].
     pub fn locate(&self) -> Result<Location, Error> {

@@ -57,7 +57,7 @@ fn viommu_mapping_without_memory_is_refused() {
 }
 
 #[test]
-fn viommu_mapping_replaces_former_and_repeats_freely() {
+fn viommu_mapping_replaces_former_unless_equal() {
     let (system, [low, ..]) = guest();
     let viommu = VirtualIommu::new(&system);
     let model = Model::new();
