@@ -32,11 +32,11 @@ pub struct LaunchSecurity {
     pub author_key: Option<bool>,
     /// Signature of reports by the chip's own key (SNP).
     pub vcek: Option<bool>,
-    /// Number of the address bit that marks an encrypted page (SEV).
+    /// Number of the address bit that marks an encrypted page (SEV, SNP).
     pub cbitpos: Option<u32>,
-    /// Number of physical address bits that are lost (SEV).
+    /// Number of physical address bits that encryption takes (SEV, SNP).
     pub reduced_phys_bits: Option<u32>,
-    /// Policy for host and guest (SEV, SNP).
+    /// Policy for host and guest (SEV, SNP), or attributes of the trust domain (TDX).
     pub policy: Option<u64>,
     /// Owner's certificate for the key exchange (SEV).
     pub dh_cert: Option<String>,
@@ -48,13 +48,13 @@ pub struct LaunchSecurity {
     pub id_block: Option<String>,
     /// Signature of the identity (SNP).
     pub id_auth: Option<String>,
-    /// Data of the host that is measured (SNP).
+    /// Data from the host that the guest finds in its reports (SNP).
     pub host_data: Option<String>,
-    /// Id of the measured configuration (TDX).
+    /// Id of the configuration that the owner does not define (TDX).
     pub mr_config_id: Option<String>,
-    /// Measured owner (TDX).
+    /// Id of the guest's owner (TDX).
     pub mr_owner: Option<String>,
-    /// Measured configuration of the owner (TDX).
+    /// Id of the configuration that the owner defines (TDX).
     pub mr_owner_config: Option<String>,
     /// Service that signs reports (TDX).
     pub quote_generation_service: Option<QuoteGenerationService>,
