@@ -77,7 +77,8 @@ fn bus_of_name(name: &str, device: DiskDevice) -> DiskBus {
     }
 }
 
-/// Gives a disk without an address the one that its name stands for on its bus.
+/// Gives a disk without an address the one that its bus and name imply. Missing parts of a drive's
+/// address become 0.
 fn fill_address(disk: &mut Disk) {
     if disk.info.address.is_none()
         && let (Some(bus), Some(index)) = (disk.target.bus, disk.target.index())
@@ -102,7 +103,8 @@ fn fill_address(disk: &mut Disk) {
     }
 }
 
-/// Returns controller, bus and unit of the drive with this number on a bus.
+/// Returns the controller, channel and unit of the drive with this number; `None` if drives of this
+/// kind of bus have no such address.
 const fn drive_of(bus: DiskBus, index: u32) -> Option<(u32, u32, u32)> {
     match bus {
         DiskBus::Scsi => {

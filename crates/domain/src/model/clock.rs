@@ -75,7 +75,7 @@ words! {
 pub struct Clock {
     /// Base of the clock at start.
     pub offset: Option<ClockOffset>,
-    /// Seconds added to the basis, or `reset`, for `variable`.
+    /// Number of seconds added to the base, or `reset` for none.
     pub adjustment: Option<String>,
     /// Basis of the adjustment, for `variable`.
     pub basis: Option<ClockBasis>,

@@ -56,11 +56,15 @@ pub struct Memnode {
 }
 
 impl Numatune {
-    /// Returns policy and nodes of the host for a NUMA node of the guest, or for the whole guest
-    /// (`None`).
+    /// Returns the policy and the host's nodes for a NUMA node of the guest, or for the whole guest
+    /// (`None`). A node without a `<memnode>` has those of the whole guest.
     pub fn for_node(&self, node: Option<u32>) -> Option<(MemoryMode, &IdSet)> {
-        let own = self.memnodes.iter().find(|own| Some(own.cellid) == node);
-        let own = own.map(|own| (own.mode.unwrap_or(MemoryMode::Strict), &own.nodeset));
+        let memnode = self
+            .memnodes
+            .iter()
+            .find(|memnode| Some(memnode.cellid) == node);
+        let own =
+            memnode.map(|memnode| (memnode.mode.unwrap_or(MemoryMode::Strict), &memnode.nodeset));
         own.or_else(|| {
             let all = self.memory.as_ref()?;
             Some((
@@ -83,7 +87,7 @@ impl Element for MemoryTune {
         v.span(&mut self.span);
         v.attr("mode", &mut self.mode);
         v.attr("nodeset", &mut self.nodeset);
-        // A static placement shows by its nodes.
+        // A static placement is not written: the nodes imply it.
         let mut placement = self
             .placement
             .filter(|placement| v.reading() || *placement == Placement::Auto);
