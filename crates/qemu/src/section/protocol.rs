@@ -347,7 +347,7 @@ impl Place<'_> {
                 .iter()
                 .map(|cookie| cookie.name.as_str())
                 .collect();
-            before.push(secret::sealed(
+            before.push(secret::named_object(
                 context,
                 &id,
                 format!("cookies {}", names.join(", ")),

@@ -1,4 +1,5 @@
-//! Secrets: objects that hold passwords and keys. The secret itself is a [`Want`].
+//! Secrets: objects that hold passwords and keys. Their content is a [`Want`]: the guest's
+//! manager supplies it.
 
 use passthru_domain::device::secret::Secret;
 
@@ -7,6 +8,9 @@ use crate::error::Error;
 use crate::line::{Object, Opt, Want, WantKind};
 
 /// Returns the object that holds a secret of the domain, encrypted with the guest's master key.
+///
+/// # Errors
+/// Those of [`named_object`].
 pub(crate) fn object(
     context: &Context<'_>,
     id: &str,
@@ -19,14 +23,14 @@ pub(crate) fn object(
             .or(secret.uuid.map(|uuid| uuid.to_string()))
             .unwrap_or_default()
     });
-    sealed(context, id, name)
+    named_object(context, id, name)
 }
 
 /// Returns the object that holds a secret with a name, encrypted with the guest's master key.
 ///
 /// # Errors
 /// If the line is standalone, then [`Error::Unsupported`]: other users can read its arguments.
-pub(crate) fn sealed(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
+pub(crate) fn named_object(context: &Context<'_>, id: &str, name: String) -> Result<Opt, Error> {
     if context.is_standalone() {
         return Err(Error::unsupported_on(
             format!("the secret '{name}'"),
