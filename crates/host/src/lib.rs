@@ -4,9 +4,9 @@
 //! devices to drivers. Claims keep two processes from changing the same device. Records keep the
 //! former state of each device, so that every device can be given back.
 //!
-//! All access is by a [`Host`], which also works on a copy of `/sys`, `/proc`, `/dev` and `/run` in
-//! another folder. The crate neither opens a VFIO or iommufd node nor prints, and it knows no
-//! configuration of guests.
+//! All access is through a [`Host`], which also works on a copy of `/sys`, `/proc`, `/dev` and
+//! `/run` in another folder. The crate does not open nodes of VFIO or iommufd, and does not print.
+//! The crate does not read the configuration of guests.
 //!
 //! ```no_run
 //! use passthru_host::{Host, Request};
@@ -16,7 +16,9 @@
 //! // Claims and records the device, and binds it to vfio-pci.
 //! let assignment = host.assign(&[request], Some("guest1"), false)?;
 //! for device in assignment.devices() {
-//!     println!("{} is /dev/vfio/devices/{:?}", device.address, device.cdev);
+//!     if let Some(cdev) = &device.cdev {
+//!         println!("{} is /dev/vfio/devices/{cdev}", device.address);
+//!     }
 //! }
 //! // Gives the device back to its former driver.
 //! let result = assignment.give_back();

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Maximum length of a program's messages that is kept, in bytes.
+/// Number of bytes that are read of a program's messages.
 const MAX_MESSAGE: u64 = 64 << 10;
 /// Search path of programs that are run as root.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -14,10 +14,10 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Runs work that may block in the kernel on a new thread, and returns the result.
 ///
 /// Returns `None` if the work has not ended after `limit`. The thread then goes on and keeps all
-/// that it owns: nothing can stop it, and the process ends only after it.
+/// that it owns. While the kernel blocks the thread uninterruptibly, the process cannot end.
 ///
 /// # Errors
-/// If no thread can be created. The work has not begun then.
+/// If no thread can be created, the error of that call. The work has not begun then.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -32,10 +32,10 @@ pub(crate) fn within<T: Send + 'static>(
     Ok(receiver.recv_timeout(limit).ok())
 }
 
-/// Runs a program, and returns its messages (standard error).
+/// Runs a program, and returns its messages (standard error) or a description of the failure.
 ///
-/// The environment is a fixed search path alone. A program that exceeds the limit is killed and not
-/// waited for.
+/// The program's environment holds only a fixed search path. A program that exceeds the limit is
+/// killed, and not waited for.
 pub(crate) fn run(limit: Duration, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_work_is_left_after_the_limit() {
+    fn work_beyond_the_limit_returns_none() {
         let (sender, receiver) = mpsc::channel::<()>();
         let blocked = within(Duration::from_millis(20), move || receiver.recv().is_ok());
         assert_eq!(blocked.unwrap(), None);

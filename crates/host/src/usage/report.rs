@@ -57,13 +57,13 @@ mod tests {
     fn blind_spot_makes_a_free_device_unknown() {
         let mut report = UsageReport::default();
         assert_eq!(report.verdict(), Verdict::Free);
-        let informs = NetworkUsage {
+        let only_link = NetworkUsage {
             netdev: "eth0".into(),
             interface: "eth0".into(),
             purpose: NetworkPurpose::OnlyLink,
             more: 0,
         };
-        report.usages.push(Usage::Network(informs));
+        report.usages.push(Usage::Network(only_link));
         assert_eq!(report.verdict(), Verdict::Free);
         let blind_spot = BlindSpot::new("processes that have it open", "/proc/1/fd", "denied");
         report.blind_spots.push(blind_spot);
