@@ -1,5 +1,6 @@
-//! The only way to standard error. Writing a message cannot fail. While a guest runs, a thread
-//! writes the messages, so that a reader which does not read stops nothing.
+//! Messages on standard error. The program writes there only through this module, and writing
+//! cannot fail. While a guest runs, a thread writes the messages, so that a slow reader delays
+//! nothing else.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,10 +13,10 @@ use rustix::io::Errno;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Limit on the bytes that wait for a reader while a guest runs. Further messages of the VMM and
-/// log lines are lost.
+/// Limit on the bytes that wait for a reader while a guest runs. Beyond this limit, messages of the
+/// VMM and log lines are lost.
 const MAX_WAITING: usize = 256 << 10;
-/// Bytes beyond that limit, for messages and errors of this program.
+/// Bytes beyond [`MAX_WAITING`], for messages and errors of this program.
 const RESERVE: usize = 64 << 10;
 /// Time limit for the last messages, if the reader reads nothing.
 const IDLE_TIME: Duration = Duration::from_millis(500);
@@ -43,7 +44,7 @@ pub(crate) enum Weight {
 }
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
-/// Condition that changes when a message is added or written.
+/// Condition variable that is notified when a message is added or written.
 static CHANGED: Condvar = Condvar::new();
 
 impl Queue {
@@ -58,12 +59,12 @@ impl Queue {
 
     /// Adds a message, or counts it as lost if there is no room.
     fn push(&mut self, bytes: &[u8], weight: Weight) {
-        let most = if weight == Weight::Own {
+        let limit = if weight == Weight::Own {
             MAX_WAITING + RESERVE
         } else {
             MAX_WAITING
         };
-        if self.bytes + bytes.len() > most {
+        if self.bytes + bytes.len() > limit {
             self.lost += 1;
             return;
         }
@@ -76,8 +77,10 @@ impl Queue {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
             self.add(
-                format!("passthru: {lost} messages were lost: nobody read them in time\n")
-                    .into_bytes(),
+                format!(
+                    "passthru: {lost} messages were lost: standard error was not read in time\n"
+                )
+                .into_bytes(),
             );
         }
     }
@@ -110,8 +113,8 @@ pub(crate) fn write(bytes: &[u8], weight: Weight) {
     }
 }
 
-/// Starts a thread that writes the messages from now on.
-pub(crate) fn stop_waiting() {
+/// Starts the thread that writes the messages from now on, unless the thread runs already.
+pub(crate) fn start_writer() {
     let mut queue = lock();
     if !queue.has_writer {
         queue.has_writer = std::thread::Builder::new()
@@ -242,9 +245,9 @@ mod tests {
     #[test]
     fn vmm_messages_leave_room_for_errors() {
         let mut queue = Queue::new();
-        let word = [b'x'; 1000];
+        let line = [b'x'; 1000];
         for _ in 0..1000 {
-            queue.push(&word, Weight::Log);
+            queue.push(&line, Weight::Log);
         }
         assert!(queue.bytes <= MAX_WAITING, "{}", queue.bytes);
         let lost = queue.lost;
@@ -261,7 +264,7 @@ mod tests {
         assert_eq!(messages[0], error);
         assert_eq!(
             messages[1],
-            format!("passthru: {lost} messages were lost: nobody read them in time\n")
+            format!("passthru: {lost} messages were lost: standard error was not read in time\n")
         );
         assert_eq!(queue.lost, 0);
     }

@@ -92,7 +92,7 @@ fn late_reader_gets_the_last_error() {
     assert_eq!(manager.wait(), Some(6));
     let text = String::from_utf8_lossy(&bytes);
     assert!(
-        text.contains("messages were lost: nobody read them in time\n"),
+        text.contains("messages were lost: standard error was not read in time\n"),
         "{} bytes",
         text.len()
     );

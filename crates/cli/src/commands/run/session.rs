@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         let plan = plan(args, &document, &config, &host, &mut notices)?;
         notices.say_notes(&plan, &host)?;
         signals.hold();
-        message::stop_waiting();
+        message::start_writer();
         match start(plan, &host, &|| signals.taken() > 0) {
             Ok(guest) => return attend(args, guest, &signals),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
