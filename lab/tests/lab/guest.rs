@@ -28,6 +28,7 @@ impl Drop for Bound {
     }
 }
 
+/// Moves a device to a driver. An empty name stands for the driver that the kernel chooses.
 fn rebind(address: &str, driver: &str) {
     let device = Path::new("/sys/bus/pci/devices").join(address);
     fs::write(device.join("driver_override"), format!("{driver}\n")).unwrap();
@@ -35,7 +36,7 @@ fn rebind(address: &str, driver: &str) {
     fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
 }
 
-/// Returns QEMU without any device, with the guest's console on standard output.
+/// Returns a command for QEMU without assigned devices. The guest's console is standard output.
 pub(super) fn qemu(guest: &Guest) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args([
@@ -77,7 +78,7 @@ pub(super) fn block_device(address: &str) -> PathBuf {
 }
 
 #[test]
-fn host_sees_the_documented_contents() {
+fn host_reads_the_documented_contents_of_the_disk() {
     let _host = host();
     let sum = run(Command::new("sha256sum").arg(block_device(devices::NVME))).expect_success();
     assert!(
