@@ -28,15 +28,15 @@ fn unknown_iommu_has_data_and_capabilities() {
 #[test]
 fn capabilities_differ_between_devices() {
     let ioas = ioas();
-    let without = HwInfo::query(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
+    let untracked = HwInfo::query(&Device::with(&ioas, mock::NO_DIRTY_TRACKING).unwrap()).unwrap();
     assert!(
-        !without
+        !untracked
             .capabilities
             .contains(HwCapabilities::DIRTY_TRACKING),
-        "{without:?}"
+        "{untracked:?}"
     );
-    let with = HwInfo::query(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
-    assert_eq!(with.max_pasid_log2, 20);
+    let pasid = HwInfo::query(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
+    assert_eq!(pasid.max_pasid_log2, 20);
 }
 
 #[test]
