@@ -1,5 +1,5 @@
-//! Walks along paths, component by component. A walk follows a link only if the owner of the link's
-//! folder, and of all folders above it, is trusted.
+//! Walks along paths, component by component. A walk follows a link only if trusted users alone can
+//! change the link's folder and all folders above it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::folder::Folder;
 use super::object::Object;
 
-/// Number of links that a path may lead over, as in the kernel.
+/// Maximum number of links that a walk follows, as in the kernel.
 const MAX_LINKS: usize = 40;
 
 /// A symbolic link that a walk did not follow.
@@ -55,7 +55,7 @@ pub(super) enum Target {
 pub(super) struct Walk<'a> {
     /// Folder where absolute paths begin: `/`, except in tests.
     pub(super) root: &'a Path,
-    /// Users whose links the walk follows.
+    /// Trusted users. The walk follows links in folders that only they can change.
     pub(super) owners: &'a [u32],
 }
 
@@ -63,12 +63,12 @@ impl Walk<'_> {
     /// Finds the object that a path names.
     pub(super) fn find(&self, path: &Path) -> io::Result<Target> {
         let mut walker = Walker::new(self, path)?;
-        while let Some(name) = walker.left.pop() {
+        while let Some(name) = walker.remaining.pop() {
             if name == ".." {
                 walker.go_up();
                 continue;
             }
-            if !walker.left.is_empty() {
+            if !walker.remaining.is_empty() {
                 walker.enter(&name)?;
                 continue;
             }
@@ -94,7 +94,7 @@ impl Walk<'_> {
     /// Opens a folder. If `make` is set, makes the folders of the path that are missing.
     pub(super) fn folder(&self, path: &Path, make: bool) -> io::Result<Folder> {
         let mut walker = Walker::new(self, path)?;
-        while let Some(name) = walker.left.pop() {
+        while let Some(name) = walker.remaining.pop() {
             if name == ".." {
                 walker.go_up();
                 continue;
@@ -116,14 +116,14 @@ struct Walker<'a> {
     here: Folder,
     /// Path of `here`, for messages.
     path: PathBuf,
-    /// Components to go. The next one is at the end.
-    left: Vec<OsString>,
+    /// Remaining components. The next one is at the end.
+    remaining: Vec<OsString>,
     links: usize,
 }
 
 impl<'a> Walker<'a> {
     fn new(walk: &'a Walk<'a>, path: &Path) -> io::Result<Self> {
-        let left = components(&std::path::absolute(path)?);
+        let remaining = components(&std::path::absolute(path)?);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(walk.root, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&root)?;
@@ -133,7 +133,7 @@ impl<'a> Walker<'a> {
             above: Vec::new(),
             here,
             path: "/".into(),
-            left,
+            remaining,
             links: 0,
         })
     }
@@ -154,7 +154,7 @@ impl<'a> Walker<'a> {
         Ok((fd, stat))
     }
 
-    /// Enters a folder, or follows a link that has the folder's name.
+    /// Enters the folder with a name. If the name is a link, follows the link instead.
     fn enter(&mut self, name: &OsStr) -> io::Result<()> {
         // `O_DIRECTORY` makes an automounter mount the folder.
         match self.open(name, OFlags::DIRECTORY) {
@@ -201,7 +201,7 @@ impl<'a> Walker<'a> {
                 self.go_up();
             }
         }
-        self.left.extend(components(&text));
+        self.remaining.extend(components(&text));
         Ok(())
     }
 }
