@@ -23,7 +23,7 @@ pub(crate) struct Leftovers {
 struct Socket {
     folder: Folder,
     name: OsString,
-    /// Device and inode of the socket: its name may pass to another file.
+    /// Device and inode number of the socket: another file may get its name later.
     inode: (u64, u64),
     path: PathBuf,
 }
@@ -44,7 +44,7 @@ impl Leftovers {
     /// Makes a listening socket. Replaces a socket without a listener.
     ///
     /// # Errors
-    /// If a process listens on the socket, then `AddrInUse`.
+    /// If a process listens on the socket, or another kind of file has the path, then `AddrInUse`.
     pub(crate) fn listen(&mut self, path: &Path, opener: &Opener<'_>) -> io::Result<UnixListener> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let folder = opener.folder_of(path)?;
