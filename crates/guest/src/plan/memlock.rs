@@ -102,7 +102,7 @@ impl Memlock {
 
     /// Returns the limit to set, in bytes. `hard` is the hard limit of this process. A VMM that
     /// pins nothing gets no more than `hard`: a higher limit would need a capability.
-    pub(crate) fn under(&self, hard: Option<u64>) -> u64 {
+    pub(crate) fn bytes_to_set(&self, hard: Option<u64>) -> u64 {
         match hard {
             Some(hard) if !self.pins => self.bytes().min(hard),
             _ => self.bytes(),
@@ -251,7 +251,7 @@ fn address_spaces(domain: &Domain) -> u64 {
     }
 }
 
-/// Returns whether QEMU pins memory for each device behind an IOMMU.
+/// Returns whether QEMU emulates an IOMMU, and so pins memory for each device behind it.
 fn is_emulated(iommu: &Iommu) -> bool {
     match iommu.model {
         Some(IommuModel::Intel | IommuModel::Amd | IommuModel::Virtio) => true,
@@ -316,14 +316,14 @@ fn video_memory(video: &Video) -> u64 {
     let model = &video.model;
     match model.kind {
         Some(VideoModel::Qxl) => {
-            // VGA memory is in the first BAR. The 64-bit BAR shows all of the third one.
+            // The RAM's BAR contains the VGA memory. The VRAM's 64-bit BAR contains its 32-bit BAR.
             let vgamem = video_bar(model.vgamem, 16);
             let ram = video_bar(model.ram, 64).max(vgamem.saturating_mul(2));
             ram.saturating_add(video_bar(model.vram, 64).max(video_bar(model.vram64, 0)))
         }
         Some(VideoModel::Vga | VideoModel::Vmvga | VideoModel::Bochs) => video_bar(model.vram, 16),
         Some(VideoModel::Cirrus) => video_bar(model.vram, 4),
-        // The memory of its VGA. Its pictures are in guest memory.
+        // The card's VGA memory. Other images are in guest memory.
         Some(VideoModel::Virtio) => 8 * MIB,
         _ => 0,
     }

@@ -173,7 +173,7 @@ impl Launch<'_> {
             arguments: &plan.line.render(&plan.handover),
             env: &plan.line.env,
             user: &plan.user,
-            memlock: plan.memlock.under(hard_limit),
+            memlock: plan.memlock.bytes_to_set(hard_limit),
             stdout: has_stdio(&plan.domain),
             fds,
         };

@@ -152,9 +152,12 @@ fn guest_without_devices_needs_no_higher_limit() {
     let mut domain = domain("", "");
     domain.devices.hostdevs.clear();
     let none = Memlock::for_domain(&domain, &|_| 0);
-    assert_eq!(none.under(Some(1 << 16)), 1 << 16);
-    assert_eq!(none.under(None), UNPINNED);
-    assert_eq!(limit("", "").under(Some(1 << 16)), limit("", "").bytes());
+    assert_eq!(none.bytes_to_set(Some(1 << 16)), 1 << 16);
+    assert_eq!(none.bytes_to_set(None), UNPINNED);
+    assert_eq!(
+        limit("", "").bytes_to_set(Some(1 << 16)),
+        limit("", "").bytes()
+    );
 }
 
 #[test]
