@@ -13,7 +13,7 @@ use crate::start::user::User;
 
 /// Folder for the memory of guests whose domains want it in files.
 const RAM_DIR: &str = "/var/lib/passthru/ram";
-/// First free number in the VMM: 0 to 2 are its standard streams.
+/// First free descriptor of the VMM: 0 to 2 are its standard streams.
 const FIRST: RawFd = 3;
 
 /// The objects that a command line wants, each with its delivery.
@@ -117,7 +117,7 @@ fn delivery(want: &Want, guest: &str, user: &User, numbers: &mut Numbers) -> Del
         } => Delivery::Copy(numbers.take()),
         WantKind::Output { append: true, .. } => fd_set(&[OpenMode::Append], numbers),
         WantKind::Output { append: false, .. } => fd_set(&[OpenMode::Write], numbers),
-        // The guest's own folder is in memory already, and only root can enter it.
+        // `RUN_DIR` is in memory already, and only root can enter it: the folder is made elsewhere.
         WantKind::Folder { path } if path.starts_with(RUN_DIR) => {
             Delivery::Folder(format!("{RAM_DIR}/{guest}"))
         }
@@ -134,7 +134,7 @@ impl Resolve for Handover {
     fn fd(&self, want: &Want) -> String {
         match self.delivery(want) {
             Some(Delivery::Descriptor(number)) => number.to_string(),
-            // No delivery was planned for the want: the VMM refuses this word and names its place.
+            // No descriptor is planned for the want. The VMM rejects this word and prints it.
             _ => format!("@{}@", want.name),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_follow_the_line_and_writable_images_have_two() {
+    fn descriptors_are_numbered_in_order_two_per_writable_image() {
         let image = |access| WantKind::File {
             path: "/nonexistent/disk".into(),
             access,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_the_user_can_open_is_left_to_the_vmm() {
+    fn file_that_the_user_can_open_is_passed_by_path() {
         let path = "/etc/passwd".into();
         let wants = [want(
             "kernel",
