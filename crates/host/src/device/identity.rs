@@ -11,8 +11,8 @@ use crate::{Device, Error, Host};
 /// The identity of a device: its ids, and the serial numbers that it shows.
 ///
 /// Serial numbers may be missing. An NVMe disk shows its serial number, and a network card its
-/// hardware addresses, only on the host's driver. The PCIe serial number is in the configuration
-/// space, which only root can read.
+/// hardware addresses, only while the host's driver has the device. The PCIe serial number is in
+/// the part of the configuration space that only root can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Address at which the device was seen.
@@ -40,20 +40,20 @@ pub struct Identity {
 /// Result of comparing two identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// The same device: the ids and a serial number agree.
+    /// The same device: the ids agree, and so does a serial number or a hardware address.
     Same,
-    /// Perhaps the same device: the ids agree, but no serial number is known of both. Two cards of
-    /// one model also compare like this.
+    /// Perhaps the same device: the ids agree, but the identities have no kind of serial number in
+    /// common, and one lacks hardware addresses. Two cards of one model also compare like this.
     Unsure,
-    /// Another device: an id or a serial number differs.
+    /// Another device: an id, a serial number, or every hardware address differs.
     Different,
 }
 
 impl Identity {
     /// Compares two identities.
     ///
-    /// The address does not count, since cards can be moved. Hardware addresses count only if no
-    /// serial number is known of both: a new firmware, for example, can change them.
+    /// The address does not count, since cards can be moved. Hardware addresses count only if the
+    /// identities have no kind of serial number in common: a new firmware can change addresses.
     pub fn compare(&self, other: &Self) -> Comparison {
         if self.ids() != other.ids() {
             return Comparison::Different;
@@ -74,7 +74,8 @@ impl Identity {
         }
     }
 
-    /// Adds the serial numbers of an earlier identity of the same device that this one lacks.
+    /// Adds the serial numbers and hardware addresses that only an earlier identity of the device
+    /// has.
     #[must_use]
     pub fn merged(self, earlier: &Self) -> Self {
         let mut macs = self.macs;
@@ -128,7 +129,7 @@ impl Host {
     /// Reads the identity of the device at an address.
     ///
     /// # Errors
-    /// [`Error::NotFound`], if there is no device.
+    /// If no device has the address, then [`Error::NotFound`].
     pub fn identity(&self, address: Address) -> Result<Identity, Error> {
         let device = self.device(address)?;
         let dir = self.pci(address);
@@ -163,6 +164,7 @@ fn device_ids(device: &Device) -> [u16; 4] {
     ]
 }
 
+/// Compares two values; `None` if one of them is missing.
 fn same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> Option<bool> {
     Some(one? == other?)
 }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison_needs_a_serial_known_of_both() {
+    fn serial_number_that_both_have_decides_the_comparison() {
         let (tree, _) = tree(0x010802);
         let plain = identity(&tree);
         let on_nvme = Identity {
