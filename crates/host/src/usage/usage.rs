@@ -1,4 +1,4 @@
-//! The usage of a device by the host.
+//! The usage of a device by the host or by a guest.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ pub enum Usage {
     },
     /// The host needs a network interface of the device.
     Network(NetworkUsage),
-    /// The device has virtual functions, which vanish with the device.
+    /// The device has virtual functions, which vanish if the device loses its driver.
     VirtualFunctions {
         /// Number of virtual functions.
         count: u32,
@@ -75,14 +75,14 @@ pub enum Usage {
         comm: String,
         /// The device node.
         node: String,
-        /// Whether the process or its data would suffer: block devices, graphics, VFIO.
+        /// Whether loss of the device harms the process or its data: block devices, graphics, VFIO.
         vital: bool,
     },
-    /// A guest of this program has the device.
+    /// A guest or command of this program has the device.
     Guest {
-        /// Name of the guest.
+        /// Name of the guest, or a description of the command.
         name: String,
-        /// The manager process that runs the guest.
+        /// The process that runs the guest or command.
         pid: u32,
     },
 }
