@@ -15,7 +15,7 @@ use super::wire::{
     self, Body, FLAG_DUMP, FLAG_INTERRUPTED, KIND_DONE, KIND_ERROR, Message, cut_off, u32_at,
 };
 
-/// Maximum length of a datagram of a list.
+/// Maximum length of a datagram from the kernel, in bytes.
 const DATAGRAM: usize = 64 << 10;
 /// Time limit for an answer. The kernel answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -130,6 +130,9 @@ fn check(message: &Message) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// Kind of a request for network interfaces (`RTM_GETLINK`).
+    const GET_LINK: u16 = 18;
+
     fn message(kind: u16, error: i32) -> Message {
         Message {
             kind,
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn error_of_the_kernel_is_its_errno() {
+    fn error_message_of_the_kernel_becomes_its_errno() {
         assert_eq!(
             check(&message(KIND_ERROR, -1)).unwrap_err().raw_os_error(),
             Some(1)
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn list_of_links_has_the_loopback_device() {
         let socket = Socket::open(None).unwrap();
-        let links = socket.dump(18, &Body::new(&[0; 16])).unwrap();
+        let links = socket.dump(GET_LINK, &Body::new(&[0; 16])).unwrap();
         let mut bodies = links.iter().map(|link| &link.body);
         assert!(bodies.any(|body| body.windows(3).any(|name| name == b"lo\0")));
         assert_eq!(links.last().unwrap().kind, KIND_DONE);
@@ -167,7 +170,8 @@ mod tests {
         let socket = Socket::open(None).unwrap();
         let mut header = [0; 16];
         header[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
-        let error = socket.ask(18, &Body::new(&header)).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(19), "{error}");
+        let error = socket.ask(GET_LINK, &Body::new(&header)).unwrap_err();
+        let missing = rustix::io::Errno::NODEV.raw_os_error();
+        assert_eq!(error.raw_os_error(), Some(missing), "{error}");
     }
 }
