@@ -62,7 +62,7 @@ pub(crate) fn device_options(context: &Context<'_>, item: Item) -> Result<Vec<Op
     Ok(pci::with_zpci(context, info, options))
 }
 
-/// Returns the options that the section of the device's kind makes; none without such a device.
+/// Returns the options from the section of the device's kind; `None` without such a device.
 fn section_options(context: &Context<'_>, item: Item) -> Option<Result<Vec<Opt>, Error>> {
     let devices = &context.domain.devices;
     Some(match item {
