@@ -1,5 +1,5 @@
-//! Forms of text: a string that does not have the form is an error of its element. The model keeps
-//! plain strings.
+//! Forms of text, such as paths and names. The parser reports a string of another form as an error
+//! of its element. The model keeps plain strings.
 
 use super::value::Value;
 
@@ -58,7 +58,7 @@ forms! {
         "expected letters, digits, '.', '_', '+' and '-'",
     );
     /// A guest's name, which is part of file names.
-    GuestName: guest_name;
+    GuestName: check_guest_name;
 }
 
 /// Longest name of a guest, in bytes.
@@ -67,7 +67,7 @@ forms! {
 /// `domain-NAME.lock` and `NAME_VARS.fd.partial`.
 const MAX_NAME: usize = 224;
 
-fn guest_name(text: &str) -> Result<(), &'static str> {
+fn check_guest_name(text: &str) -> Result<(), &'static str> {
     expect(!text.is_empty(), "expected a name")?;
     expect(
         !matches!(text, "." | ".."),
