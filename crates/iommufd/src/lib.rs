@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`DmaMemory`], [`Mapping`] | memory for DMA, and its mapping in an I/O address space |
 //! | [`HwInfo`] | model and capabilities of the IOMMU behind a device |
-//! | [`Invalidations`] | a guest's changes that the IOMMU must drop from its caches |
+//! | [`Invalidations`] | cached entries that the IOMMU must drop after a guest's changes |
 //! | [`ViommuMmio`] | registers of a virtual IOMMU, mapped into this process |
 //!
 //! # Example
