@@ -12,8 +12,8 @@
 //! | `VFIO_DEVICE_GET_REGION_INFO` | `regions_are_listed_by_index`, `msix_bar_reports_whether_table_is_mappable` | `unknown_region_is_refused` |
 //! | `VFIO_DEVICE_GET_IRQ_INFO` | `intx_is_raised_masked_and_unmasked` | `missing_interrupt_is_refused` |
 //! | `VFIO_DEVICE_SET_IRQS` | `intx_is_raised_masked_and_unmasked`, `intx_is_unmasked_by_resample_eventfd`, `msi_is_raised_by_device_and_kernel`, `sparse_vectors_have_own_eventfds`, `error_and_request_interrupts_have_eventfds` | `disabled_intx_cannot_be_masked`, `excess_vectors_are_refused`, `failed_call_for_many_vectors_can_be_repeated` |
-//! | `VFIO_DEVICE_RESET` | `reset_clears_registers` | `device_without_reset_is_refused` |
-//! | `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO` | `bus_resets_when_all_devices_are_owned` | `device_without_reset_is_refused` |
+//! | `VFIO_DEVICE_RESET` | `reset_clears_registers` | `reset_of_device_without_reset_method_fails` |
+//! | `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO` | `bus_resets_when_all_devices_are_owned` | `reset_of_device_without_reset_method_fails` |
 //! | `VFIO_DEVICE_PCI_HOT_RESET` | `bus_resets_when_all_devices_are_owned` | `bus_with_unowned_device_is_not_reset`, `bus_of_one_device_resets_without_proof` |
 //! | `VFIO_DEVICE_IOEVENTFD` | `ioeventfd_writes_until_cleared` | the same |
 //! | `VFIO_DEVICE_FEATURE` (probe) | `feature_probe_changes_nothing` | the same |

@@ -37,7 +37,7 @@ fn reset_clears_registers() {
 }
 
 #[test]
-fn device_without_reset_is_refused() {
+fn reset_of_device_without_reset_method_fails() {
     let taken = take(EDU);
     let device = taken.device();
     assert!(!device.info().unwrap().reset);
