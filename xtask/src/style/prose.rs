@@ -10,12 +10,12 @@ const WIDEST: usize = 100;
 
 /// Measures a Markdown page: its lines, and the sentences of its paragraphs.
 ///
-/// Tables, code and lines that a long link or word fills are left out.
+/// Leaves out tables, headings and code.
 pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
     let mut in_code = false;
     let mut paragraph = Paragraph::default();
     for (index, line) in text.lines().enumerate() {
-        for name in tests(line) {
+        for name in quoted_tests(line) {
             report.quote(file, index + 1, name);
         }
         if line.trim_start().starts_with("```") {
@@ -44,13 +44,13 @@ pub(super) fn paths_in<'a>(page: &'a str, heading: &str) -> impl Iterator<Item =
 }
 
 /// Returns the names of tests that a line quotes: code with at least three underscores.
-fn tests(line: &str) -> impl Iterator<Item = &str> {
+fn quoted_tests(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     let names = quoted.map(|code| code.rsplit("::").next().unwrap_or(code));
-    names.filter(|name| name.matches('_').count() >= 3 && name.chars().all(is_of_name))
+    names.filter(|name| name.matches('_').count() >= 3 && name.chars().all(is_in_test_name))
 }
 
-fn is_of_name(c: char) -> bool {
+fn is_in_test_name(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
 }
 
@@ -60,36 +60,36 @@ pub(super) fn measure_comments(file: &str, text: &str, report: &mut Report) {
     let mut paragraph = Paragraph::default();
     for (index, line) in text.lines().enumerate() {
         check_width(file, index + 1, line, report);
-        let Some(words) = comment(line.trim_start()) else {
+        let Some(content) = comment(line.trim_start()) else {
             in_code = false;
             paragraph.end(file, report);
             continue;
         };
-        let words = words.strip_prefix(' ').unwrap_or(words);
-        if words.trim_start().starts_with("```") {
+        let content = content.strip_prefix(' ').unwrap_or(content);
+        if content.trim_start().starts_with("```") {
             in_code = !in_code;
             paragraph.end(file, report);
         } else if in_code
-            || words.trim().is_empty()
-            || words.starts_with(['|', '#', ' ']) && !paragraph.is_list()
+            || content.trim().is_empty()
+            || content.starts_with(['|', '#', ' ']) && !paragraph.is_list()
         {
             paragraph.end(file, report);
         } else {
-            paragraph.push(index + 1, words);
+            paragraph.push(index + 1, content);
         }
     }
     paragraph.end(file, report);
 }
 
-/// Returns the text of a line that is a comment.
+/// Returns the text of a comment; `None` for a line of code.
 fn comment(line: &str) -> Option<&str> {
     ["///", "//!", "//"]
         .into_iter()
         .find_map(|mark| line.strip_prefix(mark))
 }
 
-/// Checks the width of a line. A line that is one word, such as a link, or that is a row of a table
-/// cannot be broken.
+/// Checks the width of a line. A row of a table may be wide, and so may a line of one word, such as
+/// a link.
 fn check_width(file: &str, line: usize, text: &str, report: &mut Report) {
     let content = comment(text.trim_start()).unwrap_or(text).trim_start();
     let can_be_broken = content.contains(' ') && !content.starts_with('|');
@@ -98,9 +98,10 @@ fn check_width(file: &str, line: usize, text: &str, report: &mut Report) {
     }
 }
 
-/// Lines that belong together.
+/// A paragraph or a list, joined into one line.
 #[derive(Default)]
 struct Paragraph {
+    /// Number of the first line.
     line: usize,
     text: String,
 }
@@ -110,7 +111,7 @@ impl Paragraph {
         self.text.starts_with("- ")
     }
 
-    /// Adds a line; one that begins an item of a list ends what was before.
+    /// Adds a line. If the line begins an item of a list, ends the sentence before it.
     fn push(&mut self, line: usize, text: &str) {
         let text = text.trim();
         let begins_item = text.starts_with("- ") || text.starts_with("* ");
@@ -122,7 +123,7 @@ impl Paragraph {
         self.text.push_str(text);
     }
 
-    /// Checks the sentences, and begins anew.
+    /// Checks the length of each sentence, and empties the paragraph.
     fn end(&mut self, file: &str, report: &mut Report) {
         for sentence in sentences(&self.text) {
             if words(sentence) > LONGEST_SENTENCE {
@@ -133,7 +134,7 @@ impl Paragraph {
     }
 }
 
-/// Splits at the marks that end a sentence, where a space follows.
+/// Splits a text into its sentences. A sentence ends at a mark that a space follows.
 fn sentences(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut rest = text;
@@ -154,7 +155,7 @@ fn end_of_sentence(text: &str) -> Option<usize> {
         .min()
 }
 
-/// Counts the words; marks that stand alone are none.
+/// Counts the words. A mark that stands alone, such as a dash, is not a word.
 fn words(sentence: &str) -> usize {
     sentence
         .split_whitespace()
@@ -192,7 +193,7 @@ mod tests {
     fn tests_in_a_line_are_code_with_three_underscores() {
         let line = "| `no_test`, `uses::disk_that_is_open_is_used` | a_word_that_is_none";
         assert_eq!(
-            tests(line).collect::<Vec<_>>(),
+            quoted_tests(line).collect::<Vec<_>>(),
             ["disk_that_is_open_is_used"]
         );
     }
