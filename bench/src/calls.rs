@@ -69,6 +69,7 @@ same functions of the same objects as one thread does: `Dma::map` and `unmap`, t
             }
         }
     }
+
     println!();
     Ok(())
 }
@@ -102,6 +103,7 @@ fn row(
             times[*which].push(taken);
         }
     }
+
     let [ours, direct, peers] = &times;
     println!(
         "| {} | {name} | {threads} | {:.1} | {:.1} | {:.1} | {:.3} | {:.3} |",
@@ -136,6 +138,7 @@ fn pass(
         })?;
         seconds.push(time.as_secs_f64());
     }
+
     for (&(block, which), seconds) in turns.iter().zip(&mut seconds) {
         let contender = CONTENDERS[which];
         let time = case.by_threads(block, threads, |at, length| {
@@ -145,6 +148,7 @@ fn pass(
         })?;
         *seconds += time.as_secs_f64();
     }
+
     Ok(seconds)
 }
 

@@ -138,6 +138,7 @@ impl Contenders {
                 }
             }
         }
+
         Ok(())
     }
 
@@ -156,6 +157,7 @@ impl Contenders {
                     .map_err(|e| anyhow!("{e:?}"))?;
             }
         }
+
         Ok(())
     }
 

@@ -78,6 +78,7 @@ fn measure_as_each(words: &[String]) -> Result<()> {
             names.join(", ")
         );
     }
+
     let requests = [NVME, CMB_NVME, IGB].map(|address| address.parse().map(Request::managed));
     let requests = requests.into_iter().collect::<Result<Vec<_>, _>>()?;
     let assignment = Host::new().assign(&requests, Some("bench"), false)?;
@@ -93,6 +94,7 @@ fn measure_as_each(words: &[String]) -> Result<()> {
             .status()?;
         ensure!(status.success(), "the bench as {user}: {status}");
     }
+
     assignment
         .give_back()
         .map_err(|errors| anyhow!("{errors:?}"))?;
@@ -111,6 +113,7 @@ fn measure(words: &[String]) -> Result<()> {
             measure(&contenders, user)?;
         }
     }
+
     Ok(())
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn populate(memory: &Memory, at: u64, length: u64) -> Result<()> {
         };
         answer.context("MADV_POPULATE_WRITE")?;
     }
+
     Ok(())
 }
 

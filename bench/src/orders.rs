@@ -67,6 +67,7 @@ best of the others.\n",
             row(contenders, kind, Type1, user)?;
         }
     }
+
     println!();
     Ok(())
 }
@@ -97,6 +98,7 @@ fn row(contenders: &Contenders, kind: &Kind, backend: Backend, user: User) -> Re
             ratio(taken, &times[0])
         );
     }
+
     println!(" | {:.2} |", ratio_to_best(own, &times));
     Ok(())
 }
@@ -112,6 +114,7 @@ fn ratio_to_best(own: Order, times: &[Vec<f64>]) -> f64 {
             best = Some(times);
         }
     }
+
     own_times
         .zip(best)
         .map_or(f64::NAN, |(own, best)| ratio(own, best))
@@ -172,5 +175,6 @@ pub(crate) fn map(dma: &dyn Dma, memory: &Memory, at: u64, length: u64) -> Resul
         // accessed.
         None => unsafe { dma.map(address(memory, at)?, length, IOVA + at, Access::ReadWrite) }?,
     }
+
     Ok(())
 }

@@ -61,6 +61,7 @@ pub(crate) fn measure(contenders: &Contenders, user: User) -> Result<()> {
             );
         }
     }
+
     Ok(())
 }
 

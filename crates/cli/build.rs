@@ -64,6 +64,7 @@ pub(crate) fn watched(folder: &Path) -> Vec<PathBuf> {
         let own = path(&branch).filter(|file| file.is_file());
         files.push(own.or_else(|| path("refs/heads")));
     }
+
     files
         .into_iter()
         .flatten()
@@ -84,6 +85,7 @@ fn git(folder: &Path, args: &[&str]) -> Option<String> {
     ] {
         command.env_remove(variable);
     }
+
     let output = command.current_dir(folder).args(args).output().ok()?;
     let text = output.status.success().then_some(output.stdout)?;
     Some(String::from_utf8(text).ok()?.trim_end().to_owned())

@@ -97,6 +97,7 @@ fn run_while_it_prints(
             on_silence(running, limit);
         }
     }
+
     running.fail_late(limit * LIMITS_IN_TOTAL)
 }
 
@@ -122,6 +123,7 @@ mod tests {
             run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).expect_failure();
         assert_eq!(finished.stdout, "out\n");
         assert_eq!(finished.stderr, "err\n");
+
         let shown = finished.to_string();
         assert!(
             shown.contains("exit status: 3") && shown.contains("--- stderr\nerr\n"),

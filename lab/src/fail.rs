@@ -48,6 +48,7 @@ pub fn each_failure(_host: VirtualHost, mut attempt: impl FnMut(&Failure)) -> u3
             return nth - 1;
         }
     }
+
     unreachable!("{MAX_FAILURES} failures, and no end of them");
 }
 
@@ -82,12 +83,14 @@ fn configure() -> io::Result<()> {
     ] {
         fs::write(debug.join(setting), "0")?;
     }
+
     for entry in fs::read_dir(debug)? {
         let verbose = entry?.path().join("verbose");
         if verbose.exists() && verbose.to_string_lossy().contains("/fail") {
             fs::write(verbose, "0")?;
         }
     }
+
     Ok(())
 }
 

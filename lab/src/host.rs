@@ -86,6 +86,7 @@ mod tests {
         ] {
             assert_eq!(parse_version(release), Some(version), "{release}");
         }
+
         assert_eq!(parse_version(""), None);
         assert_eq!(parse_version("next\n"), None);
     }

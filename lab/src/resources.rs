@@ -29,6 +29,7 @@ impl HeldResources {
                 "no VmPin and VmLck in /proc/self/status",
             ));
         }
+
         Ok(Self {
             descriptors: fs::read_dir("/proc/self/fd")?.count(),
             memory,

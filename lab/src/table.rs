@@ -121,6 +121,7 @@ mod tests {
         ] {
             assert_eq!(faults(row), [""; 0], "{row}");
         }
+
         for (row, fault) in [
             ("| `A` | `one` |  |", "`A`: nothing shows that it fails"),
             (
@@ -143,6 +144,7 @@ mod tests {
         ] {
             assert_eq!(faults(row), [fault]);
         }
+
         assert_eq!(Table::parse("//! No table.\n").faults(""), ["no table"]);
     }
 }

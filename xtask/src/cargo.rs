@@ -80,6 +80,7 @@ fn lab_tests(package: &Value) -> Vec<LabTest> {
             });
         }
     }
+
     tests
 }
 

@@ -95,6 +95,7 @@ pub(crate) fn replay() -> Result<()> {
         );
         println!("fuzz target {target}: {} seeds", seeds.len());
     }
+
     Ok(())
 }
 
@@ -120,6 +121,7 @@ fn seeds() -> Result<Vec<PathBuf>> {
             }
         }
     }
+
     seeds.sort();
     Ok(seeds)
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         fs::write(root().join(FILE), svg(&text)).context(FILE)?;
         println!("{FILE} is written");
     }
+
     Ok(code)
 }
 
@@ -87,6 +88,7 @@ fn screen(text: &str) -> String {
             }
         }
     }
+
     screen
 }
 

@@ -98,6 +98,7 @@ mod tests {
         let config: Config = toml::from_str("uid-range = \"2100000000-2100000009\"").unwrap();
         assert_eq!(config.uid_range.to_string(), "2100000000-2100000009");
         assert_eq!(Config::default().uid_range, UidRange::default());
+
         let error = toml::from_str::<Config>("uid-range = \"0-9\"").unwrap_err();
         assert!(
             error.to_string().contains("ids up to 999 are the system's"),

@@ -221,6 +221,7 @@ mod tests {
             (excerpt.text, excerpt.line, excerpt.span),
             ("two three\nfour", 2, 4..14)
         );
+
         let end = Excerpt::new(text, &(text.len()..text.len() + 1));
         assert_eq!((end.text, end.line, end.span), ("five", 4, 4..4));
         assert_eq!(Excerpt::new("", &(0..1)).text, "");

@@ -156,6 +156,7 @@ mod tests {
             message.starts_with("cannot read ") && hint.contains("in this folder"),
             "{message}: {hint}"
         );
+
         let missing = read(&folder.path().join("missing.xml")).unwrap_err();
         assert!(message_and_hint(missing).1.contains("standard input"));
     }
@@ -179,6 +180,7 @@ mod tests {
             std::io::Write::write_all(&mut writer, b"<domain/>").unwrap();
         });
         assert_eq!(read(Path::new(&path)).unwrap().text(), "<domain/>");
+
         thread.join().unwrap();
     }
 
@@ -196,6 +198,7 @@ mod tests {
     fn too_large_file_is_refused_with_the_limit() {
         let mut bytes = vec![b' '; 16 << 20];
         assert!(document("x".into(), read_bounded(bytes.as_slice(), MAX_BYTES)).is_ok());
+
         // The first byte of a character: the size is checked before the encoding.
         bytes.push(0xc3);
         let read = read_bounded(bytes.as_slice(), MAX_BYTES);

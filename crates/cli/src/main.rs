@@ -117,7 +117,9 @@ mod tests {
             let page = folder.join(format!("passthru-{}.1", command.get_name()));
             assert!(page.exists(), "{}", page.display());
         }
+
         let page = std::fs::read_to_string(folder.join("passthru.1")).unwrap();
+
         assert!(page.contains("Exit codes"), "{page}");
     }
 }

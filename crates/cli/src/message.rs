@@ -68,6 +68,7 @@ impl Queue {
             self.lost += 1;
             return;
         }
+
         self.report_lost();
         self.add(bytes.to_vec());
     }
@@ -132,6 +133,7 @@ pub(crate) fn flush() {
         queue.report_lost();
         CHANGED.notify_all();
     }
+
     while queue.bytes > 0 && Instant::now() < end {
         let before = queue.bytes;
         let wait = CHANGED.wait_timeout_while(queue, IDLE_TIME, |queue| queue.bytes == before);
@@ -239,6 +241,7 @@ mod tests {
         let mut got = Vec::new();
         reader.read_to_end(&mut got).unwrap();
         thread.join().unwrap();
+
         assert_eq!(got.len(), 4 << 20);
     }
 
@@ -250,8 +253,10 @@ mod tests {
             queue.push(&line, Weight::Log);
         }
         assert!(queue.bytes <= MAX_WAITING, "{}", queue.bytes);
+
         let lost = queue.lost;
         assert_eq!(queue.waiting.len() + lost, 1000);
+
         let error = format!("error: {}\n", "y".repeat(1000));
         queue.push(error.as_bytes(), Weight::Own);
         let messages: Vec<_> = queue

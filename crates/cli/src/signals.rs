@@ -57,6 +57,7 @@ impl Signals {
                 pipe::register(signal, write.try_clone()?)?;
             }
         }
+
         Ok(Self { pipe, ends })
     }
 

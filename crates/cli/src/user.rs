@@ -21,6 +21,7 @@ pub(crate) fn choose_user(
             Error::new(Code::Usage, error).hint(hint)
         });
     }
+
     if let Some(caller) = User::caller() {
         return Ok(caller);
     }

@@ -60,6 +60,7 @@ fn ends(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
         }
         sleep(Duration::from_millis(10));
     }
+
     child.kill().unwrap();
     child.wait().unwrap();
     None

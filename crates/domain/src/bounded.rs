@@ -120,9 +120,11 @@ mod tests {
         // Each position below 100,000 once, far from sorted.
         list.extend((0..100_000).map(|n| at(n * 7919 % 100_000)));
         assert_eq!(list.len(), 100_001);
+
         let (kept, left_out) = list.into_parts();
         assert_eq!((kept.len(), left_out), (MAX_KEPT, 100_001 - MAX_KEPT));
         assert_eq!(kept[0], Entry(None));
+
         let positioned: Vec<_> = (0..MAX_KEPT - 1).map(at).collect();
         assert_eq!(kept[1..], positioned);
     }
@@ -135,7 +137,9 @@ mod tests {
             other.extend((0..5_000).map(|n| at(n * 3 + part)));
             list.append(other);
         }
+
         assert_eq!(list.len(), 15_000);
+
         let (kept, left_out) = list.into_parts();
         assert_eq!(kept.len() + left_out, 15_000);
         assert_eq!(kept[MAX_KEPT - 1].start(), Some(MAX_KEPT - 1));

@@ -181,6 +181,7 @@ impl fmt::Display for Errors {
             let separator = if n > 0 { "; " } else { "" };
             write!(f, "{separator}{error}")?;
         }
+
         if self.left_out > 0 {
             write!(f, "; {} more errors", self.left_out)?;
         }

@@ -81,6 +81,7 @@ impl ParsedDomain {
             let last = errors.last().and_then(Positioned::start);
             faulty.extend(last.map(|start| start..xml.len()));
         }
+
         Ok(Self {
             domain,
             errors,
@@ -145,6 +146,7 @@ fn independent(errors: Errors, faulty: Vec<Range<usize>>) -> Bounded<Error> {
             independent.push(error);
         }
     }
+
     independent
 }
 
@@ -160,6 +162,7 @@ impl Ranges {
             furthest = furthest.max(range.end);
             sorted.push((range.start, furthest));
         }
+
         Self(sorted)
     }
 
@@ -195,6 +198,7 @@ fn faulty_parts(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
             parts.push(child.range());
         }
     }
+
     let mut parts = parts.into_iter().peekable();
     let mut faulty: Vec<Range<usize>> = Vec::new();
     for start in errors.iter().filter_map(Positioned::start) {
@@ -207,6 +211,7 @@ fn faulty_parts(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
             faulty.push(part);
         }
     }
+
     faulty
 }
 

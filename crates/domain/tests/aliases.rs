@@ -35,6 +35,7 @@ fn aliases_on_pc_match_libvirts() {
     let others = [
         "serial0", "serial0", "console1", "input0", "input1", "balloon0",
     ];
+
     assert_eq!(
         aliases("pc", devices),
         [&disks[..], &controllers, &others].concat()
@@ -65,6 +66,7 @@ fn aliases_on_q35_match_libvirts() {
         "iommu0",
         "balloon0",
     ];
+
     assert_eq!(
         aliases("q35", devices),
         [&disks[..], &cards, &controllers, &others].concat()

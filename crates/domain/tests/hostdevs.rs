@@ -76,6 +76,7 @@ fn mediated_device_without_a_fitting_model_is_refused() {
         "needs an address of type 'pci', not 'drive'",
     );
     let xml = accepted(&mdev("model='vfio-pci'", "")).format();
+
     assert!(
         xml.contains("managed='no' model='vfio-pci' display='off'"),
         "{xml}"
@@ -167,6 +168,7 @@ fn scsi_attributes_on_other_devices_are_refused() {
         refused(&pci(attribute), &format!("{name} is for SCSI devices only"));
         accepted(&scsi(1, "").replace("type='scsi'", &format!("type='scsi' {attribute}")));
     }
+
     refused(
         &mdev("model='vfio-pci'", "<readonly/>"),
         "readonly is for SCSI devices only",
@@ -210,6 +212,7 @@ fn scsi_devices_get_the_free_units() {
             }
         })
         .collect();
+
     // Unit 1 is the disk's. A controller has seven units for host devices.
     assert_eq!(
         places,
@@ -268,6 +271,7 @@ fn chosen_usb_ports_are_not_written() {
         "{}",
         domain.format()
     );
+
     let on_bus = usb(
         "<address bus='1' device='2'/>",
         "<address type='usb' bus='0'/>",
@@ -277,6 +281,7 @@ fn chosen_usb_ports_are_not_written() {
         text.contains("<address type='usb' bus='0'/>"),
         "a given bus stays: {text}"
     );
+
     let none = format!(
         "<controller type='usb' model='none'/>{}",
         usb("<address bus='1' device='2'/>", "")
@@ -300,6 +305,7 @@ fn assigned_cards_have_hostdev_aliases() {
         assigned_card(7),
         assigned_card(8)
     ));
+
     assert_eq!(
         [0, 1, 2, 3].map(|n| alias(&domain, Item::Interface(n))),
         ["hostdev0", "net0", "hostdev1", "net1"]

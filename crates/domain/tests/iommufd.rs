@@ -45,6 +45,7 @@ fn backend_of_the_device_overrides_the_domains() {
         .collect();
     let yes = Some(Backend::Iommufd);
     let no = Some(Backend::Type1);
+
     assert_eq!(backends(&with("", &devices)), [yes, no, None]);
     assert_eq!(
         backends(&with("<iommufd enabled='yes'/>", &devices)),
@@ -92,6 +93,7 @@ fn device_behind_accelerated_vsmmu_gets_iommufd() {
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[0]), "vsmmu");
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[1]), "iommufd0");
     assert_eq!(domain.iommufd_objects(), [object("vsmmu", Some(7), None)]);
+
     domain.set_default_backend(Backend::Iommufd);
     assert_eq!(
         domain.iommufd_objects(),
@@ -110,6 +112,7 @@ fn iommufd_object_exists_only_for_devices_that_use_it() {
         with("<iommufd enabled='no' fdgroup='g'/>", &two).iommufd_objects(),
         []
     );
+
     let domain = with("<iommufd enabled='yes' fdgroup='g'/>", &two);
     assert_eq!(
         domain.iommufd_objects(),
@@ -148,6 +151,7 @@ fn named_objects_and_descriptors_keep_their_spelling() {
         object("other", None, None),
     ];
     assert_eq!(domain.iommufd_objects(), objects);
+
     let written = domain.format();
     for kept in [
         "<iommufdFd>23</iommufdFd>",
@@ -156,6 +160,7 @@ fn named_objects_and_descriptors_keep_their_spelling() {
     ] {
         assert!(written.contains(kept), "{written}");
     }
+
     assert_eq!(Domain::parse(&written).unwrap().iommufd_objects(), objects);
 }
 
@@ -178,6 +183,7 @@ fn smmuv3dev_is_read_as_accelerated_smmuv3_on_its_bus() {
         ),
         "{written}"
     );
+
     let without_address = Domain::parse(&guest("virt", "<iommu model='smmuv3Dev'/>")).unwrap_err();
     assert!(
         without_address

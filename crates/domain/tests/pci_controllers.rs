@@ -36,6 +36,7 @@ fn target_options_of_another_model_are_refused() {
         let devices = controller(model, &format!("<target {target}/>"));
         refused(machine, &devices, &format!("has no {option}"));
     }
+
     refused(
         "q35",
         &controller("pcie-root-port", "<target><node>0</node></target>"),
@@ -83,6 +84,7 @@ fn expander_bus_numbers_count_down_by_two() {
         .controllers_of(ControllerType::Pci)
         .filter_map(|c| c.target.as_ref()?.bus_nr)
         .collect();
+
     assert_eq!(numbers, [198, 200, 196]);
     for wrong in ["0", "255"] {
         let target = format!("<target busNr='{wrong}'/>");
@@ -190,6 +192,7 @@ fn expander_notes(first: u32, second: u32) -> Vec<String> {
              <address type='pci' bus='{bus}' slot='{index}'/></controller>"
         );
     }
+
     let domain = accepted(
         "q35",
         &format!("{}{}{ports}", expander(1, first), expander(2, second)),

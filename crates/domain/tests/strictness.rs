@@ -128,6 +128,7 @@ fn host_smmu_features_without_accel_are_refused() {
             &smmus(&[&format!("pciBus='1' accel='on' {attribute}")]),
         );
     }
+
     accepted(
         "virt",
         &smmus(&["pciBus='1' ats='auto' ril='on' ssidsize='0' oas='44' cmdqv='off'"]),
@@ -155,6 +156,7 @@ fn unsupported_output_address_size_is_refused() {
             &format!("oas='{bits}' of the SMMUv3 is not supported"),
         );
     }
+
     for bits in ["44", "48", "auto"] {
         accepted(
             "virt",
@@ -185,6 +187,7 @@ fn missing_numa_nodes_are_refused() {
         check(&with("0")).is_err(),
         "a guest without <numa> has no node to name"
     );
+
     check(&with("0-1").replace("<devices>", &format!("{numa}<devices>"))).unwrap();
     let expander = |node: u32| {
         let target = format!("<target busNr='100'><node>{node}</node></target>");
@@ -244,6 +247,7 @@ fn type1_behind_an_accelerated_smmu_is_refused() {
         domain.backend(&domain.devices.hostdevs[0]),
         Some(Backend::Iommufd)
     );
+
     let notes = domain.notes();
     assert!(
         notes.iter().any(|note| note.message.contains("iommufd")),
@@ -271,6 +275,7 @@ fn type1_behind_first_stage_translation_is_refused() {
         domain.backend(&domain.devices.hostdevs[0]),
         Some(Backend::Iommufd)
     );
+
     refused(
         "q35",
         "<iommu model='intel'><driver fsts='on'/></iommu>",
@@ -308,11 +313,13 @@ fn more_than_255_cpus_need_extended_interrupt_mode() {
         "{added}"
     );
     assert!(added.contains("<ioapic driver='qemu'/>"), "{added}");
+
     let errors = check(&guest_with_300_cpus("pc", "")).unwrap_err();
     assert!(
         errors.to_string().contains("has at most 255 CPUs"),
         "{errors}"
     );
+
     let off = "<iommu model='intel'><driver intremap='on' eim='off'/></iommu>";
     let errors = check(&guest_with_300_cpus("q35", off)).unwrap_err();
     assert!(

@@ -69,6 +69,7 @@ fn channel_devices_get_the_lowest_free_numbers() {
     let domain = accepted(&devices);
     let cards = [0, 1, 2].map(|n| channel_number(&domain, Item::Interface(n)));
     assert_eq!(cards, ["fe.0.0001", "fe.0.0000", "fe.0.0002"]);
+
     let balloon = channel_number(&domain, Item::Memballoon(0));
     assert_eq!(balloon, "fe.0.0003");
 }
@@ -119,6 +120,7 @@ fn channel_address_out_of_range_is_refused() {
             "a cssid up to 0xfe and an ssid up to 0x3",
         );
     }
+
     let devices = format!("{NET}<address type='ccw' cssid='0xfe' ssid='0'/></interface>");
     refused("s390-ccw-virtio", &devices, "needs cssid, ssid and devno");
 }
@@ -141,6 +143,7 @@ fn missing_zpci_ids_become_the_lowest_free_ones() {
     );
     assert_eq!(ids(&domain, 1), (1, 0, 3));
     assert_eq!(ids(&domain, 2), (3, 1, 1));
+
     let again = domain.format();
     assert!(
         again.contains("<zpci uid='0x0002' fid='0x00000002'/>"),

@@ -53,6 +53,7 @@ impl Host {
                 tracing::debug!(module, answer, "modprobe");
             }
         }
+
         let loaded = Capabilities {
             iommu: self.has_groups(),
             iommufd: self.path("sys/class/misc/iommu").exists(),
@@ -92,13 +93,16 @@ mod tests {
     fn first_missing_capability_is_the_error() {
         let tree = Tree::new();
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
+
         tree.dir("sys/kernel/iommu_groups/0");
         assert!(matches!(
             tree.host().require_iommufd(),
             Err(Error::NoIommufd)
         ));
+
         tree.dir("sys/class/misc/iommu");
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoCdev)));
+
         tree.file(
             "proc/devices",
             "Character devices:\n 10 misc\n511 vfio-dev\n",
@@ -129,6 +133,7 @@ mod tests {
             iommufd: true,
             vfio_cdev: None,
         };
+
         assert_eq!(tree.host().capabilities(), expected);
     }
 }

@@ -13,6 +13,7 @@ impl Host {
             let cpus = sysfs::read(dir.join(&name).join("cpulist"));
             nodes.extend(number.zip(cpus));
         }
+
         nodes
     }
 }
@@ -27,6 +28,7 @@ mod tests {
         tree.file("sys/devices/system/node/node0/cpulist", "0-3,8\n");
         tree.file("sys/devices/system/node/node2/cpulist", "\n");
         tree.file("sys/devices/system/node/possible", "0-2\n");
+
         assert_eq!(
             tree.host().numa_nodes(),
             [(0, "0-3,8".to_owned()), (2, String::new())]

@@ -80,6 +80,7 @@ impl Host {
                 pids.push(pid);
             }
         }
+
         pids.sort_unstable();
         Ok(pids)
     }
@@ -162,6 +163,7 @@ mod tests {
         let process = tree.host().process(42).unwrap();
         stat(&tree, 'S', 7701);
         assert!(!tree.host().may_live(&process));
+
         let rebooted = ProcessId {
             boot_id: "earlier-boot".into(),
             ..process.clone()
@@ -190,8 +192,10 @@ mod tests {
             ..process.clone()
         };
         assert!(tree.host().may_live(&elsewhere));
+
         tree.file("proc/42/stat", "nonsense");
         assert!(tree.host().may_live(&process));
+
         std::fs::remove_dir_all(tree.path("proc/self")).unwrap();
         std::fs::remove_dir_all(tree.path("proc/42")).unwrap();
         assert!(tree.host().may_live(&process));

@@ -80,6 +80,7 @@ impl Tree {
                 &format!("../../../bus/pci/drivers/{driver}"),
             );
         }
+
         self.link(
             &format!("{dir}/iommu_group"),
             &format!("../../../kernel/iommu_groups/{group}"),

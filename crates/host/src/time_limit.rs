@@ -70,6 +70,7 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
             return format!("cannot read the messages of {program}: {error}");
         }
     }
+
     let message = receiver.recv_timeout(limit);
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() >= end || message == Err(RecvTimeoutError::Timeout) {
@@ -78,6 +79,7 @@ fn messages(mut child: Child, limit: Duration, program: &str) -> String {
         }
         thread::sleep(Duration::from_millis(5));
     }
+
     message.unwrap_or_default()
 }
 
@@ -112,6 +114,7 @@ mod tests {
             let name = line.split_once('=').map(|(name, _)| name);
             names.extend(name.filter(|name| !set_by_the_shell.contains(name)));
         }
+
         assert_eq!(names, ["PATH"], "{message}");
         assert!(message.contains(&format!("PATH={PATH}")), "{message}");
     }
@@ -137,6 +140,7 @@ mod tests {
         let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
         forbid_threads();
         let message = messages(child, Duration::from_secs(40), "sleep");
+
         assert!(
             message.starts_with("cannot read the messages of sleep"),
             "{message}"

@@ -28,6 +28,7 @@ fn assigned_device_goes_back() {
         .assign(&[Request::managed(nvme())], Some("victim"), false)
         .unwrap();
     assert_eq!(driver().as_deref(), Some("vfio-pci"));
+
     println!("taken");
     if env::var_os(KEEP).is_some() {
         std::thread::sleep(Duration::from_secs(60));
@@ -61,8 +62,10 @@ fn second_assignment_fails_with_the_owner() {
     let Error::Claimed { owner, .. } = &error else {
         panic!("{error}")
     };
+
     assert_eq!(owner.guest.as_deref(), Some("victim"));
     assert_eq!(owner.pid, holder.id());
+
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert_eq!(
@@ -76,6 +79,7 @@ fn record_of_a_killed_holder_is_used_by_the_next_one() {
     let _host = passthru_lab::host();
     let mut holder = spawn_holder();
     assert_eq!(Host::new().leftovers().unwrap(), []);
+
     holder.kill().unwrap();
     holder.wait().unwrap();
 
@@ -83,6 +87,7 @@ fn record_of_a_killed_holder_is_used_by_the_next_one() {
     assert_eq!(left.device, nvme());
     assert_eq!(left.guest.as_deref(), Some("victim"));
     assert_eq!(left.state, LeftoverState::Bound);
+
     let record = Host::new().record(nvme()).unwrap().unwrap();
     assert_eq!(
         record.former,
@@ -99,6 +104,7 @@ fn record_of_a_killed_holder_is_used_by_the_next_one() {
         .assign(&[Request::managed(nvme())], Some("next"), false)
         .unwrap();
     assert_eq!(Host::new().leftovers().unwrap(), []);
+
     next.give_back().unwrap();
     assert_eq!(driver().as_deref(), Some("nvme"));
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
@@ -119,9 +125,11 @@ fn device_moved_by_the_host_is_not_moved_back() {
     write(&format!("devices/{NVME}/driver_override"), "pci-stub");
     write("drivers/vfio-pci/unbind", NVME);
     let left = Host::new().leftovers().unwrap().remove(0);
+
     assert_eq!(left.state, LeftoverState::DriverChanged);
     assert_eq!(Host::new().release(&[nvme()], false).unwrap(), [None]);
     assert_eq!(Host::new().record(nvme()).unwrap(), None);
+
     write(&format!("devices/{NVME}/driver_override"), "\n");
     write("drivers_probe", NVME);
     assert_eq!(driver().as_deref(), Some("nvme"));
@@ -136,8 +144,10 @@ fn device_removed_and_rescanned_keeps_its_record() {
         .unwrap();
     std::fs::write(format!("/sys/bus/pci/devices/{NVME}/remove"), "1").unwrap();
     let errors = assignment.give_back().unwrap_err();
+
     assert!(matches!(errors[..], [Error::Absent { .. }]), "{errors:?}");
     assert!(Host::new().record(nvme()).unwrap().is_some());
+
     std::fs::write("/sys/bus/pci/rescan", "1").unwrap();
     // The driver binds some time after the rescan.
     let end = Instant::now() + Duration::from_secs(10);
@@ -145,6 +155,7 @@ fn device_removed_and_rescanned_keeps_its_record() {
         assert!(Instant::now() < end, "no driver takes the device");
         std::thread::sleep(Duration::from_millis(20));
     }
+
     assert_eq!(
         Host::new().release(&[nvme()], false).unwrap(),
         [Some("nvme".to_owned())]
@@ -164,6 +175,7 @@ fn dropped_assignment_gives_its_devices_back() {
             .cdev_path(device.cdev.as_deref().unwrap())
             .exists()
     );
+
     drop(assignment);
     assert_eq!(driver().as_deref(), Some("nvme"));
 }

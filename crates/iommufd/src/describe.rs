@@ -24,6 +24,7 @@ pub(crate) fn describe_page_table(flags: u32, data_type: u32) -> String {
             words.push_str(feature);
         }
     }
+
     words
 }
 

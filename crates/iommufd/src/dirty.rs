@@ -84,6 +84,7 @@ mod tests {
             let bits = count_bits(DirtyRange::new(iova, length, page_size), 64);
             assert_eq!(bits, None, "{iova:x} {length:x} {page_size:x}");
         }
+
         assert_eq!(count_bits(DirtyRange::new(0, 1 << 63, 1), 64), None);
     }
 

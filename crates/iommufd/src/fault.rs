@@ -185,6 +185,7 @@ impl FaultQueue {
                 source: e.into(),
             })?;
         }
+
         Ok(())
     }
 

@@ -18,6 +18,7 @@ impl Error {
                  not count",
             );
         }
+
         let errno = Errno::from_io_error(self.io()?)?;
         match self {
             _ if errno == Errno::MFILE => Some(

@@ -237,6 +237,7 @@ mod tests {
                 ecap: 3
             }
         );
+
         let idr = [1, 2, 3, 4, 5, 6];
         let smmu = [0, pair(1, 2), pair(3, 4), pair(5, 6), pair(7, 8)];
         let flags = SmmuV3Flags::empty();
@@ -249,6 +250,7 @@ mod tests {
                 aidr: 8
             }
         );
+
         let cmdqv = HwInfoData::Tegra241Cmdqv {
             flags: 0,
             version: 1,

@@ -92,8 +92,10 @@ mod tests {
         let sizes = [vtd, smmu.clone(), amd].map(|data| (data.encode().0, data.encode().1.len()));
         let vtd = (1, size_of::<iommu_hwpt_vtd_s1>());
         let arm = (2, size_of::<iommu_hwpt_arm_smmuv3>());
+
         assert_eq!(sizes, [vtd, arm, (3, size_of::<iommu_hwpt_amd_guest>())]);
         assert_eq!(smmu.encode().1[..3], [2, 1, 0]);
+
         let first =
             [HwptData::SMMUV3_ABORT, HwptData::SMMUV3_BYPASS].map(|data| data.encode().1[0]);
         assert_eq!(first, [0b0001, 0b1001]);

@@ -149,6 +149,7 @@ mod tests {
             (0, size_of::<iommu_hwpt_vtd_s1_invalidate>())
         );
         assert_eq!(bytes[24..], to_native_bytes(&[0x1000, 2, 1]));
+
         let (kind, length, bytes) = Invalidations::ArmSmmuv3(&[[0x10, 0], [0x11, 2]]).encode();
         assert_eq!(
             (kind, length as usize),

@@ -82,6 +82,7 @@ impl Mapping {
         {
             mem::forget(memory);
         }
+
         result
     }
 }

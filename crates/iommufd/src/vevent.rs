@@ -212,6 +212,7 @@ impl VeventKind {
             }
             events.push(event);
         }
+
         events
     }
 
@@ -254,6 +255,7 @@ mod tests {
             sequence: 5,
             data: None,
         };
+
         assert_eq!(
             VeventKind::ArmSmmuv3.decode_all(&bytes),
             [Vevent { sequence: 3, data }, lost]
@@ -301,6 +303,7 @@ mod tests {
         assert_eq!(event(2).lost_since(None), 2);
         assert_eq!(event(4).lost_since(Some(3)), 0);
         assert_eq!(event(7).lost_since(Some(3)), 3);
+
         let lost = Vevent {
             sequence: 4,
             data: None,

@@ -213,6 +213,7 @@ mod tests {
         let (kind, data) = ViommuKind::Tegra241Cmdqv.encode();
         assert_eq!(kind, 2);
         assert_eq!(data.len(), 16);
+
         let vintf_page0 = MmapArea {
             offset: 0x1000,
             length: 0x10000,

@@ -63,6 +63,7 @@ fn every_call_of_the_kernel_is_in_the_table() {
         .collect();
     // Linux 7.3: from IOMMUFD_CMD_DESTROY (0x80) to IOMMUFD_CMD_IOAS_NOIOMMU_GET_PA (0x95).
     assert_eq!(called.len(), 0x95 - 0x80 + 1, "{called:?}");
+
     let table = table();
     for name in called {
         assert!(table.has(&format!("`IOMMU_{name}`")), "{name}");

@@ -43,6 +43,7 @@ mod tests {
         ] {
             assert!(is_vfio_driver(driver), "{driver}");
         }
+
         for driver in ["nvme", "pci-stub", "vfio-platform", ""] {
             assert!(!is_vfio_driver(driver), "{driver}");
         }

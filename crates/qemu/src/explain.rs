@@ -150,6 +150,7 @@ fn of_option(text: &str) -> Option<(Option<String>, &str)> {
         let id = option.split(',').find_map(|part| part.strip_prefix("id="));
         return Some((id.map(str::to_owned), rest));
     }
+
     let mut values = serde_json::Deserializer::from_str(value).into_iter::<Value>();
     let object = values.next()?.ok()?;
     let rest = value.get(values.byte_offset()..)?.strip_prefix(": ")?;

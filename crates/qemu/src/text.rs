@@ -20,6 +20,7 @@ pub fn printable(text: &str, limit: usize) -> String {
             other => shown.extend(other.escape_debug()),
         }
     }
+
     shown
 }
 

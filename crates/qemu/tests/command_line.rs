@@ -258,6 +258,7 @@ fn writable_image_has_a_set_of_two_descriptors() {
     };
     assert_eq!(members("libvirt-4-storage"), 2, "a disk");
     assert_eq!(members("libvirt-3-storage"), 1, "a CD-ROM");
+
     let numbers: Vec<_> = args
         .iter()
         .filter_map(|arg| arg.strip_prefix("set=")?.split(',').next())
@@ -315,6 +316,7 @@ fn default_nvram_path_depends_on_the_style() {
             .iter()
             .any(|word| word.contains(&format!("\"{path}\"")))
     };
+
     assert!(has(Style::Standalone, "/var/lib/passthru/nvram/vm_VARS.fd"));
     assert!(has(Style::Managed, "/run/passthru/domain-vm/nvram"));
 }
@@ -329,5 +331,6 @@ fn override_of_an_absent_device_is_an_error() {
         .complete(&capabilities)
         .unwrap();
     let error = command_line(&domain, &capabilities, Style::Managed).unwrap_err();
+
     assert!(error.to_string().contains("'ua-other'"), "{error}");
 }

@@ -88,5 +88,6 @@ fn example_is_listed_in_the_readme() {
     let mut names: Vec<_> = examples().into_iter().map(|(name, _)| name).collect();
     listed.sort();
     names.sort();
+
     assert_eq!(listed, names);
 }

@@ -38,6 +38,7 @@ fn message_about_an_option_names_its_device() {
     let explanation = explain(&stderr, &line).unwrap();
     assert_eq!(explanation.id.as_deref(), Some("hostdev0"));
     assert_eq!(explanation.host.unwrap().to_string(), "0000:02:00.0");
+
     let message = "vfio 0000:02:00.0: error bind device fd=15 to iommufd=14: Invalid argument";
     assert_eq!(explanation.message, message);
     assert_eq!(
@@ -132,6 +133,7 @@ fn messages_of_other_programs_are_not_explained() {
         ),
         None
     );
+
     let other = explain("qemu-system-x86_64: something new went wrong\n", &line).unwrap();
     assert_eq!((other.id, other.hint), (None, None));
 }

@@ -50,6 +50,7 @@ fn fragment_of_each_device_is_on_the_command_line() {
             assert!(fragment.wants().iter().all(|want| wants.contains(want)));
         }
     }
+
     assert!(devices > 100, "{devices}");
 }
 

@@ -81,6 +81,7 @@ fn command_gets_its_own_answer_between_events() {
         .unwrap(),
         json!({ "done": true })
     );
+
     let deleted = qmp.wait_for(&["DEVICE_DELETED"], LIMIT).unwrap();
     assert_eq!(
         (deleted.data["device"].as_str(), deleted.timestamp.seconds),
@@ -90,6 +91,7 @@ fn command_gets_its_own_answer_between_events() {
         qmp.next_event(Duration::ZERO).unwrap().unwrap().name,
         "NIC_RX_FILTER_CHANGED"
     );
+
     peer.join().unwrap();
 }
 
@@ -106,6 +108,7 @@ fn refusal_names_command_class_and_reason() {
         .unwrap_err();
     assert_eq!(error.to_string(), "QMP device_del: Device 'x' not found");
     assert!(matches!(error, Error::Command { class, .. } if class == "DeviceNotFound"));
+
     peer.join().unwrap();
 }
 
@@ -120,10 +123,13 @@ fn silent_monitor_ends_the_wait_at_the_limit() {
     let mut qmp = qmp.unwrap();
     qmp.set_limit(SHORT);
     let start = Instant::now();
+
     assert!(matches!(qmp.execute(&Command::Stop), Err(Error::Timeout { what }) if what == "stop"));
     assert!(start.elapsed() >= SHORT && start.elapsed() < LIMIT);
+
     qmp.set_limit(LIMIT);
     assert_eq!(qmp.execute(&Command::QueryStatus).unwrap(), "in time");
+
     peer.join().unwrap();
 }
 
@@ -144,6 +150,7 @@ fn events_without_an_answer_end_in_a_timeout() {
         qmp.execute(&Command::Stop),
         Err(Error::Timeout { .. })
     ));
+
     drop(qmp);
     peer.join().unwrap();
 }
@@ -173,6 +180,7 @@ fn flood_of_events_does_not_delay_the_limit() {
         Err(Error::Timeout { .. })
     ));
     assert!(start.elapsed() < LIMIT / 2, "{:?}", start.elapsed());
+
     drop(qmp);
     peer.join().unwrap();
 }
@@ -191,10 +199,12 @@ fn newest_events_are_kept_of_too_many() {
     let numbers: Vec<_> = std::iter::from_fn(|| qmp.next_event(Duration::ZERO).ok().flatten())
         .map(|event| event.data)
         .collect();
+
     assert_eq!(
         (numbers.len(), numbers.first(), numbers.last()),
         (1024, Some(&json!(976)), Some(&json!(1999)))
     );
+
     peer.join().unwrap();
 }
 
@@ -212,12 +222,14 @@ fn read_events_are_reported_as_buffered() {
     });
     let mut qmp = qmp.unwrap();
     assert!(!qmp.has_buffered());
+
     qmp.execute(&Command::Stop).unwrap();
     peer.join().unwrap();
     for name in ["STOP", "RESUME"] {
         assert!(qmp.has_buffered(), "{name}");
         assert_eq!(qmp.next_event(Duration::ZERO).unwrap().unwrap().name, name);
     }
+
     assert!(!qmp.has_buffered());
 }
 
@@ -244,6 +256,7 @@ fn answer_in_pieces_and_two_lines_at_once_are_read() {
     assert_eq!(qmp.wait_for(&["RESUME"], LIMIT).unwrap().name, "RESUME");
     assert_eq!(qmp.next_event(LIMIT).unwrap().unwrap().name, "STOP");
     assert_eq!(qmp.next_event(SHORT).ok().flatten(), None);
+
     peer.join().unwrap();
 }
 

@@ -79,11 +79,13 @@ fn calls_do_not_wait_for_a_monitor_that_is_stuck() {
     for _ in 0..100 {
         qmp.advance().unwrap();
     }
+
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "{:?}",
         begin.elapsed()
     );
+
     sleep(
         qmp.deadline()
             .unwrap()
@@ -110,13 +112,16 @@ fn late_answers_have_one_time_limit_together() {
         qmp.advance().unwrap();
         assert_eq!(qmp.deadline(), Some(end));
     }
+
     sleep(end.saturating_duration_since(Instant::now()));
     qmp.advance().unwrap();
     let answers = tickets.map(|ticket| qmp.take_answer(ticket).unwrap());
+
     assert!(
         matches!(answers, [Ok(_), Ok(_), Err(Error::Timeout { .. })]),
         "{answers:?}"
     );
+
     // A late answer is dropped, and the connection can be used again.
     theirs
         .write_all(b"{\"return\":\"late\",\"id\":4}\n")
@@ -164,12 +169,14 @@ fn descriptors_go_with_their_command_alone() {
     qmp.submit(&getfd, fds).unwrap();
     submit(&mut qmp, &Command::Cont);
     qmp.advance().unwrap();
+
     assert_eq!(read_some(&theirs)["execute"], "stop");
     assert_eq!(
         read_some(&theirs),
         Value::Null,
         "sent before the answer to the command before"
     );
+
     theirs.write_all(b"{\"return\":{},\"id\":2}\n").unwrap();
     qmp.advance().unwrap();
 
@@ -194,6 +201,7 @@ fn descriptors_go_with_their_command_alone() {
         Value::Null,
         "sent before the answer to getfd"
     );
+
     theirs.write_all(b"{\"return\":{},\"id\":3}\n").unwrap();
     qmp.advance().unwrap();
     assert_eq!(read_some(&theirs)["execute"], "cont");
@@ -206,6 +214,7 @@ fn commands_without_an_answer_are_bounded() {
         .take_while(|_| qmp.submit(&Command::Stop, vec![]).is_ok())
         .count();
     assert_eq!(taken, 64);
+
     let error = qmp.submit(&Command::Cont, vec![]).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -222,6 +231,7 @@ fn message_over_one_mib_breaks_the_connection() {
         "x".repeat(4 * MAX_MESSAGE)
     );
     let fault = refuse(&mut qmp, theirs, line.into_bytes());
+
     assert!(
         matches!(fault, Error::TooLong { limit: MAX_MESSAGE }),
         "{fault}"
@@ -271,6 +281,7 @@ fn refusal_is_shown_short_and_escaped() {
             break answer.unwrap_err().to_string();
         }
     };
+
     assert!(
         error.starts_with(r"QMP stop: \u{1b}[2Jzzz") && error.chars().count() < 300,
         "{error}"
@@ -299,13 +310,16 @@ fn one_call_takes_a_bounded_part_of_a_flood() {
     for _ in 0..200 {
         qmp.advance().unwrap();
     }
+
     assert!(
         begin.elapsed() < Duration::from_secs(5),
         "{:?}",
         begin.elapsed()
     );
+
     let kept = std::iter::from_fn(|| qmp.take_event()).count();
     assert!((64..=1024).contains(&kept), "{kept}");
+
     drop(qmp);
     writer.join().unwrap();
 }

@@ -189,6 +189,7 @@ impl Edu {
             );
             sleep(Duration::from_millis(1));
         }
+
         Ok(())
     }
 }

@@ -97,6 +97,7 @@ fn main() -> Result<()> {
             hex.join(" ")
         );
     }
+
     Ok(())
 }
 
@@ -328,6 +329,7 @@ impl Queue {
                 .store(offset, word.to_le())
                 .context("a queue that is too short")?;
         }
+
         self.tail = (self.tail + 1) % ENTRIES;
         registers.ring(self.id, 0, self.tail)?;
         let status = self.wait_for_completion(registers.timeout)?;

@@ -14,11 +14,13 @@ pub(crate) fn before_write() {
     unsafe {
         std::arch::asm!("dmb osh", options(nostack, preserves_flags));
     }
+
     #[cfg(target_arch = "riscv64")]
     // SAFETY: the instruction only orders accesses, as above.
     unsafe {
         std::arch::asm!("fence iorw, iorw", options(nostack, preserves_flags));
     }
+
     #[cfg(target_arch = "x86_64")]
     std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
     #[cfg(not(any(
@@ -37,11 +39,13 @@ pub(crate) fn after_read() {
     unsafe {
         std::arch::asm!("dmb oshld", options(nostack, preserves_flags));
     }
+
     #[cfg(target_arch = "riscv64")]
     // SAFETY: the instruction only orders accesses, as above.
     unsafe {
         std::arch::asm!("fence iorw, iorw", options(nostack, preserves_flags));
     }
+
     #[cfg(target_arch = "x86_64")]
     std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
     #[cfg(not(any(

@@ -43,6 +43,7 @@ pub(crate) fn chain(reply: &[u8], first: u32) -> Result<Vec<Capability<'_>>, Bad
         found.push(capability);
         at = next;
     }
+
     Ok(found)
 }
 
@@ -109,6 +110,7 @@ mod tests {
             bytes.extend(next.to_ne_bytes());
             bytes.extend(*data);
         }
+
         bytes
     }
 

@@ -50,11 +50,13 @@ fn device_table_lists_every_call() {
     let requests: Vec<_> = constants
         .filter_map(|line| Some(line.split_once(": Opcode = number(")?.0))
         .collect();
+
     assert_eq!(requests.len(), 12, "{requests:?}");
     for request in requests {
         let names = ["DEVICE", "MIG"].map(|kind| format!("`VFIO_{kind}_{request}`"));
         assert!(names.iter().any(|name| table.has(name)), "{request}");
     }
+
     let text = source("device/feature.rs");
     let features: Vec<_> = text
         .split('"')
@@ -76,6 +78,7 @@ fn container_table_lists_every_call() {
         .filter_map(|line| line.strip_prefix("const ")?.split(':').next())
         .collect();
     assert_eq!(requests.len(), 10, "{requests:?}");
+
     let table = table("container");
     for request in requests {
         let end = format!("_{request}`");
@@ -97,6 +100,7 @@ fn text_below(folder: &Path) -> io::Result<String> {
             text += &fs::read_to_string(&path)?;
         }
     }
+
     Ok(text)
 }
 
@@ -147,6 +151,7 @@ fn security_tables_name_existing_tests_or_none() {
     let tests = all_tests();
     let (first, tables) = docs.split_once("\n## ").unwrap();
     assert!(first.contains("| who | trusted | in short |"));
+
     let rows = rows(tables, "attempt |");
     assert!(rows.len() > 40, "{}", rows.len());
     for row in rows {
@@ -155,6 +160,7 @@ fn security_tables_name_existing_tests_or_none() {
         };
         assert_shown(shown, attempt, &tests);
     }
+
     // In running text, names of tests stand in brackets.
     let brackets = tables
         .split('(')

@@ -52,6 +52,7 @@ pub(crate) fn disk(device: &str) -> PathBuf {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+
     panic!("{device} has no disk");
 }
 

@@ -96,6 +96,7 @@ fn missing_on_host(line: &CommandLine) -> Option<&'static str> {
             return Some("a descriptor");
         }
     }
+
     let text = line.pretty(&Paths);
     let lacks_kernel =
         line.options.iter().any(|o| o.flag == "-kernel") && !text.contains("/boot/guest/vmlinuz");
@@ -120,6 +121,7 @@ fn make_files(line: &CommandLine) -> io::Result<()> {
             fs::File::create(path)?.set_len(2 << 20)?;
         }
     }
+
     Ok(())
 }
 
@@ -163,6 +165,7 @@ fn qemu_places_devices_as_the_command_line_says() {
             Err(error) => wrong.push(format!("{name}: {error}")),
         }
     }
+
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
         started >= MIN_STARTED,
@@ -200,5 +203,6 @@ fn differences(emulator: &mut Emulator, line: &CommandLine) -> Vec<String> {
             ));
         }
     }
+
     wrong
 }

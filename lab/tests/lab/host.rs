@@ -24,6 +24,7 @@ fn disk_goes_to_vfio_and_back() {
     let _give_back = GiveBack(&[NVME]);
     let said = passthru(&["bind", NVME]).expect_success().stdout;
     let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
+
     assert_eq!(
         said,
         format!("{NVME} is on vfio-pci: /dev/vfio/devices/{cdev}\n")
@@ -39,6 +40,7 @@ fn disk_goes_to_vfio_and_back() {
         "(null)\n"
     );
     assert!(!record(NVME).exists());
+
     disk(NVME);
 }
 
@@ -102,10 +104,12 @@ fn devices_of_a_shared_group_are_bound_together() {
     let both = [SHARED_FREE, SHARED_COMPANION];
     let _give_back = GiveBack(&both);
     let _ = passthru(&["bind", SHARED_FREE, SHARED_COMPANION]).expect_success();
+
     assert_eq!(
         both.map(|device| driver(device).unwrap()),
         ["vfio-pci", "vfio-pci"]
     );
+
     let _ = passthru(&["unbind", SHARED_FREE, SHARED_COMPANION]).expect_success();
     assert_eq!(both.map(driver), [None, Some("e1000".into())]);
 }
@@ -122,6 +126,7 @@ fn open_disk_is_bound_by_force_only() {
         .unwrap();
     let said = refused(&["bind", CMB_NVME]);
     let pid = std::process::id();
+
     assert!(
         said.contains("claimed exclusively") && said.contains(&format!("(pid {pid}, ")),
         "{said}"
@@ -135,6 +140,7 @@ fn open_disk_is_bound_by_force_only() {
         "{said}"
     );
     assert_eq!(driver(CMB_NVME).as_deref(), Some("vfio-pci"));
+
     drop(open);
 }
 
@@ -149,6 +155,7 @@ fn refusing_driver_leaves_the_device_as_before() {
     );
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
     assert!(!record(NVME).exists());
+
     let said = refused(&["bind", "--driver", "no-such-driver", NVME]);
     assert!(said.contains("no PCI driver 'no-such-driver'"), "{said}");
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
@@ -245,8 +252,10 @@ fn unbind_that_is_stuck_is_reported_and_stays_claimed() {
     // command reports that.
     std::thread::sleep(Duration::from_secs(65));
     let said = refused(&["bind", NVME]);
+
     assert!(said.contains(&format!("{NVME} belongs to")), "{said}");
     assert!(record(NVME).exists());
+
     drop(open);
     let said = unbind.wait_with_output().unwrap();
     let said = String::from_utf8(said.stderr).unwrap();
@@ -264,10 +273,12 @@ fn device_in_use_by_a_process_is_not_unbound() {
     let cdev = names(sysfs(NVME).join("vfio-dev")).remove(0);
     let open = File::open(Path::new("/dev/vfio/devices").join(cdev)).unwrap();
     let said = refused(&["unbind", NVME]);
+
     assert!(
         said.contains(&format!("(pid {}, /dev/vfio/devices/", std::process::id())),
         "{said}"
     );
+
     drop(open);
     let _ = passthru(&["unbind", NVME]).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
@@ -280,13 +291,17 @@ fn virtual_function_is_bound_and_keeps_its_parent() {
     fs::write(&numvfs, "2").unwrap();
     let function = "0000:02:10.0";
     let said = passthru(&["bind", function]).expect_success().stdout;
+
     assert!(said.contains("vfio-pci"), "{said}");
+
     let json = passthru(&["list", "--json", function])
         .expect_success()
         .stdout;
     assert!(json.contains(&format!("\"physical\": \"{IGB}\"")), "{json}");
+
     let said = refused(&["bind", IGB]);
     assert!(said.contains("2 virtual functions"), "{said}");
+
     let _ = passthru(&["unbind", function]).expect_success();
     fs::write(&numvfs, "0").unwrap();
     assert!(!sysfs(function).exists());
@@ -303,6 +318,7 @@ fn physical_function_with_virtual_ones_is_not_unbound() {
     let said = refused(&["unbind", IGB]);
     let is_there = sysfs("0000:02:10.0").exists();
     let _ = passthru(&["unbind", "--force", IGB]).expect_success();
+
     assert!(
         said.contains("its virtual function would vanish: 0000:02:10.0"),
         "{said}"

@@ -56,14 +56,17 @@ fn kernel_has_all_cgroup_controllers() {
             "{name}: {controllers}"
         );
     }
+
     fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu").unwrap();
     let group = Path::new("/sys/fs/cgroup/made");
     fs::create_dir(group).unwrap();
     fs::write(group.join("cpu.max"), "50000 100000").unwrap();
+
     assert_eq!(
         fs::read_to_string(group.join("cpu.max")).unwrap().trim(),
         "50000 100000"
     );
+
     fs::remove_dir(group).unwrap();
     fs::write("/sys/fs/cgroup/cgroup.subtree_control", "-cpu").unwrap();
 }
@@ -81,11 +84,13 @@ fn kernel_targets_can_take_a_disk() {
     )
     .unwrap();
     fs::write(namespace.join("enable"), "1").unwrap();
+
     assert_eq!(
         fs::read_to_string(namespace.join("enable")).unwrap().trim(),
         "1"
     );
     assert!(nvmet.join("passthru").exists());
+
     fs::write(namespace.join("enable"), "0").unwrap();
     fs::remove_dir(namespace).unwrap();
     fs::remove_dir(nvmet).unwrap();
@@ -95,6 +100,7 @@ fn kernel_targets_can_take_a_disk() {
         fs::remove_dir(core.join("made")).unwrap();
         fs::remove_dir(core).unwrap();
     }
+
     for fabric in ["iscsi", "loopback"] {
         let folder = Path::new("/sys/kernel/config/target").join(fabric);
         fs::create_dir(&folder).unwrap();
@@ -114,8 +120,11 @@ fn kernel_can_stack_disks() {
             "{target}:\n{targets}"
         );
     }
+
     let md = fs::read_to_string("/proc/mdstat").unwrap();
+
     assert!(md.contains("[raid0]") && md.contains("[raid1]"), "{md}");
+
     let multipath = fs::read_to_string("/sys/module/nvme_core/parameters/multipath").unwrap();
     assert_eq!(multipath.trim(), "Y");
 }
@@ -156,7 +165,9 @@ fn programs_of_other_tests_are_installed() {
         let mut words = line.split(' ');
         let _ = run(Command::new(words.next().unwrap()).args(words)).expect_success();
     }
+
     let firmware = fs::metadata("/usr/share/AAVMF/AAVMF_CODE.fd").unwrap();
+
     assert_eq!(firmware.len(), 64 << 20);
 }
 
@@ -228,6 +239,7 @@ fn guest_has_a_tpm_a_shared_folder_and_a_keyboard() {
         .expect_success()
         .stdout;
     let lines: Vec<_> = console.lines().map(str::trim).collect();
+
     assert!(lines.contains(&"2"), "no TPM 2: {console}");
     assert!(
         lines.contains(&"from the host"),

@@ -104,6 +104,7 @@ fn data_disk_is_mounted_from_its_nvme() {
         .unwrap();
     let source = mount.split(' ').next().unwrap().trim_start_matches("/dev/");
     let block = fs::canonicalize(Path::new("/sys/class/block").join(source)).unwrap();
+
     assert!(
         block.starts_with(fs::canonicalize(device(devices::DATA_NVME)).unwrap()),
         "{}",
@@ -124,6 +125,7 @@ fn default_route_goes_through_the_uplink() {
         .lines()
         .find(|line| line.split_whitespace().nth(1) == Some("00000000"))
         .unwrap();
+
     assert_eq!(default.split_whitespace().next(), Some(interface.as_str()));
 }
 

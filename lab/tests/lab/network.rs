@@ -45,7 +45,9 @@ fn host_reaches_the_peer_through_the_network_card() {
         scope.spawn(|| writer.write_all(&sent).unwrap());
         stream.read_exact(&mut received).unwrap();
     });
+
     assert!(sent == received, "the peer sent other bytes back");
+
     ip(&format!("link set {card} down"));
     ip(&format!("address del {} dev {card}", devices::IGB_ADDRESS));
 }
@@ -67,6 +69,7 @@ fn guest_reaches_the_peer_through_the_assigned_card() {
     let console = run_guest(Duration::from_secs(90), &mut qemu)
         .expect_success()
         .stdout;
+
     assert!(
         console.lines().any(|line| line.trim() == "passed through"),
         "{console}"
@@ -93,6 +96,7 @@ fn interfaces_of_each_kind_can_be_made() {
         ip(&format!("link add {link}"));
         ip("link del made0");
     }
+
     ip("tuntap add dev made0 mode tap");
     ip("link del made0");
     ip("rule add from 192.0.2.1 table 100");

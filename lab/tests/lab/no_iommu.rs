@@ -18,6 +18,7 @@ fn device_without_group_is_refused_and_listed() {
             "{said}"
         );
     }
+
     let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
     assert!(list.contains("no IOMMU group"), "{list}");
     assert_eq!(driver(NO_IOMMU), None);
@@ -28,6 +29,7 @@ fn device_in_the_no_iommu_mode_is_refused() {
     let _host = host();
     let bound = NoIommuDevice::bind().unwrap();
     assert_eq!(driver(NO_IOMMU).as_deref(), Some("vfio-pci"));
+
     let nodes = names(sysfs(NO_IOMMU).join("vfio-dev"));
     assert!(
         matches!(nodes.as_slice(), [node] if node.starts_with("noiommu-vfio")),
@@ -40,6 +42,7 @@ fn device_in_the_no_iommu_mode_is_refused() {
             "{said}"
         );
     }
+
     let list = passthru(&["list", NO_IOMMU]).expect_success().stdout;
     assert!(list.contains("no IOMMU"), "{list}");
     for managed in ["yes", "no"] {
@@ -56,7 +59,9 @@ fn device_in_the_no_iommu_mode_is_refused() {
         let said = refused(&["run", "/tmp/unsafe.xml"]);
         assert!(said.contains("has no IOMMU"), "{said}");
     }
+
     drop(bound);
     assert_eq!(driver(NO_IOMMU), None);
+
     let _ = run(Command::new("rm").arg("/tmp/unsafe.xml")).expect_success();
 }

@@ -142,6 +142,7 @@ fn capabilities_are_probed_and_cached() {
         "{}",
         asked.version()
     );
+
     let cache = Cache {
         dir: "/tmp/qemu-test-cache".into(),
     };
@@ -154,6 +155,7 @@ fn capabilities_are_probed_and_cached() {
         cache.probe(Path::new(QEMU), &Command::spawn).unwrap(),
         asked
     );
+
     fs::remove_dir_all(&cache.dir).unwrap();
 }
 
@@ -168,6 +170,7 @@ fn guest_with_an_assigned_device_fits_this_qemu() {
     // Without a QEMU, an old machine type is accepted; this QEMU does not have it.
     let any = Capabilities::builtin(Arch::X86_64);
     let errors = asked.check(&complete("", "pc-q35-2.4", &any)).unwrap_err();
+
     assert!(
         errors.to_string().contains("no machine type 'pc-q35-2.4'"),
         "{errors}"

@@ -94,6 +94,7 @@ impl Bench {
                 most: (MAX_MEMORY >> 10) as f64,
             });
         }
+
         Ok(rows)
     }
 
@@ -137,6 +138,7 @@ impl Bench {
                 times.push(self.time(words)?);
             }
         }
+
         times
             .into_iter()
             .map(|times| times.into_iter().min().context("no times"))

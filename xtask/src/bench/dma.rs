@@ -28,5 +28,6 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         let text = String::from_utf8(output).context("the output of the bench")?;
         section::write("dma", &text)?;
     }
+
     Ok(code)
 }

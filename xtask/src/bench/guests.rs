@@ -57,10 +57,12 @@ pub(super) fn guest(kind: Kind, devices: usize) -> String {
         xml += &format!("<controller type='pci' index='{index}' model='pci-bridge'>");
         xml += &format!("{address}</controller>\n");
     }
+
     for n in 0..devices {
         xml += &kind.device(n, &place(upper + 1, n));
         xml.push('\n');
     }
+
     xml + "</devices></domain>\n"
 }
 

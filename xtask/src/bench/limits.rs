@@ -70,6 +70,7 @@ fn table(rows: &[Row]) -> String {
             row.name, row.ratio
         );
     }
+
     table
 }
 
@@ -99,6 +100,7 @@ impl Bench {
                 memory = peak.max(memory);
             }
         }
+
         let [none, half, all] = shortest.map(|time| time.as_secs_f64());
         let ratio = (all - none) / (half - none);
         let row = Row {
@@ -146,6 +148,7 @@ impl Bench {
             }
             std::thread::sleep(Duration::from_micros(500));
         }
+
         let mut said = String::new();
         child
             .stdout

@@ -157,6 +157,7 @@ impl List {
             list += &(self.element)(n);
             list.push('\n');
         }
+
         format!(
             "<domain type='kvm'><name>many</name><memory unit='GiB'>1</memory>\
              <os><type arch='x86_64' machine='q35'>hvm</type>\

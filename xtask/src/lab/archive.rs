@@ -57,6 +57,7 @@ impl Mirrors {
                 main.get_or_insert(uri);
             }
         }
+
         Some(Self {
             main: main?,
             security,
@@ -110,6 +111,7 @@ pub(super) fn access_settings() -> Result<String> {
             settings.push('\n');
         }
     }
+
     Ok(settings)
 }
 
@@ -174,6 +176,7 @@ impl Archive {
                 return Ok(path);
             }
         }
+
         bail!("{package} is not in {}", folder.display())
     }
 

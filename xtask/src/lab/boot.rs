@@ -47,6 +47,7 @@ pub(super) fn boot(lab: &Lab, args: &MachineArgs, job: &Job) -> Result<Outcome> 
             outcome => return Ok(outcome),
         }
     }
+
     boot_once(lab, args, job)
 }
 
@@ -213,6 +214,7 @@ fn end(qemu: &mut Child) {
         }
         thread::sleep(Duration::from_millis(10));
     }
+
     let _ = qemu.kill();
     let _ = qemu.wait();
 }
@@ -246,6 +248,7 @@ fn report(run: &Run, outcome: Outcome, job: &Job) {
             eprint!("{}", fs::read_to_string(run.qemu_log()).unwrap_or_default());
         }
     }
+
     if log.has_fault() {
         eprintln!("lab: the virtual host's kernel reports a fault");
     }

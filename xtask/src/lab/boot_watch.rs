@@ -49,14 +49,19 @@ mod tests {
         let mut watch = BootWatch::new(log.clone());
         thread::sleep(Duration::from_millis(2));
         assert!(watch.is_stuck(Duration::from_millis(1)));
+
         fs::write(&log, "vgaarb: loaded\n").unwrap();
         assert!(!watch.is_stuck(Duration::from_secs(60)));
+
         thread::sleep(Duration::from_millis(2));
         assert!(watch.is_stuck(Duration::from_millis(1)));
+
         fs::write(&log, "vgaarb: loaded\npassthru-lab: the job begins\n").unwrap();
         assert!(!watch.is_stuck(Duration::from_secs(60)));
+
         thread::sleep(Duration::from_millis(2));
         assert!(!watch.is_stuck(Duration::from_millis(1)));
+
         fs::remove_file(&log).unwrap();
     }
 }

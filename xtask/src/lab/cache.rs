@@ -95,6 +95,7 @@ impl Cache {
                 stale.push(path);
             }
         }
+
         stale.sort();
         Ok(stale)
     }
@@ -108,6 +109,7 @@ impl Cache {
                 self.root.display()
             );
         }
+
         entries.iter().try_for_each(|path| remove_folder(path))
     }
 }
@@ -192,6 +194,7 @@ fn key(inputs: &[&str]) -> String {
         hash.update(input.len().to_le_bytes());
         hash.update(input.as_bytes());
     }
+
     hash.finalize()
         .iter()
         .take(KEY_DIGITS / 2)
@@ -220,6 +223,7 @@ mod tests {
             bail!("killed")
         });
         assert!(failed.is_err() && !entry.is_complete());
+
         entry
             .make(|partial| Ok(fs::write(partial.join("image"), "")?))
             .unwrap();
@@ -255,8 +259,11 @@ mod tests {
         ] {
             cache.folder(name).unwrap();
         }
+
         let stale = cache.stale(std::slice::from_ref(&new)).unwrap();
+
         assert_eq!(stale, [old.path().to_owned()]);
+
         cache.remove(&stale).unwrap();
         assert!(!old.is_complete() && new.is_complete());
     }

@@ -59,6 +59,7 @@ pub(super) fn watched(
         last.truncate(SHOWN - 1);
         last.push_front(line);
     }
+
     let status = child.wait()?;
     if !status.success() {
         let lines: Vec<_> = last.into_iter().rev().collect();
@@ -68,6 +69,7 @@ pub(super) fn watched(
             lines.join("\n")
         );
     }
+
     Ok(())
 }
 
@@ -83,6 +85,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2"]);
         watched(&mut command, &log, |line| seen.push(line.to_owned())).unwrap();
+
         assert_eq!(seen, ["one", "two"]);
         assert_eq!(std::fs::read_to_string(log).unwrap(), "one\ntwo\n");
     }
@@ -95,6 +98,7 @@ mod tests {
         let error = watched(&mut command, &folder.path().join("log"), |_| ())
             .unwrap_err()
             .to_string();
+
         assert!(
             error.contains("exit status: 2") && error.ends_with("\n99\n100"),
             "{error}"

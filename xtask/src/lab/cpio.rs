@@ -49,6 +49,7 @@ impl Cpio {
             self.bytes
                 .extend_from_slice(format!("{field:08x}").as_bytes());
         }
+
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
         self.pad();

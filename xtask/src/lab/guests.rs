@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             }
         }
     }
+
     println!("{tally}");
     Ok(u8::from(tally.lost() > 0))
 }
@@ -177,6 +178,7 @@ mod tests {
             died: 1,
             host_stood_still: 0,
         };
+
         assert_eq!(tally, expected);
         assert_eq!(
             tally.to_string(),

@@ -89,6 +89,7 @@ pub(super) fn build(
         }
         fs::rename(&unpacked, &tree)?;
     }
+
     step.detail("configuring");
     configure(&tree, arch, log)?;
     let (target, image) = arch.kernel_image();
@@ -174,6 +175,7 @@ fn patches() -> Result<Vec<Patch>> {
         let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
         patches.push(Patch { path, text });
     }
+
     Ok(patches)
 }
 

@@ -58,6 +58,7 @@ impl KernelLog {
                 .copied()
                 .collect();
         }
+
         let job = lines
             .iter()
             .position(|line| line.contains(JOB_BEGINS))

@@ -124,16 +124,19 @@ impl Machine<'_> {
             );
             line.device(&format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
         }
+
         line.device("virtio-rng-pci");
         line.device("virtio-serial-pci");
         for Channel { name, fd } in self.channels {
             line.option("-chardev", &format!("socket,id={name},fd={fd}"));
             line.device(&format!("virtserialport,chardev={name},name={name}"));
         }
+
         if self.interactive {
             line.option("-chardev", "stdio,id=terminal,signal=off");
             line.device("virtconsole,chardev=terminal");
         }
+
         Ok(())
     }
 
@@ -157,6 +160,7 @@ impl Machine<'_> {
             );
             line.option("-drive", &drive);
         }
+
         line.option("-netdev", "user,id=uplink,restrict=on");
         line.option("-netdev", &peer_network());
         let dma_mask = (1_u64 << devices::EDU_DMA_BITS) - 1;

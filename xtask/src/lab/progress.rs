@@ -71,6 +71,7 @@ impl Step {
         {
             self.bar.inc_length(1);
         }
+
         if !self.terminal && self.told.elapsed() > PLAIN_EVERY {
             self.told = Instant::now();
             let count = self.bar.position();

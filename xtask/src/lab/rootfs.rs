@@ -130,6 +130,7 @@ fn dig_holes(root: &Path, log: &Path) -> Result<()> {
             )?;
         }
     }
+
     Ok(())
 }
 
@@ -169,6 +170,7 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
         to.parent().map(fs::create_dir_all).transpose()?;
         fs::copy(from, to).with_context(|| format!("{}", from.display()))?;
     }
+
     Ok(())
 }
 
@@ -237,6 +239,7 @@ fn tidy(root: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
+
     let credentials = root.join("etc/apt/auth.conf.d");
     fs::remove_dir_all(&credentials)?;
     fs::create_dir(&credentials)?;

@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
              give a command: cargo xtask lab run -- COMMAND"
         );
     }
+
     execute(&args.machine, words, Input::Terminal)
 }
 

@@ -71,6 +71,7 @@ fn prune(runs: &Path) -> Result<()> {
         // Another boot may remove the same folder at this moment.
         let _ = fs::remove_dir_all(run);
     }
+
     Ok(())
 }
 
@@ -94,6 +95,7 @@ mod tests {
             fs::create_dir(folder.path().join(format!("1{run:02}-4194999"))).unwrap();
         }
         prune(folder.path()).unwrap();
+
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT + 1);
         assert!(running.exists() && !folder.path().join("102-4194999").exists());
     }

@@ -104,6 +104,7 @@ fn clean(cache: &Cache, arch: Arch, entries: &LabEntries, remove: bool) -> Resul
                 .flat_map(LabEntries::all),
         );
     }
+
     let stale = cache.stale(&kept)?;
     for path in &stale {
         let state = if remove {
@@ -113,11 +114,13 @@ fn clean(cache: &Cache, arch: Arch, entries: &LabEntries, remove: bool) -> Resul
         };
         eprintln!("{state}: {}", path.display());
     }
+
     if remove {
         cache.remove(&stale)?;
     } else if !stale.is_empty() {
         eprintln!("`cargo xtask lab setup --clean` removes these");
     }
+
     Ok(())
 }
 
@@ -193,6 +196,7 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
             &mut step,
         )?;
     }
+
     step.done();
 
     let step = progress.step("disks");
@@ -215,6 +219,7 @@ fn set_up(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Resu
             &mut step,
         )?;
     }
+
     step.done();
     Ok(entries)
 }
@@ -234,6 +239,7 @@ fn install_packages(cache: &Cache, with_kernel: bool, progress: &mut Progress) -
             |line| step.detail(line),
         )?;
     }
+
     step.done();
     Ok(())
 }
@@ -265,6 +271,7 @@ fn versions(cache: &Cache, arch: Arch, linux: Option<Linux>, update: bool) -> Re
             ),
         }
     }
+
     Ok(pins)
 }
 

@@ -163,6 +163,7 @@ fn remaining<'a>(
             });
         }
     }
+
     Ok(runs)
 }
 
@@ -236,6 +237,7 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
     {
         words.push("--test-threads=1".into());
     }
+
     if color && !arguments.iter().any(|word| word.starts_with("--color")) {
         words.push("--color=always".into());
     }
@@ -252,6 +254,7 @@ fn script(runs: &[Run], arguments: &[String], color: bool) -> String {
              *) failed={FAILED_TESTS}; echo {FAILED:?}{program} ;; esac\n"
         ));
     }
+
     script.push_str("exit $failed\n");
     script
 }
@@ -302,6 +305,7 @@ mod tests {
                 .unwrap()
                 .success()
         );
+
         let program = program.to_str().unwrap();
         assert_eq!(status(&[program, "/bin/false"]), Some(STUCK_GUEST.into()));
     }
@@ -337,6 +341,7 @@ mod tests {
             .into_iter()
             .flat_map(|run| run.names)
             .collect();
+
         assert_eq!(
             names,
             ["lab::test::tests::names_select_exactly_these_tests"]

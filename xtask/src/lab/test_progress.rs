@@ -42,6 +42,7 @@ impl Progress {
                 begun = name.map(|name| name.trim_end_matches(" - should panic").to_owned());
             }
         }
+
         progress
     }
 
@@ -61,6 +62,7 @@ fn without_colors(line: &str) -> String {
         let last = if sequence.starts_with('(') { 'B' } else { 'm' };
         rest = sequence.split_once(last).map_or("", |(_, after)| after);
     }
+
     text.push_str(rest);
     text.trim_end().to_owned()
 }
@@ -97,6 +99,7 @@ mod tests {
                 "{line}"
             );
         }
+
         assert!(!Progress::read(OUTPUT).failed);
     }
 }

@@ -88,6 +88,7 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
             }
         }
     }
+
     if paths.is_empty() {
         report.compare_quotes();
     }
@@ -110,6 +111,7 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
+
     files.sort();
     files.dedup();
     Ok(files)

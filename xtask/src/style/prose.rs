@@ -30,6 +30,7 @@ pub(super) fn measure_page(file: &str, text: &str, report: &mut Report) {
             paragraph.end(file, report);
         }
     }
+
     paragraph.end(file, report);
 }
 
@@ -78,6 +79,7 @@ pub(super) fn measure_comments(file: &str, text: &str, report: &mut Report) {
             paragraph.push(index + 1, content);
         }
     }
+
     paragraph.end(file, report);
 }
 
@@ -120,6 +122,7 @@ impl Paragraph {
         } else {
             self.text.push_str(if begins_item { ". " } else { " " });
         }
+
         self.text.push_str(text);
     }
 
@@ -143,6 +146,7 @@ fn sentences(text: &str) -> Vec<&str> {
         sentences.push(sentence);
         rest = next;
     }
+
     sentences.push(rest);
     sentences
 }
@@ -208,6 +212,7 @@ mod tests {
             &mut report,
         );
         assert_eq!(report.places(), "");
+
         measure_comments(
             "x.rs",
             &format!("    f({});\n", "x, ".repeat(40)),

@@ -156,6 +156,7 @@ impl Report {
                 broken.push(row.measure);
             }
         }
+
         ensure!(broken.is_empty(), "above the aim: {}", broken.join("; "));
         Ok(())
     }
@@ -217,6 +218,7 @@ impl fmt::Display for Report {
             } = row;
             writeln!(f, "{mark} {measure:<54} {value:>7.1}  aim {aim} {unit}")?;
         }
+
         let functions = self.densities.len();
         let lines = self.lines;
         writeln!(

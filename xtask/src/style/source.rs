@@ -126,6 +126,7 @@ impl Visitor<'_> {
                 self.note(Rule::RiddleTestName, &signature.ident, &name);
             }
         }
+
         let first = signature.span().start().line;
         let last = block.brace_token.span.close().end().line;
         let lines = last - first + 1;
@@ -188,6 +189,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
                 _ => {}
             }
         }
+
         visit::visit_local(self, local);
     }
 }

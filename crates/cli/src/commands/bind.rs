@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             say!("warning: {objection}");
         }
     }
+
     if args.dry_run {
         return print(&plan(&host, &requests, args.force)?);
     }
@@ -79,6 +80,7 @@ fn plan(host: &Host, requests: &[Request], force: bool) -> Result<String, HostEr
             None => String::new(),
         };
     }
+
     Ok(text)
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             }
         }
     }
+
     if args.json {
         print(&format!(
             "{:#}\n",
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     } else {
         print(&forgotten.iter().map(text).collect::<String>())?;
     }
+
     failure.map_or(Ok(()), Err)
 }
 
@@ -74,6 +76,7 @@ mod tests {
         };
         let expected = "vm is forgotten; user id 2100000007 is free; /var/lib/vars.fd is kept\n";
         assert_eq!(text(&guest), expected);
+
         guest = Forgotten {
             uid: None,
             nvram: None,

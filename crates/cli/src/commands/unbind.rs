@@ -35,6 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             devices.push(*address);
         }
     }
+
     let release = host.claim_to_release(&devices, args.force)?;
     let released = release.give_back(&|| signals.taken() > 0);
     let printed = print(&released.done.iter().map(line).collect::<String>());

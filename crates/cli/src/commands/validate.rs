@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
             found.errors.len() + found.more_errors,
         ))?;
     }
+
     Ok(if found.errors.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -82,6 +83,7 @@ fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
             found.errors.extend(errors.iter().cloned());
         }
     }
+
     Ok(found)
 }
 

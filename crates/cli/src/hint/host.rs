@@ -141,6 +141,7 @@ fn blind_spot_hint(blind_spots: &[BlindSpot]) -> String {
             tunnel.place
         ));
     }
+
     hints.push("with `--force`, `bind` and `unbind` go on regardless".to_owned());
     hints.join("; ")
 }
@@ -189,11 +190,13 @@ mod tests {
                         device disconnect eth1`) or remove the routes; `passthru bind --force` \
                         takes the device regardless";
         assert_eq!(hint(vec![default_route("eth1")]), expected);
+
         let with_console = hint(vec![default_route("eth1"), Usage::Console]);
         assert!(
             with_console.starts_with("end these uses first; to free"),
             "{with_console}"
         );
+
         let two = hint(vec![default_route("eth1"), default_route("eth1.7")]);
         assert!(
             two.contains("remove the routes, and the others likewise; "),
@@ -215,6 +218,7 @@ mod tests {
             !only.contains("as root") && only.contains("--force"),
             "{only}"
         );
+
         let both = blind_spot_hint(&[tunnel, ring]);
         assert!(both.contains("as root") && both.contains("tun0"), "{both}");
     }

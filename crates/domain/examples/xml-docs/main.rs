@@ -52,6 +52,7 @@ fn write() -> Result<(), String> {
         let page = docs().join(name);
         fs::write(&page, text).map_err(|error| failed(&page, &error))?;
     }
+
     Ok(())
 }
 
@@ -64,6 +65,7 @@ fn check() -> Result<(), String> {
             page.display()
         ));
     }
+
     for (name, text) in pages {
         let page = docs().join(&name);
         let found = fs::read_to_string(&page).map_err(|error| failed(&page, &error))?;
@@ -73,6 +75,7 @@ fn check() -> Result<(), String> {
             ));
         }
     }
+
     Ok(())
 }
 
@@ -94,6 +97,7 @@ fn former(pages: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, String> {
             former.push(entry.path());
         }
     }
+
     Ok(former)
 }
 
@@ -107,6 +111,7 @@ fn pages() -> BTreeMap<String, String> {
             page(chapter, &domain),
         );
     }
+
     pages
 }
 
@@ -130,6 +135,7 @@ fn index(domain: &Description) -> String {
             links.join(" ")
         );
     }
+
     text.push_str("\n## `<domain>`\n\n");
     rows(
         &mut text,
@@ -152,6 +158,7 @@ fn page(chapter: &Chapter, domain: &Description) -> String {
             section(&mut text, element, description);
         }
     }
+
     text
 }
 
@@ -220,6 +227,7 @@ fn wrap(paragraph: &str) -> String {
         wrapped.push_str(word);
         width += length;
     }
+
     wrapped
 }
 
@@ -237,6 +245,7 @@ fn row(text: &mut String, element: &Description, path: &str) {
     } else if element.attributes.is_empty() {
         line(text, &mut name, "", "");
     }
+
     for (attribute, values) in &element.attributes {
         line(text, &mut name, &format!("`{attribute}`"), &shown(values));
     }
@@ -282,6 +291,7 @@ mod tests {
                 paths.push(part.name.to_owned());
             }
         }
+
         paths.sort();
         paths
     }

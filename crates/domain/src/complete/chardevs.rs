@@ -23,6 +23,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         let console = console_of(serial);
         devices.consoles.insert(0, console);
     }
+
     let first = devices
         .serials
         .first()
@@ -33,6 +34,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
         let of_serial = first.filter(|_| n == 0 && target.kind == Some(CharTargetType::Serial));
         target.port = of_serial.or(u32::try_from(n).ok());
     }
+
     for (n, parallel) in (0..).zip(&mut devices.parallels) {
         parallel
             .target
@@ -40,6 +42,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
             .port
             .get_or_insert(n);
     }
+
     for channel in &mut devices.channels {
         fill_channel(channel);
     }
@@ -96,6 +99,7 @@ fn fill_backend(backend: &mut CharBackend) {
         }
         _ => backend.protocol = None,
     }
+
     match backend.kind {
         Some(
             CharSourceType::Pty | CharSourceType::Null | CharSourceType::Stdio | CharSourceType::Vc,

@@ -70,6 +70,7 @@ fn add_board_controllers(devices: &mut Devices, machine: &Machine) {
     {
         add(devices, ControllerType::Usb, 0, Some(model));
     }
+
     if machine.board == Board::Q35 {
         add(devices, ControllerType::Sata, 0, None);
     }
@@ -86,6 +87,7 @@ fn fill_model(controller: &mut Controller, machine: &Machine) {
     {
         return;
     }
+
     controller.model = match controller.kind {
         Some(ControllerType::Usb) => Some(match machine.board {
             Board::Virt => ControllerModel::QemuXhci,

@@ -22,6 +22,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         model.name = Some(name.clone());
         model.fallback = Some(Fallback::Forbid);
     }
+
     if let Some(cpu) = &mut domain.cpu {
         fill_cpu(cpu, domain.kind, machine.arch);
     }
@@ -38,6 +39,7 @@ fn fill_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
         topology.dies.get_or_insert(1);
         topology.clusters.get_or_insert(1);
     }
+
     if cpu.model.is_some() {
         cpu.mode.get_or_insert(CpuMode::Custom);
     }
@@ -59,6 +61,7 @@ fn fill_cpu(cpu: &mut Cpu, kind: Option<VirtType>, arch: Arch) {
             model.fallback.get_or_insert(Fallback::Allow);
         }
     }
+
     for feature in &mut cpu.features {
         feature.policy.get_or_insert(FeaturePolicy::Require);
     }

@@ -27,6 +27,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
             nvram.format.get_or_insert(FirmwareFormat::Raw);
         }
     }
+
     domain
         .clock
         .get_or_insert_default()

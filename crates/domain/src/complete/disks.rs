@@ -17,6 +17,7 @@ pub(super) fn fill(devices: &mut Devices) {
             buses.push(disk.target.bus);
         }
     }
+
     devices.disks.sort_by_cached_key(|disk| {
         let bus = buses.iter().position(|bus| *bus == disk.target.bus);
         (bus, disk.target.index())
@@ -45,6 +46,7 @@ fn fill_disk(disk: &mut Disk) {
         }
         below = store.backing.as_deref_mut();
     }
+
     let bus = bus_of_name(&disk.target.dev, device);
     disk.target.bus.get_or_insert(bus);
 }
@@ -91,6 +93,7 @@ fn fill_address(disk: &mut Disk) {
             unit: Some(unit),
         }));
     }
+
     if let Some(Address::Drive(drive)) = &mut disk.info.address {
         for part in [
             &mut drive.controller,

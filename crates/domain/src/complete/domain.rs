@@ -50,6 +50,7 @@ impl Domain {
             let causes = validate::check(&self, &machine);
             return Err(Errors::from_causes(causes, unplaced));
         }
+
         aliases::fill(&mut self.devices, machine.board);
         Ok(self)
     }

@@ -49,6 +49,7 @@ fn assign_units(devices: &mut Devices) {
             used.extend(drive_of(&disk.info));
         }
     }
+
     for hostdev in devices.hostdevs.iter().filter(|h| is_scsi(h)) {
         used.extend(drive_of(&hostdev.info));
     }

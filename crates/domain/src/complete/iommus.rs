@@ -20,6 +20,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
             ..Iommu::default()
         });
     }
+
     for iommu in &mut domain.devices.iommus {
         if iommu.model == Some(IommuModel::Intel) {
             iommu.driver.get_or_insert_default().eim.get_or_insert(true);
@@ -35,6 +36,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
             driver.intremap.get_or_insert(true);
         }
     }
+
     let ioapic = domain
         .features
         .get_or_insert_default()

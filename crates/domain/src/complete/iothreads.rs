@@ -28,6 +28,7 @@ pub(super) fn fill(domain: &mut Domain) {
         }
         next += 1;
     }
+
     domain.iothreads = u32::try_from(wanted.max(ids.iothreads.len())).ok();
 }
 

@@ -89,6 +89,7 @@ fn fill_numatune(domain: &mut Domain) {
             ..Numatune::default()
         });
     }
+
     let Some(numatune) = &mut domain.numatune else {
         return;
     };
@@ -101,6 +102,7 @@ fn fill_numatune(domain: &mut Domain) {
         };
         memory.placement.get_or_insert(default);
     }
+
     for memnode in &mut numatune.memnodes {
         memnode.mode.get_or_insert(MemoryMode::Strict);
     }
@@ -126,6 +128,7 @@ fn assign_slots(devices: &mut Devices) {
             used.extend(dimm.slot);
         }
     }
+
     let mut next = 0;
     for memory in &mut devices.memories {
         if !memory.has_slot() {

@@ -44,6 +44,7 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
                 .get_or_insert(FilesystemAccess::Passthrough);
         }
     }
+
     for shmem in &mut devices.shmems {
         let model = *shmem.model.get_or_insert(ShmemModel::Plain);
         if model == ShmemModel::Plain {
@@ -52,15 +53,18 @@ pub(super) fn fill(devices: &mut Devices, machine: &Machine) {
                 .get_or_insert(ShmemSize(Memory::from_bytes(4 << 20)));
         }
     }
+
     for crypto in &mut devices.cryptos {
         crypto.model.get_or_insert(CryptoModel::Virtio);
         crypto.kind.get_or_insert(CryptoType::Qemu);
     }
+
     if let Some(vsock) = &mut devices.vsock {
         vsock.model.get_or_insert(VirtioModel::Virtio);
         let cid = vsock.cid.get_or_insert_default();
         cid.auto.get_or_insert(cid.address.is_none());
     }
+
     for redirdev in &mut devices.redirdevs {
         redirdev.bus.get_or_insert(RedirdevBus::Usb);
     }
@@ -123,6 +127,7 @@ fn fill_inputs(devices: &mut Devices, arch: Arch) {
         };
         input.bus.get_or_insert(default);
     }
+
     if is_x86(arch) {
         for kind in [InputType::Mouse, InputType::Keyboard] {
             let is_present = devices
@@ -188,6 +193,7 @@ fn fill_listens(graphics: &mut Graphics, has_port: bool) {
             socket,
         });
     }
+
     let first = graphics
         .listens
         .first()
@@ -284,6 +290,7 @@ fn fill_watchdogs(devices: &mut Devices, board: Board) {
             ..Watchdog::default()
         });
     }
+
     for watchdog in &mut devices.watchdogs {
         watchdog.action.get_or_insert(WatchdogAction::Reset);
     }

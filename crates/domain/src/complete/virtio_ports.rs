@@ -21,6 +21,7 @@ pub(super) fn add_controllers(devices: &mut Devices) {
     {
         wanted.insert(address(chardev).and_then(|a| a.controller).unwrap_or(0));
     }
+
     missing_controllers::add_all(devices, ControllerType::VirtioSerial, wanted);
 }
 
@@ -50,6 +51,7 @@ pub(super) fn assign(devices: &mut Devices) {
             channel.info.address = Some(Address::VirtioSerial(address));
         }
     }
+
     devices.channels = channels;
     missing_controllers::add_all(devices, ControllerType::VirtioSerial, added);
     for chardev in devices.channels.iter_mut().chain(&mut devices.consoles) {
@@ -88,6 +90,7 @@ impl FreePorts {
             let ports = controller.ports.unwrap_or(MAX_PORTS).clamp(1, MAX_PORTS);
             all.insert(index, (ports, BTreeSet::new()));
         }
+
         let chardevs = devices.channels.iter().chain(&devices.consoles);
         for given in chardevs.filter_map(address) {
             let controller = all.get_mut(&given.controller.unwrap_or(0));
@@ -95,6 +98,7 @@ impl FreePorts {
                 used.insert(port);
             }
         }
+
         Self {
             open: all.keys().copied().collect(),
             all,
@@ -124,6 +128,7 @@ impl FreePorts {
             }
             self.open.pop_first();
         }
+
         None
     }
 

@@ -75,6 +75,7 @@ impl Domain {
                 ids.push(self.iommufd_of(hostdev));
             }
         }
+
         ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));
         ids.sort_by_key(|id| *id != DEFAULT_IOMMUFD);
         let mut objects: Vec<IommufdObject> = Vec::new();
@@ -83,6 +84,7 @@ impl Domain {
                 objects.push(self.object(id));
             }
         }
+
         objects
     }
 

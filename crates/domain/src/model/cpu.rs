@@ -249,6 +249,7 @@ impl Element for CpuModel {
         {
             v.error("'vendor_id' of <model> must be 12 letters without commas".into());
         }
+
         visit_as::<CpuWord>(&mut self.name, |name| v.text(name));
     }
 }

@@ -214,6 +214,7 @@ impl Cputune {
                 "<{name}> of <cputune> must be from 1000 to 1000000 microseconds"
             ));
         }
+
         let quotas = [
             ("quota", self.quota),
             ("global_quota", self.global_quota),

@@ -80,6 +80,7 @@ impl Bits {
             *word &= !bit;
             return was_in.then_some(());
         }
+
         let (first, last) = match item.split_once('-') {
             Some((first, last)) => (number(first)?, number(last)?),
             None => (number(item)?, number(item)?),
@@ -90,6 +91,7 @@ impl Bits {
             let to = if number == last / 64 { last % 64 } else { 63 };
             *word |= (u64::MAX << from) & (u64::MAX >> (63 - to));
         }
+
         (first <= last).then_some(())
     }
 
@@ -106,6 +108,7 @@ impl Bits {
                 }
             }
         }
+
         set
     }
 }
@@ -151,6 +154,7 @@ impl fmt::Display for IdSet {
                 write!(f, "{comma}{first}-{last}")?;
             }
         }
+
         Ok(())
     }
 }

@@ -213,6 +213,7 @@ impl Element for NumaCell {
             Some(memory) => self.memory = memory,
             None => v.error("<cell> needs the attribute 'memory'".into()),
         }
+
         v.attr("memAccess", &mut self.mem_access);
         v.yes_no("discard", &mut self.discard);
         v.child("distances", &mut self.distances);

@@ -174,6 +174,7 @@ impl Element for Os {
             Some(kind) => self.kind = kind,
             None => v.error("<os> needs a <type>".into()),
         }
+
         v.child("firmware", &mut self.features);
         v.child("loader", &mut self.loader);
         v.child("nvram", &mut self.nvram);

@@ -134,6 +134,7 @@ impl Sysinfo {
                 }
             }
         }
+
         let tables = self.bios.is_some()
             || self.system.is_some()
             || !self.base_boards.is_empty()

@@ -35,6 +35,7 @@ impl FromStr for Uuid {
             let pair = std::str::from_utf8(pair).map_err(|_| EXPECTED)?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| EXPECTED)?;
         }
+
         Ok(Self(bytes))
     }
 }

@@ -124,6 +124,7 @@ impl Bus {
                 return Some((at, free));
             }
         }
+
         None
     }
 

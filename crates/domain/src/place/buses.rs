@@ -81,6 +81,7 @@ impl Buses {
                 at.domain
             ));
         }
+
         if usize::from(at.bus) >= self.len() && self.grows {
             self.grow(usize::from(at.bus), need)?;
         }
@@ -177,6 +178,7 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
             "the device at PCI address {at} must be on the root bus (bus 0)"
         ));
     }
+
     if !bus.accepts_by_hand(need.plug) {
         let index = at.bus;
         let model = bus.model;
@@ -186,6 +188,7 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
              {index} ({model}); it needs a controller that accepts a {name}"
         ));
     }
+
     if at.slot < first || at.slot > last {
         let slots = if first == last {
             format!("only slot {first:#x}")
@@ -197,6 +200,7 @@ fn check(bus: &Bus, at: Address, need: Need) -> Result<(), String> {
             "the slot of PCI address {at} is out of range: a {model} has {slots}"
         ));
     }
+
     Ok(())
 }
 
@@ -222,6 +226,7 @@ mod tests {
         let mut buses = Buses::new(&controllers(&[ControllerModel::PcieRoot]), true, true);
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:01:00.0");
         assert_eq!(next(&mut buses, Plug::Pcie), "0000:02:00.0");
+
         let port = Need {
             shares_slot: true,
             ..Need::plain(Plug::RootPort)
@@ -289,6 +294,7 @@ mod tests {
                 .unwrap_err()
                 .contains("used twice")
         );
+
         let port = Address::new(0, 0, 6, 0).unwrap();
         assert!(
             buses

@@ -81,6 +81,7 @@ pub(super) fn place_devices(board: Board, buses: &mut Buses, devices: &mut Devic
         let _ = buses.reserve(at, Need::plain(Plug::Pci));
         card.info.address = Some(pci_address::new(at, None));
     }
+
     for controller in devices
         .controllers
         .iter_mut()

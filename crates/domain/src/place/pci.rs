@@ -46,6 +46,7 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
             let _ = buses.reserve(at, need);
         }
     }
+
     chipset::place_devices(machine.board, &mut buses, devices);
     buses
 }
@@ -65,6 +66,7 @@ fn add_controllers(devices: &mut Devices, machine: &Machine) -> Result<(), Bound
         add_controller(&mut buses, devices, index, model).map_err(one_error)?;
         index += 1;
     }
+
     Ok(())
 }
 
@@ -102,6 +104,7 @@ fn draft(
         // One slot stays free for a bridge that is added later.
         let _ = buses.next(Need::plain(Plug::Pci), 0);
     }
+
     let errors = hand_out(buses, devices, machine.is_express());
     if !errors.is_empty() {
         return Err(errors);
@@ -111,6 +114,7 @@ fn draft(
         // later.
         buses.next(Need::plain(Plug::Pcie), 0).map_err(one_error)?;
     }
+
     Ok(())
 }
 
@@ -157,6 +161,7 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<
             Err(message) => errors.push(no_place(devices, item, &message)),
         }
     }
+
     errors
 }
 
@@ -228,6 +233,7 @@ fn mark_multifunction(devices: &mut Devices) {
             first_functions.insert(FunctionAddress { function: 0, ..at });
         }
     }
+
     for item in items {
         if let Some(Address::Pci(pci)) = devices.info_mut(item).and_then(|i| i.address.as_mut())
             && pci.address.is_some_and(|at| first_functions.contains(&at))

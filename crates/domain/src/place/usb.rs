@@ -29,6 +29,7 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             buses.take(bus, &port, matches!(item, Item::Hub(_)));
         }
     }
+
     for item in items {
         if given_port(devices, item).is_some() {
             continue;
@@ -60,6 +61,7 @@ pub(super) fn assign(devices: &mut Devices) -> Bounded<Error> {
             errors.push(error.hint("add <controller type='usb' model='qemu-xhci'/>"));
         }
     }
+
     errors
 }
 
@@ -186,6 +188,7 @@ impl UsbBuses {
             let bus = buses.entry(controller.index.unwrap_or(0)).or_default();
             bus.ports = bus.ports.max(ports);
         }
+
         Self {
             open: buses.keys().copied().collect(),
             all: buses,
@@ -240,6 +243,7 @@ impl UsbBus {
             }
             self.full_hubs += 1;
         }
+
         None
     }
 
@@ -275,6 +279,7 @@ mod tests {
         let mut buses = buses(2);
         assert_eq!(buses.next(None, true), Some((0, "1".into())));
         assert_eq!(buses.next(None, false), Some((0, "2".into())));
+
         let on_hub: Vec<_> = (0..8).filter_map(|_| buses.next(None, false)).collect();
         assert_eq!(
             (&on_hub[0], &on_hub[7]),
@@ -290,6 +295,7 @@ mod tests {
         let mut many = buses(50);
         assert_eq!((0..200).filter_map(|_| many.next(None, false)).count(), 100);
         assert!(many.open.is_empty());
+
         let mut one = buses(1);
         // Two hubs are on the controller's ports, eight on each of the first six hubs, one on the
         // seventh.

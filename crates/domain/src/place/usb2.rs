@@ -22,6 +22,7 @@ impl Usb2Groups {
                 groups.add(devices, item, at);
             }
         }
+
         groups
     }
 

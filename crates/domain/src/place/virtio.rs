@@ -124,6 +124,7 @@ fn assign_channels(devices: &mut Devices) {
             used.insert(*ccw);
         }
     }
+
     let sets =
         (0..=CcwAddress::LAST_SET).flat_map(|ssid| (0..=u16::MAX).map(move |devno| (ssid, devno)));
     let numbers = sets.map(|(ssid, devno)| CcwAddress {

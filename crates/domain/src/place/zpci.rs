@@ -24,6 +24,7 @@ pub(super) fn fill(devices: &mut Devices) {
             partly.push(item);
         }
     }
+
     let mut free_uid = 1..=u16::MAX;
     let mut free_fid = 0..=u32::MAX;
     for item in partly.into_iter().chain(rest) {

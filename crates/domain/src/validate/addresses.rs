@@ -116,6 +116,7 @@ fn check_acpi(check: &mut Check<'_>, item: Item) {
         );
         check.error_with_hint(&info.span, message, "name a <cell> of <cpu><numa>");
     }
+
     if acpi.nodeset.is_some() && !matches!(item, Item::Hostdev(_) | Item::Interface(_)) {
         let message = format!(
             "<acpi nodeset> of {} is for host devices only",
@@ -123,6 +124,7 @@ fn check_acpi(check: &mut Check<'_>, item: Item) {
         );
         check.error(&info.span, message);
     }
+
     if !matches!(info.address, Some(Address::Pci(_))) {
         let message = format!(
             "<acpi> of {} is for PCI devices only",
@@ -195,6 +197,7 @@ fn check_zpci(check: &mut Check<'_>) {
         }
         return;
     }
+
     let mut uids = Vec::new();
     let mut fids = Vec::new();
     for (zpci, item) in given {
@@ -205,6 +208,7 @@ fn check_zpci(check: &mut Check<'_>) {
             fids.push((fid, (format!("fid 0x{fid:08x}"), item)));
         }
     }
+
     for (first, second) in duplicates(uids).into_iter().chain(duplicates(fids)) {
         let one = devices.describe(first.1);
         let other = devices.describe(second.1);

@@ -24,6 +24,7 @@ fn check_firmware(check: &mut Check<'_>) {
         let message = "UEFI firmware needs ACPI on x86".to_owned();
         check.error_with_hint(&os.span, message, "add <features><acpi/></features>");
     }
+
     let names_file = os.loader.as_ref().map(|l| l.path.is_some());
     if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
         let message =
@@ -37,6 +38,7 @@ fn check_firmware(check: &mut Check<'_>) {
         let message = "<loader> names no file".to_owned();
         check.error_with_hint(&os.span, message, "give the path of the firmware");
     }
+
     check_nvram(check);
     check_secure(check);
     if os.nvram.is_some() && os.firmware.is_none() && !pflash {
@@ -47,6 +49,7 @@ fn check_firmware(check: &mut Check<'_>) {
             "set <loader type='pflash' readonly='yes'>",
         );
     }
+
     for (part, is_set) in [
         ("initrd", os.initrd.is_some()),
         ("cmdline", os.cmdline.is_some()),
@@ -67,6 +70,7 @@ fn check_nvram(check: &mut Check<'_>) {
                 .to_owned();
         check.error_with_hint(&os.span, message, "set <loader type='pflash'>");
     }
+
     if loader.readonly == Some(false) && loader.stateless == Some(false) {
         let message =
             "<loader readonly='no' stateless='no'>: only read-only firmware keeps variables apart";
@@ -76,11 +80,13 @@ fn check_nvram(check: &mut Check<'_>) {
             "leave one of the attributes out",
         );
     }
+
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.readonly == Some(false)) {
         let message =
             "<loader readonly='no'> keeps its variables itself, but an <nvram> is given".to_owned();
         check.error_with_hint(&nvram.span, message, "leave one of them out");
     }
+
     if let Some(nvram) = os.nvram.as_ref().filter(|_| loader.stateless == Some(true)) {
         let given = if nvram.template.is_some() {
             "an <nvram> with a template"
@@ -129,6 +135,7 @@ fn check_boot(check: &mut Check<'_>) {
             "<boot order='…'> of devices cannot be used together with <boot dev='…'/> of <os>";
         check.error_with_hint(&domain.os.span, message.into(), "leave one of them out");
     }
+
     for (order, item) in &orders {
         if *order == 0 {
             check.error(
@@ -137,6 +144,7 @@ fn check_boot(check: &mut Check<'_>) {
             );
         }
     }
+
     for (first, second) in duplicates(orders.iter().map(|(order, item)| (*order, (*order, *item))))
     {
         let message = format!(

@@ -31,6 +31,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("a PC has only {PC_PARALLELS} parallel ports"),
         );
     }
+
     check_numbers(check);
     check_ports(check);
 }
@@ -65,6 +66,7 @@ fn check_ports(check: &mut Check<'_>) {
             taken.push(((at.controller, port), (port, &chardev.info.span)));
         }
     }
+
     for (_, (port, span)) in duplicates(taken) {
         check.error(span, format!("the virtio-serial port {port} is used twice"));
     }
@@ -108,6 +110,7 @@ fn check_backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
         let message = format!("{device}: a socket needs its <source path='…'/>");
         check.error(span, message);
     }
+
     let listens = match kind {
         CharSourceType::Unix if backend.path().is_none() => true,
         CharSourceType::Unix | CharSourceType::Tcp => backend.mode() == SocketMode::Bind,
@@ -122,6 +125,7 @@ fn check_backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
             format!("{device}: <reconnect> is for mode='connect' only"),
         );
     }
+
     if let Some(protocol @ (CharProtocol::Telnets | CharProtocol::Tls)) = backend.protocol {
         let message = format!("{device}: the protocol '{protocol}' is not supported");
         check.error_with_hint(
@@ -130,6 +134,7 @@ fn check_backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
             "use <source tls='yes'/> with the protocol 'raw'",
         );
     }
+
     let tls = backend.source().and_then(|source| source.tls) == Some(true);
     if tls && backend.protocol == Some(CharProtocol::Telnet) {
         check.error(
@@ -137,6 +142,7 @@ fn check_backend(check: &mut Check<'_>, item: Item, backend: &CharBackend) {
             format!("{device}: the protocol 'telnet' cannot be used with tls"),
         );
     }
+
     if kind == CharSourceType::Nmdm {
         check.error(
             span,
@@ -169,6 +175,7 @@ fn check_target(check: &mut Check<'_>, serial: &Chardev) {
             format!("a serial port of type '{kind}' is not for the machine '{name}'"),
         );
     }
+
     if target.kind == Some(CharTargetType::IsaSerial) && target.port.is_some_and(|p| p >= PC_PORTS)
     {
         check.error(

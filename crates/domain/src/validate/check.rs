@@ -71,6 +71,7 @@ pub(super) fn duplicates<K: Hash + Eq, T: Clone>(
             }
         }
     }
+
     pairs
 }
 

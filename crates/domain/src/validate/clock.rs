@@ -13,6 +13,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             check.error(&timer.span, message);
         }
     }
+
     for (first, second) in duplicates(clock.timers.iter().map(|timer| (timer.name, timer))) {
         let name = first.name.map_or("", TimerName::as_str);
         check.error(
@@ -54,16 +55,19 @@ fn attribute_error(timer: &Timer, name: TimerName) -> Option<String> {
             "the timer '{name}' has no frequency; only 'tsc' has one"
         ));
     }
+
     if timer.track.is_some() && name != TimerName::Rtc {
         return Some(format!(
             "the timer '{name}' cannot have 'track'; only 'rtc' can"
         ));
     }
+
     if timer.track.is_some_and(|track| track.as_str() == "boot") {
         return Some(format!(
             "track='boot' of the timer '{name}' is for guests of Xen only"
         ));
     }
+
     if timer
         .mode
         .is_some_and(|mode| mode.as_str() != "auto" && mode.as_str() != "native")
@@ -72,5 +76,6 @@ fn attribute_error(timer: &Timer, name: TimerName) -> Option<String> {
             "this 'mode' of the timer '{name}' is for guests of Xen only"
         ));
     }
+
     None
 }

@@ -17,6 +17,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             _ => {}
         }
     }
+
     check_expanders(check);
     let indexes = check
         .domain
@@ -137,6 +138,7 @@ fn check_pci(check: &mut Check<'_>, controller: &Controller) {
             format!("the index {index} of a PCI controller is above {LAST_BUS}"),
         );
     }
+
     if index == 0 && machine.has_pci() && controller.model != Some(machine.root_bus()) {
         let found = controller.model.map_or("none", Model::as_str);
         let expected = machine.root_bus();
@@ -147,24 +149,28 @@ fn check_pci(check: &mut Check<'_>, controller: &Controller) {
         );
         check.error(span, message);
     }
+
     if index != 0 && is_root {
         check.error(
             span,
             "a pci-root or pcie-root controller must have the index 0".into(),
         );
     }
+
     if is_root && controller.info.address.is_some() {
         check.error(
             span,
             "a pci-root or pcie-root controller cannot have an address".into(),
         );
     }
+
     if controller.pcihole64.is_some() && !is_root {
         check.error(
             span,
             "only a pci-root or pcie-root controller can have a <pcihole64>".into(),
         );
     }
+
     super::pci_targets::check(check, controller);
 }
 

@@ -38,12 +38,14 @@ fn check_vcpus(check: &mut Check<'_>) {
         };
         check.error(&single.span, message);
     }
+
     for (first, second) in duplicates(vcpus.vcpus.iter().map(|v| (v.id, v))) {
         check.error(
             &second.span,
             format!("<vcpu id='{}'> is described twice", first.id),
         );
     }
+
     let orders = vcpus.vcpus.iter().filter_map(|v| Some((v.order?, v)));
     for (first, second) in duplicates(orders) {
         let message = format!("CPUs {} and {} have the same 'order'", first.id, second.id);
@@ -68,6 +70,7 @@ fn check_cpus(check: &mut Check<'_>) {
             );
         }
     }
+
     if cpu.mode == Some(CpuMode::HostPassthrough) && domain.kind == Some(VirtType::Qemu) {
         let message = "CPU mode 'host-passthrough' needs <domain type='kvm'>".to_owned();
         check.error_with_hint(
@@ -109,6 +112,7 @@ fn check_features(check: &mut Check<'_>, cpu: &Cpu) {
             );
         }
     }
+
     let has_model = cpu.mode.is_some_and(|mode| mode != CpuMode::Custom)
         || cpu.model.as_ref().is_some_and(|model| model.name.is_some());
     if has_model {

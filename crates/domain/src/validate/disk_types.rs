@@ -74,6 +74,7 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
         }
         _ => {}
     }
+
     if disk.transient {
         error(
             check,
@@ -81,6 +82,7 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
             "<transient/> is not supported: use an overlay image and delete it afterwards",
         );
     }
+
     let is_lun = disk.device == Some(DiskDevice::Lun);
     let by_iscsi =
         disk.kind == Some(DiskType::Network) && source.protocol == Some(NetworkProtocol::Iscsi);
@@ -91,6 +93,7 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
             "a disk with device='lun' must be of type 'block' or use iSCSI",
         );
     }
+
     if is_lun
         && disk
             .driver
@@ -104,6 +107,7 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
             "a disk with device='lun' must have the format 'raw'",
         );
     }
+
     if source.reservations.is_some() && !is_lun {
         error(check, disk, "<reservations> are for device='lun' only");
     }
@@ -129,6 +133,7 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
             &format!("QEMU no longer has the protocol '{protocol}'"),
         );
     }
+
     if source.name.is_none() && protocol != Nbd {
         error(
             check,
@@ -136,6 +141,7 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
             &format!("the protocol '{protocol}' needs a <source name='…'>"),
         );
     }
+
     if source.hosts.is_empty() && protocol != Rbd {
         error(
             check,
@@ -143,6 +149,7 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
             &format!("the protocol '{protocol}' needs a <host name='…'/>"),
         );
     }
+
     let several = matches!(protocol, Rbd | NetworkProtocol::Gluster);
     if source.hosts.len() > 1 && !several {
         error(
@@ -151,6 +158,7 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
             &format!("the protocol '{protocol}' takes only one <host>"),
         );
     }
+
     if source.snapshot.is_some() && protocol != Rbd {
         error(
             check,
@@ -158,6 +166,7 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
             "<snapshot> of a <source> is for the protocol 'rbd' only",
         );
     }
+
     if source.initiator.is_some() && protocol != Iscsi {
         error(check, disk, "<initiator> is for the protocol 'iscsi' only");
     }
@@ -200,6 +209,7 @@ fn check_secrets(check: &mut Check<'_>, disk: &Disk) {
             _ => {}
         }
     }
+
     let encryption = disk
         .encryption
         .as_ref()
@@ -236,6 +246,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
             );
         }
     }
+
     let has_wwn = matches!(bus, Some(DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata));
     if disk.wwn.is_some() && !has_wwn {
         error(
@@ -244,6 +255,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
             "only a disk on the buses 'scsi', 'ide' and 'sata' can have a wwn",
         );
     }
+
     if disk.target.rotation_rate.is_some() && !has_wwn {
         error(
             check,
@@ -251,6 +263,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
             "only a disk on the buses 'scsi', 'ide' and 'sata' can have a rotation_rate",
         );
     }
+
     if disk.target.removable.is_some() && !matches!(bus, Some(DiskBus::Usb | DiskBus::Scsi)) {
         error(
             check,
@@ -258,6 +271,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
             "only a disk on the buses 'usb' and 'scsi' can have 'removable'",
         );
     }
+
     if disk.model.is_some() && bus != Some(DiskBus::Virtio) {
         error(
             check,
@@ -294,12 +308,14 @@ fn check_driver(check: &mut Check<'_>, disk: &Disk) {
             &format!("only a disk on the bus 'virtio' can have '{attribute}'"),
         );
     }
+
     if driver
         .queue_size
         .is_some_and(|size| !size.is_power_of_two() || size > 1024)
     {
         error(check, disk, "queue_size must be a power of two up to 1024");
     }
+
     let is_qcow2 = driver.format == Some(ImageFormat::Qcow2);
     if (driver.discard_no_unref.is_some() || driver.metadata_cache.is_some()) && !is_qcow2 {
         error(
@@ -308,6 +324,7 @@ fn check_driver(check: &mut Check<'_>, disk: &Disk) {
             "discard_no_unref and <metadata_cache> are for the format 'qcow2' only",
         );
     }
+
     if driver.copy_on_read == Some(true) && disk.readonly {
         error(check, disk, "copy_on_read needs a writable image");
     }
@@ -334,6 +351,7 @@ fn check_threads(check: &mut Check<'_>, disk: &Disk) {
             "iothread= and <iothreads> cannot be used together",
         );
     }
+
     let known = check
         .domain
         .iothreadids
@@ -350,6 +368,7 @@ fn check_threads(check: &mut Check<'_>, disk: &Disk) {
             error(check, disk, &format!("there is no I/O thread {id}"));
         }
     }
+
     let mut queues: Vec<u32> = threads.flat_map(|t| &t.queues).copied().collect();
     let count = driver.queues.map_or(0, u32::from);
     if queues.iter().any(|queue| *queue >= count) {
@@ -359,6 +378,7 @@ fn check_threads(check: &mut Check<'_>, disk: &Disk) {
             &format!("an I/O thread serves a queue that does not exist: queues='{count}'"),
         );
     }
+
     queues.sort_unstable();
     if queues.windows(2).any(|pair| pair[0] == pair[1]) {
         error(check, disk, "two I/O threads serve the same queue");

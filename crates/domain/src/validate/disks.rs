@@ -13,6 +13,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let message = format!("two disks have the target '{}'", second.target.dev);
         check.error(&second.info.span, message);
     }
+
     for disk in disks {
         let Some(bus) = disk.target.bus else { continue };
         check_name(check, disk, bus);
@@ -20,6 +21,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_access(check, disk, bus);
         check_address(check, disk, bus);
     }
+
     check_drives(check);
     disk_types::check(check);
 }
@@ -35,6 +37,7 @@ fn check_name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             "use vda, vdb … for virtio, sda … for sata, scsi and usb, hda … for ide",
         );
     }
+
     let usb = check.domain.devices.controllers_of(ControllerType::Usb);
     if bus == DiskBus::Usb
         && usb
@@ -48,6 +51,7 @@ fn check_name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             "add <controller type='usb' model='qemu-xhci'/>",
         );
     }
+
     if bus == DiskBus::Fdc && check.machine.board == Board::Virt {
         let message = format!(
             "the machine '{}' has no floppy controller (disk '{dev}')",
@@ -74,6 +78,7 @@ fn check_media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"),
         );
     }
+
     if device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|s| !s.has_location()) {
         check.error(
             span,
@@ -95,6 +100,7 @@ fn check_access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             "use the bus 'virtio' or 'scsi', or device='cdrom'",
         );
     }
+
     let Some(driver) = &disk.driver else { return };
     if disk.shareable && driver.format == Some(ImageFormat::Qcow2) {
         check.error(
@@ -102,11 +108,13 @@ fn check_access(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             format!("disk '{dev}': an image of format 'qcow2' cannot be <shareable/>"),
         );
     }
+
     let unbuffered = matches!(driver.cache, Some(CacheMode::None | CacheMode::Directsync));
     if driver.io == Some(IoMode::Native) && !unbuffered {
         let message = format!("disk '{dev}': io='native' needs cache='none' or cache='directsync'");
         check.error(span, message);
     }
+
     if driver.queues.is_some() && bus != DiskBus::Virtio {
         check.error(
             span,
@@ -149,6 +157,7 @@ fn check_address(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
             check.error(span, message);
         }
     }
+
     let kind = match bus {
         DiskBus::Ide => ControllerType::Ide,
         DiskBus::Sata => ControllerType::Sata,

@@ -23,6 +23,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
         check.error(&check.domain.span, message);
     }
+
     check_smm(check, features);
     check_accelerators(check, features);
 }
@@ -117,6 +118,7 @@ fn check_accelerators(check: &mut Check<'_>, features: &Features) {
             "the KVM feature <dirty-ring> needs <domain type='kvm'>".into(),
         );
     }
+
     if ring.is_some_and(|ring| ring.state == Some(OnOff::On) && ring.size.is_none()) {
         check.error(span, "the KVM feature <dirty-ring> needs a 'size'".into());
     }

@@ -21,6 +21,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_backend(check, hostdev);
         check_teaming(check, hostdev, &partners);
     }
+
     for interface in check
         .domain
         .devices
@@ -30,6 +31,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     {
         check_card_teaming(check, interface);
     }
+
     let with_ramfb = hostdevs.iter().filter(|h| h.ramfb == Some(true));
     for second in with_ramfb.skip(1) {
         check.error(
@@ -37,6 +39,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             "only one host device can have ramfb='on'".into(),
         );
     }
+
     for second in hostdevs
         .iter()
         .filter(|h| h.model == Some(Model::VfioAp))
@@ -103,6 +106,7 @@ fn check_screen(check: &mut Check<'_>, hostdev: &Hostdev, is_shown: bool) {
         );
         return;
     }
+
     if hostdev.ramfb == Some(true) && hostdev.display != Some(true) {
         check.error(span, "ramfb='on' of a hostdev needs display='on'".into());
     }
@@ -151,6 +155,7 @@ fn check_scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
             "sgio='unfiltered' is not supported: current kernels always filter".into(),
         );
     }
+
     if matches!(hostdev.source, HostdevSource::Scsi(_)) {
         return;
     }
@@ -198,6 +203,7 @@ fn partners(devices: &Devices) -> HashSet<&str> {
             partners.insert(interface.info().id());
         }
     }
+
     partners
 }
 
@@ -213,6 +219,7 @@ fn check_teaming(check: &mut Check<'_>, hostdev: &Hostdev, partners: &HashSet<&s
             "<teaming type='persistent'> is for a virtio card, not for a host device".into(),
         );
     }
+
     if hostdev.pci().is_none() {
         check.error(span, "<teaming> is for network devices on PCI only".into());
     }

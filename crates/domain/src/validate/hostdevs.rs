@@ -17,6 +17,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         );
         check.error(&second.info.span, message);
     }
+
     for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, *h)))) {
         let fd = second.iommufd_fd.unwrap_or_default();
         check.error(
@@ -24,10 +25,12 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("the descriptor {fd} is given for two devices"),
         );
     }
+
     for hostdev in hostdevs {
         check_behind_vsmmu(check, hostdev);
         check_rom(check, hostdev);
     }
+
     check_objects(check);
     check_units(check);
 }
@@ -83,6 +86,7 @@ fn check_behind_vsmmu(check: &mut Check<'_>, hostdev: &Hostdev) {
         );
         check.error_with_hint(span, message, "set <driver iommufd='yes'/>");
     }
+
     let own = domain.iommufd_of(hostdev);
     let other = vsmmu.iommufd_id().unwrap_or(DEFAULT_IOMMUFD);
     if own != other {
@@ -120,6 +124,7 @@ fn check_objects(check: &mut Check<'_>) {
             check.error_with_hint(&iommu.info.span, message, "leave one of them out");
         }
     }
+
     for ((_, one, _), (id, other, iommu)) in duplicates(given.map(|object| (object.0, object))) {
         if one != other {
             let message =

@@ -41,6 +41,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             known.insert(alias, device);
         }
     }
+
     for (id, span) in iommufds(check) {
         let subject = format!("the iommufd object's id '{id}'");
         let backend_of = BACKENDS
@@ -75,6 +76,7 @@ fn aliases<'a>(check: &Check<'a>) -> Vec<(&'a str, Item)> {
             aliases.push((alias, item));
         }
     }
+
     // Added devices, which have no position, come first: the error then names the user's device.
     aliases.sort_by_key(|(_, item)| span_of(devices.info(*item)).0.is_some());
     aliases

@@ -65,6 +65,7 @@ fn check_kind(check: &mut Check<'_>, interface: &Interface) {
             format!("{card} of type '{kind}' needs a <source {lacks}/>"),
         );
     }
+
     if matches!(
         kind,
         InterfaceType::Internal | InterfaceType::Null | InterfaceType::Vds
@@ -74,6 +75,7 @@ fn check_kind(check: &mut Check<'_>, interface: &Interface) {
             format!("{card}: an interface of type '{kind}' is for another hypervisor"),
         );
     }
+
     if matches!(kind, InterfaceType::VhostUser | InterfaceType::Vdpa) && !is_virtio(interface) {
         check.error(
             span,
@@ -104,10 +106,12 @@ fn check_backend(check: &mut Check<'_>, interface: &Interface) {
             format!("{card}: <backend type='passt'/> is for the types 'user' and 'vhostuser' only"),
         );
     }
+
     if !interface.port_forwards.is_empty() && !is_passt(interface) {
         let message = format!("{card}: <portForward> needs <backend type='passt'/>");
         check.error(span, message);
     }
+
     let backend = interface.backend.clone().unwrap_or_default();
     if (backend.log_file.is_some() || backend.hostname.is_some() || backend.fqdn.is_some())
         && !is_passt(interface)
@@ -117,12 +121,14 @@ fn check_backend(check: &mut Check<'_>, interface: &Interface) {
             format!("{card}: logFile, hostname and fqdn of <backend> are for type='passt' only"),
         );
     }
+
     if backend.tap.is_some() && !is_tap(kind) {
         check.error(
             span,
             format!("{card}: a tap of <backend> cannot be used by an interface of type '{kind}'"),
         );
     }
+
     if backend.vhost.is_some() && !is_tap(kind) {
         check.error(
             span,
@@ -148,6 +154,7 @@ fn check_driver(check: &mut Check<'_>, interface: &Interface) {
         let message = format!("{card}: <driver> is for the model 'virtio' only");
         check.error(span, message);
     }
+
     for (attribute, size) in [
         ("rx_queue_size", driver.rx_queue_size),
         ("tx_queue_size", driver.tx_queue_size),
@@ -165,6 +172,7 @@ fn check_driver(check: &mut Check<'_>, interface: &Interface) {
             );
         }
     }
+
     if driver
         .queues
         .is_some_and(|queues| queues == 0 || queues > MAX_QUEUES)
@@ -211,6 +219,7 @@ fn check_host(check: &mut Check<'_>, interface: &Interface) {
             format!("{card}: {element} cannot be used by an interface of type '{kind}'"),
         );
     }
+
     if interface.mtu.is_some() && !is_virtio(interface) {
         check.error(
             span,

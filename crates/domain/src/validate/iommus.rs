@@ -52,6 +52,7 @@ fn check_many_cpus(check: &mut Check<'_>) {
         check.error_with_hint(&domain.span, message, "use the machine 'q35' for more");
         return;
     }
+
     let mut drivers = domain
         .devices
         .iommus
@@ -88,6 +89,7 @@ fn check_several(check: &mut Check<'_>) {
             );
         }
     }
+
     for (_, second) in duplicates(iommus.iter().filter_map(|i| Some((i.pci_bus()?, i)))) {
         let bus = second.pci_bus().unwrap_or_default();
         check.error(
@@ -148,6 +150,7 @@ fn check_intel(check: &mut Check<'_>, iommu: &Iommu) {
             format!("pasid-bits='{bits}' of the IOMMU is above {MAX_SSID_BITS}"),
         );
     }
+
     if driver.eim == Some(true) && driver.intremap != Some(true) {
         let message = "eim='on' of the IOMMU needs intremap='on'".to_owned();
         check.error(span, message);
@@ -188,6 +191,7 @@ fn check_first_stage(check: &mut Check<'_>, iommu: &Iommu) {
         let message = "fsts='on' of the IOMMU needs scalable_mode='on'".to_owned();
         check.error(&iommu.info.span, message);
     }
+
     let domain = check.domain;
     for hostdev in domain
         .devices
@@ -219,6 +223,7 @@ fn check_smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             check.error_with_hint(span, message, "name the pcie-root or a pcie-expander-bus");
         }
     }
+
     let Some(driver) = &iommu.driver else { return };
     if iommu.is_accelerated() && driver.pci_bus.is_none() {
         let message = "accel='on' of the SMMUv3 needs the attribute 'pciBus'".to_owned();
@@ -228,6 +233,7 @@ fn check_smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             "set pciBus to the index of a pcie-expander-bus, or to '0'",
         );
     }
+
     if !iommu.is_accelerated() {
         for attribute in accelerated_attributes(driver) {
             check.error(
@@ -238,6 +244,7 @@ fn check_smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             );
         }
     }
+
     if let Some(AutoNumber::Bits(bits)) = driver.ssidsize
         && bits > MAX_SSID_BITS
     {
@@ -246,6 +253,7 @@ fn check_smmuv3(check: &mut Check<'_>, iommu: &Iommu) {
             format!("ssidsize='{bits}' of the SMMUv3 is above {MAX_SSID_BITS}"),
         );
     }
+
     if let Some(AutoNumber::Bits(bits)) = driver.oas
         && !OAS.contains(&bits)
     {
@@ -268,6 +276,7 @@ fn accelerated_attributes(driver: &IommuDriver) -> Vec<String> {
             attributes.push(format!("{name}='{special}'"));
         }
     }
+
     for (name, value, emulated) in [
         ("ssidsize", driver.ssidsize, 0),
         ("oas", driver.oas, EMULATED_OAS),
@@ -276,6 +285,7 @@ fn accelerated_attributes(driver: &IommuDriver) -> Vec<String> {
             attributes.push(format!("{name}='{bits}'"));
         }
     }
+
     attributes
 }
 

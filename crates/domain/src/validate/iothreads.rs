@@ -13,6 +13,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("the iothread {} is described twice", first.id),
         );
     }
+
     let vcpupins = domain.cputune.iter().flat_map(|tune| &tune.vcpupins);
     for (first, _) in duplicates(vcpupins.map(|pin| (pin.vcpu, pin.vcpu))) {
         check.error(
@@ -20,6 +21,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("<vcpupin vcpu='{first}'> appears twice"),
         );
     }
+
     let pins = domain.cputune.iter().flat_map(|tune| &tune.iothreadpins);
     let ids: HashSet<u32> = threads.map(|thread| thread.id).collect();
     if domain
@@ -31,6 +33,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("<iothreads> asks for more than {} threads", ids.len()),
         );
     }
+
     for pin in pins.filter(|pin| !ids.contains(&pin.iothread)) {
         let message = format!(
             "<iothreadpin iothread='{}'>: there is no such iothread",

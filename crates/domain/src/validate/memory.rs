@@ -49,6 +49,7 @@ fn check_hugepages(check: &mut Check<'_>) {
             check.error(span, message);
         }
     }
+
     let general: Vec<_> = match numa(check) {
         Some(_) => hugepages
             .pages
@@ -64,6 +65,7 @@ fn check_hugepages(check: &mut Check<'_>) {
         };
         check.error(span, size_conflict(first, second, reason));
     }
+
     if numa(check).is_some()
         && let Some((first, second)) = same_node(&hugepages.pages, nodes)
     {
@@ -94,6 +96,7 @@ fn same_node(pages: &[HugepageSize], nodes: usize) -> Option<(&HugepageSize, &Hu
             }
         }
     }
+
     None
 }
 
@@ -112,6 +115,7 @@ fn check_backing(check: &mut Check<'_>) {
             "hugepages cannot be used with <source type='anonymous'/>".into(),
         );
     }
+
     let mode = backing
         .allocation
         .as_ref()
@@ -152,6 +156,7 @@ fn check_hotplug(check: &mut Check<'_>) {
             "add <cpu><numa><cell id='0' cpus=… memory=…/></numa></cpu>",
         );
     }
+
     let memory = domain.memory.map_or(0, |memory| memory.bytes());
     if max.bytes() < memory {
         let max = max.bytes() / 1024;
@@ -161,6 +166,7 @@ fn check_hotplug(check: &mut Check<'_>) {
             format!("<maxMemory> ({max} KiB) is less than <memory> ({memory} KiB)"),
         );
     }
+
     let added = devices
         .iter()
         .map(|device| device.target.size.bytes())
@@ -176,6 +182,7 @@ fn check_hotplug(check: &mut Check<'_>) {
             ),
         );
     }
+
     check_slots(check, max.slots.unwrap_or(0));
 }
 
@@ -189,12 +196,14 @@ fn check_slots(check: &mut Check<'_>, slots: u32) {
             modules.push((slot, device));
         }
     }
+
     for (slot, device) in modules.iter().filter(|(slot, _)| *slot >= slots) {
         let message = format!(
             "slot {slot} of a memory module is not one of the {slots} slots of <maxMemory>"
         );
         check.error_with_hint(&device.info.span, message, "raise 'slots' of <maxMemory>");
     }
+
     for (_, (slot, second)) in duplicates(modules.iter().map(|module| (module.0, module))) {
         check.error(
             &second.info.span,
@@ -216,6 +225,7 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
             check.machine.name
         ));
     }
+
     match target.node {
         Some(node) if model == Some(MemoryModel::VirtioPmem) => {
             errors.push(format!(
@@ -236,6 +246,7 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
         }
         _ => {}
     }
+
     let source = device.source.as_ref();
     let path = source.and_then(|source| source.path.as_ref());
     let is_persistent = matches!(model, Some(MemoryModel::Nvdimm | MemoryModel::VirtioPmem));
@@ -244,11 +255,13 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
             "a '{name}' device needs the <path> of the file that keeps its contents"
         ));
     }
+
     if !is_persistent && path.is_some() {
         errors.push(format!(
             "a '{name}' device cannot have a <path>: it keeps nothing"
         ));
     }
+
     let nvdimm = MemoryModel::Nvdimm;
     let virtio_mem = MemoryModel::VirtioMem;
     let parts = [
@@ -270,11 +283,13 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
             ));
         }
     }
+
     if target.dynamic_memslots.is_some() && model != Some(MemoryModel::VirtioMem) {
         errors.push(format!(
             "'dynamicMemslots' is for 'virtio-mem' devices only, not for '{name}'"
         ));
     }
+
     if let Some(label) = target.label.as_ref().and_then(|label| label.size) {
         if label.bytes() < 128 << 10 {
             errors.push("the <label> of an 'nvdimm' must have at least 128 KiB".into());
@@ -283,6 +298,7 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
             errors.push("the <label> of an 'nvdimm' must be smaller than the device".into());
         }
     }
+
     if model == Some(MemoryModel::VirtioMem) {
         errors.extend(block_errors(device));
     }
@@ -293,6 +309,7 @@ fn device_errors(check: &Check<'_>, device: &MemoryDevice) -> Vec<String> {
     {
         errors.push("a 'virtio-pmem' device needs access='shared'".into());
     }
+
     errors
 }
 
@@ -314,6 +331,7 @@ fn block_errors(device: &MemoryDevice) -> Vec<String> {
                 .into(),
         );
     }
+
     if requested > size {
         errors.push("<requested> of a 'virtio-mem' device is more than its <size>".into());
     }

@@ -28,6 +28,7 @@ impl Domain {
             let message = "<qemu:capabilities> has no effect: the emulator itself is queried";
             notes.push(Note::new(message.into(), capabilities.span.0.clone()));
         }
+
         notes.extend(without_caching_mode(self));
         notes.extend(crowded_expanders(self));
         notes.extend(without_effect(self));
@@ -78,6 +79,7 @@ fn crowded_expanders(domain: &Domain) -> Vec<Note> {
             *below.entry(devices.root_bus_of(at)).or_default() += 1;
         }
     }
+
     let expanders = devices.controllers_of(ControllerType::Pci);
     let expanders = expanders.filter_map(|c| Some((u16::from(c.target.as_ref()?.bus_nr?), c)));
     let mut expanders: Vec<_> = expanders.collect();
@@ -102,6 +104,7 @@ fn crowded_expanders(domain: &Domain) -> Vec<Note> {
             notes.push(Note::new(message, expander.info.span.0.clone()));
         }
     }
+
     notes
 }
 
@@ -151,6 +154,7 @@ fn without_effect(domain: &Domain) -> Vec<Note> {
             notes.push(Note::new(message, domain.span.0.clone()));
         }
     }
+
     notes
 }
 
@@ -259,6 +263,7 @@ fn note(element: &str, reason: &str, settings: &[(&str, bool)], span: &SourceSpa
             names.push(*name);
         }
     }
+
     if names.is_empty() {
         return None;
     }

@@ -21,6 +21,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_distances(check, numa);
         check_interconnects(check, numa);
     }
+
     check_numatune(check);
 }
 
@@ -61,6 +62,7 @@ fn check_cpus(check: &mut Check<'_>, numa: &Numa) {
             );
         }
     }
+
     let count = check
         .domain
         .vcpu
@@ -184,6 +186,7 @@ fn check_numatune(check: &mut Check<'_>) {
             "add 'nodeset', or set placement='auto'",
         );
     }
+
     for memnode in &numatune.memnodes {
         let id = memnode.cellid;
         let message = match &numatune.memory {
@@ -213,6 +216,7 @@ fn check_numatune(check: &mut Check<'_>) {
         };
         check.error(&memnode.span, message);
     }
+
     for (first, second) in duplicates(
         numatune
             .memnodes

@@ -113,6 +113,7 @@ fn check_functions(check: &mut Check<'_>) {
             single.insert(at, *item);
         }
     }
+
     for item in items {
         let Some(at) = devices.pci_address(item).filter(|at| at.function != 0) else {
             continue;

@@ -142,6 +142,7 @@ fn check_expander(check: &mut Check<'_>, controller: &Controller, target: &Contr
             format!("a {model} is for machines with {kind}, which '{name}' does not have"),
         );
     }
+
     match target.bus_nr {
         None => {
             let message = "no bus number is left for the expander".to_owned();
@@ -155,6 +156,7 @@ fn check_expander(check: &mut Check<'_>, controller: &Controller, target: &Contr
         }
         Some(_) => {}
     }
+
     if let Some(node) = target.node.filter(|node| !check.has_node(*node)) {
         let index = controller.index.unwrap_or_default();
         let message =

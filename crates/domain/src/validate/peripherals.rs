@@ -51,6 +51,7 @@ fn check_tpm(check: &mut Check<'_>, tpm: &Tpm) {
         let message = "a TPM of version '1.2' is not supported".to_owned();
         check.error_with_hint(span, message, "set version='2.0', or leave it out");
     }
+
     let arch = check.machine.arch;
     let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
     let fits = match tpm.model {
@@ -64,6 +65,7 @@ fn check_tpm(check: &mut Check<'_>, tpm: &Tpm) {
             format!("a TPM of model '{model}' is not for the architecture {arch}"),
         );
     }
+
     let external = backend.external.as_ref().and_then(|e| e.kind);
     if external.is_some_and(|kind| kind != CharSourceType::Unix) {
         check.error(
@@ -84,6 +86,7 @@ fn check_shmem(check: &mut Check<'_>, shmem: &Shmem) {
             format!("the size of <shmem>, {size} bytes, must be a power of two of at least 1 MiB");
         check.error(span, message);
     }
+
     match model {
         ShmemModel::Ivshmem => {
             let message = "<shmem> of model 'ivshmem' was removed in QEMU 4.0".to_owned();
@@ -137,6 +140,7 @@ fn check_watchdogs(check: &mut Check<'_>) {
             check.error(span, "all watchdogs must have the same action".into());
         }
     }
+
     for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
         let model = second.model.map_or("", WatchdogModel::as_str);
         check.error(
@@ -212,6 +216,7 @@ fn check_graphics(check: &mut Check<'_>) {
             check.error(span, "a VNC port must be 5900 or more".into());
         }
     }
+
     for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {
         if let Some(second) = all.iter().filter(|g| g.kind == Some(kind)).nth(1) {
             check.error(
@@ -259,6 +264,7 @@ fn check_videos(check: &mut Check<'_>) {
             check.error(span, "a graphics card must have at least one head".into());
         }
     }
+
     if let Some(second) = videos.iter().filter(|v| v.is_primary()).nth(1) {
         check.error(
             &second.info.span,
@@ -288,6 +294,7 @@ fn check_sounds(check: &mut Check<'_>) {
             );
         }
     }
+
     for (_, second) in duplicates(devices.audios.iter().map(|a| (a.id, a))) {
         check.error(
             &second.span,
@@ -327,6 +334,7 @@ fn check_usb(check: &mut Check<'_>) {
             None => {}
         }
     }
+
     for (first, second) in duplicates(ports) {
         let message = format!("{} and {} are on the same USB port", first.0, second.0);
         check.error(&second.1, message);

@@ -15,6 +15,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             format!("<keywrap> is for s390x only, not for {arch}"),
         );
     }
+
     let Some(security) = &domain.launch_security else {
         return;
     };

@@ -17,16 +17,19 @@ pub(super) fn check(check: &mut Check<'_>) {
         let device = "a <filesystem> with <driver type='virtiofs'/>";
         users.push((device, &filesystem.info.span));
     }
+
     for disk in &devices.disks {
         if disk.kind == Some(DiskType::VhostUser) {
             users.push(("a disk of type 'vhostuser'", &disk.info.span));
         }
     }
+
     for interface in &devices.interfaces {
         if interface.kind == Some(InterfaceType::VhostUser) {
             users.push(("an interface of type 'vhostuser'", &interface.info.span));
         }
     }
+
     for (device, span) in users {
         let message = format!("{device} needs guest memory that is shared with another process");
         let hint = "add <memoryBacking><source type='memfd'/><access mode='shared'/>\

@@ -52,6 +52,7 @@ pub(crate) fn describe<E: Element + Default>(name: &'static str) -> Description 
             into: &mut description,
         });
     }
+
     description
 }
 
@@ -179,6 +180,7 @@ fn values(expected: Option<String>) -> Values {
         let words = words.map(|word| word.trim_matches('\'').to_owned());
         return Values::Words(words.collect());
     }
+
     let form = expected.strip_prefix("expected ").unwrap_or(&expected);
     Values::Form(form.to_owned())
 }

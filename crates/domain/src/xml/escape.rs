@@ -17,5 +17,6 @@ pub(super) fn escape(text: &str) -> String {
             c => out.push(c),
         }
     }
+
     out
 }

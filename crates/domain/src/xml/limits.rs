@@ -36,6 +36,7 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
             MAX_BYTES >> 20
         )));
     }
+
     let mut reader = quick_xml::Reader::from_str(text);
     let mut counts = Counts::default();
     loop {
@@ -89,6 +90,7 @@ impl Counts {
                 "the document has more than {MAX_ELEMENTS} elements"
             )));
         }
+
         let mut attributes = tag.attributes();
         for (n, attribute) in attributes.with_checks(false).enumerate() {
             if n == MAX_ATTRIBUTES {
@@ -107,11 +109,13 @@ impl Counts {
                 check_reference(name)?;
             }
         }
+
         if self.namespaces > MAX_NAMESPACES {
             return Err(Error::new(format!(
                 "the document declares more than {MAX_NAMESPACES} namespaces"
             )));
         }
+
         Ok(())
     }
 }
@@ -176,6 +180,7 @@ mod tests {
                 "{reference}"
             );
         }
+
         let domain = Domain::parse(&named("a&#x42;&amp;&#99;")).unwrap();
         assert_eq!(domain.name.as_deref(), Some("aB&c"));
     }
@@ -259,6 +264,7 @@ mod tests {
         let errors =
             Domain::parse(&format!("<domain><devices>{text}</devices></domain>")).unwrap_err();
         assert_eq!(errors.iter().len(), 1000);
+
         // The other errors are the missing name, memory and system of the domain.
         let of_elements = errors
             .iter()

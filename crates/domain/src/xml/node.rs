@@ -42,6 +42,7 @@ pub(super) fn start_tag(node: Node<'_, '_>, source: &str) -> Range<usize> {
             _ => {}
         }
     }
+
     range
 }
 
@@ -75,6 +76,7 @@ pub(super) fn verbatim(node: Node<'_, '_>, source: &str) -> Option<String> {
             declared.push_str(&format!(" xmlns:{prefix}=\"{uri}\""));
         }
     }
+
     let name_end = 1 + node.tag_name().name().len();
     let head = text.get(..name_end)?;
     let rest = text.get(name_end..)?;

@@ -320,6 +320,7 @@ fn visible(text: &str) -> String {
             line.push(c);
         }
     }
+
     line
 }
 

@@ -38,6 +38,7 @@ fn distance(a: &str, b: &str) -> usize {
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
+
     row[b.len()]
 }
 

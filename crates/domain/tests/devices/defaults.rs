@@ -21,6 +21,7 @@ fn pc_gets_mouse_keyboard_and_audio_and_q35_a_watchdog() {
         (2, 1, 0)
     );
     assert_eq!(complete("q35", "").devices.watchdogs.len(), 1);
+
     let virt = complete("virt", "").devices;
     assert_eq!((virt.inputs.len(), virt.audios.len()), (0, 1));
 }
@@ -30,6 +31,7 @@ fn screen_adds_a_graphics_card_and_primary_comes_first() {
     let seen = complete("pc", "<graphics type='vnc'/>").devices;
     assert_eq!(seen.videos.len(), 1);
     assert!(seen.videos[0].is_primary());
+
     let cards =
         "<video><model type='virtio'/></video><video><model type='qxl' primary='yes'/></video>";
     let two = complete("pc", cards).devices;
@@ -48,8 +50,10 @@ fn usb_devices_take_free_ports_and_get_a_hub_when_full() {
          <address type='usb' bus='0' port='1'/></input>",
     );
     assert_eq!(usb_port(&domain, Item::Input(0)), "2");
+
     let many = complete("pc", &"<redirdev bus='usb' type='spicevmc'/>".repeat(4));
     assert_eq!(many.devices.hubs.len(), 1);
+
     let ports: Vec<_> = (0..4).map(|n| usb_port(&many, Item::Redirdev(n))).collect();
     assert_eq!(ports, ["2", "1.1", "1.2", "1.3"]);
 }
@@ -68,6 +72,7 @@ fn channels_fill_one_controller_and_then_the_next() {
             other => panic!("{other:?}"),
         })
         .collect();
+
     assert_eq!(places, [(0, 1), (0, 2), (1, 1)]);
 }
 

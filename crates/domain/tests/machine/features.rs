@@ -24,6 +24,7 @@ fn features_of_other_machines_are_refused() {
     ] {
         refused(&features("q35", feature), only, "<domain");
     }
+
     for feature in [
         "<apic eoi='on'/>",
         "<pvspinlock/>",
@@ -38,6 +39,7 @@ fn features_of_other_machines_are_refused() {
             "<domain",
         );
     }
+
     accepted(&features(
         "q35",
         "<smm state='on'><tseg unit='MiB'>16</tseg></smm>",

@@ -18,6 +18,7 @@ fn counted_iothreads_get_the_lowest_free_ids() {
         .map(|t| t.id)
         .collect();
     assert_eq!(ids, [2, 1, 3]);
+
     let counted = accepted(&with("q35", "<iothreads>2</iothreads>"));
     assert_eq!(counted.iothreadids.as_ref().unwrap().iothreads.len(), 2);
     assert!(!counted.format().contains("<iothreadids>"));
@@ -105,6 +106,7 @@ fn invalid_limits_are_refused_and_unlimited_ones_dropped() {
         "<resource",
     );
     let unlimited = "<memtune><hard_limit unit='KiB'>9007199254740991</hard_limit></memtune>";
+
     assert_eq!(accepted(&with("q35", unlimited)).memtune, None);
 }
 

@@ -154,6 +154,7 @@ fn virtio_mem_on_s390x_needs_no_numa_cell() {
         domain.devices.memories[0].info.address,
         Some(Address::Ccw(_))
     ));
+
     let dimm = "<memory model='dimm'><target><size unit='MiB'>512</size></target></memory>";
     refused(
         &s390x_guest(dimm),
@@ -171,6 +172,7 @@ fn memory_devices_get_default_access_and_node() {
         domain.devices.memories[0].access,
         Some(MemoryAccess::Shared)
     );
+
     let enclave = "<memory model='sgx-epc'><target><size unit='MiB'>16</size></target></memory>";
     assert_eq!(
         accepted(&nodes(TWO, "", enclave)).devices.memories[0]

@@ -78,6 +78,7 @@ fn automatic_firmware_selection_is_refused() {
             "<os",
         );
     }
+
     check(&efi_guest(
         "<loader type='pflash' readonly='yes'>/ovmf</loader>",
     ))

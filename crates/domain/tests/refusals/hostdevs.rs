@@ -89,6 +89,7 @@ fn driver_name_that_is_a_path_is_refused() {
             "<driver",
         );
     }
+
     accepted("q35", &with_driver("mlx5_vfio_pci"));
 }
 
@@ -98,6 +99,7 @@ fn faulty_host_address_is_reported_once() {
         let errors = check(&guest("q35", &hostdev(address, ""))).unwrap_err();
         assert_eq!(errors.iter().count(), 1, "{errors}");
     }
+
     refused(
         "q35",
         &hostdev("", ""),

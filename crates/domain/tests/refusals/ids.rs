@@ -23,6 +23,7 @@ fn malformed_ids_are_refused() {
             "<iommu ",
         );
     }
+
     refused(
         "q35",
         "<iommu model='intel'><alias name='ua-a,b'/></iommu>",
@@ -64,6 +65,7 @@ fn ids_in_use_are_refused() {
             "<hostdev",
         );
     }
+
     for id in ["ua-x", "hostua-x"] {
         refused(
             "q35",
@@ -72,6 +74,7 @@ fn ids_in_use_are_refused() {
             "<hostdev",
         );
     }
+
     let serial = "<serial type='pty'><alias name='ua-s'/></serial><console type='pty'>\
         <alias name='ua-s'/></console>";
     accepted("q35", serial);

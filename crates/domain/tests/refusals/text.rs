@@ -89,6 +89,7 @@ fn cpu_words_that_would_be_options_are_refused() {
         let feature = format!("<model>Penryn</model><feature policy='require' name='{word}'/>");
         common::refused(&with_cpu(&feature), &words, word);
     }
+
     common::refused(
         &with_cpu("<feature name=''/>"),
         "'name' of <feature> is ''",
@@ -123,6 +124,7 @@ fn empty_and_relative_paths_are_refused() {
         let xml = guest("q35", "").replace("</os>", &format!("{element}</os>"));
         common::refused(&xml, "is '': expected the path of a file", at);
     }
+
     let nvram = "<loader type='pflash'>/l</loader><nvram template=''>/n</nvram></os>";
     common::refused(
         &guest("q35", "").replace("</os>", nvram),
@@ -197,6 +199,7 @@ fn malformed_qemu_elements_are_refused() {
             "<x:property",
         );
     }
+
     common::refused(
         &qemu_override("<x:device alias='a'/>"),
         "needs a <qemu:frontend>",

@@ -169,6 +169,7 @@ impl<'a> Opener<'a> {
                 made => return blocking(made?),
             }
         }
+
         Err(Errno::BUSY.into())
     }
 

@@ -35,6 +35,7 @@ impl OwnFolder {
             let message = "the folder above it is not root's, or others can write to it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
+
         let own = Self { parent, name };
         own.clear()?;
         own.make(user)?;
@@ -94,6 +95,7 @@ impl OwnFolder {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
+
         match rustix::fs::unlinkat(&self.parent, self.mark(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(e.into()),

@@ -71,6 +71,7 @@ mod tests {
         let mut byte = [0];
         ours.read_exact(&mut byte).unwrap();
         writer.join().unwrap().unwrap();
+
         assert_eq!(byte, *b"x");
     }
 }

@@ -42,10 +42,12 @@ fn listener_that_does_not_accept_is_not_waited_for() {
     let connected = path.clone();
     let error =
         soon(move || Opener::new(&User::choose(None).unwrap()).connect(&connected)).unwrap_err();
+
     assert_eq!(
         error.to_string(),
         "its listener does not accept connections"
     );
+
     let replaced = path.clone();
     let user = User::choose(None).unwrap();
     soon(move || {

@@ -92,6 +92,7 @@ fn file_link_of_others_is_not_followed_or_written() {
         let error = tree.opener().open(Path::new(path), mode).unwrap_err();
         assert!(!refusal(&error).is_empty(), "{path}: {error}");
     }
+
     assert!(!tree.at("/etc/new").exists());
 }
 
@@ -120,7 +121,9 @@ fn links_of_root_are_followed() {
     ] {
         assert_eq!(tree.read(path).unwrap(), "run", "{path}");
     }
+
     symlink("/home/alice/vm", tree.at("/run/alices")).unwrap();
+
     assert_eq!(tree.read("/run/alices/disk").unwrap(), "alice");
 }
 
@@ -159,11 +162,14 @@ fn fifo_socket_and_folder_are_refused_at_once() {
             "{path}"
         );
     }
+
     let user = &tree.user;
     let error = Opener::new(user)
         .open_image(Path::new("/dev/null"))
         .unwrap_err();
+
     assert_eq!(error.to_string(), "it is neither a file nor a block device");
+
     let error = Opener::new(user)
         .open_regular(Path::new("/dev/zero"))
         .unwrap_err();
@@ -182,6 +188,7 @@ fn log_is_made_and_not_emptied_by_opening_it() {
     tree.opener().open(log, OpenMode::Write).unwrap();
     fs::write(tree.at("/home/log"), "earlier").unwrap();
     tree.opener().open(log, OpenMode::Write).unwrap();
+
     assert_eq!(tree.read("/home/log").unwrap(), "earlier");
     assert!(
         tree.opener()
@@ -222,7 +229,9 @@ fn own_folder_is_made_and_removed_with_its_contents() {
     // A killed manager leaves all of it.
     drop(own);
     let own = tree.opener().make_own_folder(path).unwrap();
+
     assert!(!tree.at("/mnt/passthru/vm/ram").exists());
+
     own.remove().unwrap();
     assert_eq!(fs::read_dir(tree.at("/mnt/passthru")).unwrap().count(), 0);
 }
@@ -239,6 +248,7 @@ fn folder_without_mark_is_kept() {
         "it was there before and passthru has not made it"
     );
     assert_eq!(tree.read("/home/bob/vm/disk").unwrap(), "bob");
+
     // An empty one is as good as none.
     fs::create_dir(tree.at("/home/empty")).unwrap();
     assert!(
@@ -311,6 +321,7 @@ fn exchange_of_folder_and_link_never_leads_elsewhere() {
             Err(_) => refused += 1,
         },
     );
+
     assert!(
         opened > 0 && refused > 0,
         "{opened} opened, {refused} refused"
@@ -339,6 +350,7 @@ fn exchange_of_file_and_link_never_leads_elsewhere() {
             Err(_) => refused += 1,
         }
     });
+
     assert!(
         opened > 0 && refused > 0,
         "{opened} opened, {refused} refused"
@@ -359,7 +371,9 @@ fn hard_link_to_a_file_of_others_is_refused() {
     let Target::Object(object) = walk.find(Path::new("/home/alice/vm/hard")).unwrap() else {
         panic!("the link is there")
     };
+
     assert_eq!(object.refuse_hard_link().is_err(), given);
+
     let Target::Object(object) = walk.find(Path::new("/home/bob/vm/disk")).unwrap() else {
         panic!("the disk is there")
     };

@@ -88,6 +88,7 @@ impl Walk<'_> {
                 Ok((link, _)) => walker.follow(&link, &name)?,
             }
         }
+
         Err(Errno::ISDIR.into())
     }
 
@@ -104,6 +105,7 @@ impl Walk<'_> {
                 entered => entered?,
             }
         }
+
         Ok(walker.here)
     }
 }
@@ -190,6 +192,7 @@ impl<'a> Walker<'a> {
                 link: self.path.join(name),
             }));
         }
+
         self.links += 1;
         if self.links > MAX_LINKS {
             return Err(Errno::LOOP.into());
@@ -201,6 +204,7 @@ impl<'a> Walker<'a> {
                 self.go_up();
             }
         }
+
         self.remaining.extend(components(&text));
         Ok(())
     }

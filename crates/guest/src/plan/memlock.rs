@@ -56,6 +56,7 @@ impl Memlock {
             limit.add("QEMU itself (no device pins memory)", UNPINNED);
             return limit;
         }
+
         limit.add_memory(domain);
         limit.add_firmware(domain, size_of);
         limit.add_devices(domain, size_of);
@@ -65,12 +66,14 @@ impl Memlock {
                 format!("all of it again for {further} more address spaces (emulated IOMMU)");
             limit.add(what, limit.bytes().saturating_mul(further));
         }
+
         if is_locked(domain) {
             limit.add(
                 "guest memory and QEMU's own, which <locked/> locks",
                 ram(domain).saturating_add(LOCKED_OWN),
             );
         }
+
         let hard_limit = domain
             .memtune
             .as_ref()
@@ -149,6 +152,7 @@ impl Memlock {
                 size_of_module(module).saturating_add(label),
             );
         }
+
         let most = domain.max_memory.map_or(0, |max| max.bytes());
         self.add(
             "memory that can be plugged in (<maxMemory>)",
@@ -192,10 +196,12 @@ impl Memlock {
                 .filter(|file| !file.is_empty());
             self.add(named("option ROM of", info), bar(rom.map_or(0, size_of)));
         }
+
         for shmem in &devices.shmems {
             let size = shmem.size.map_or(0, |size| size.0.bytes());
             self.add(named("shared memory", &shmem.info), size);
         }
+
         for video in &devices.videos {
             self.add(named("video memory of", &video.info), video_memory(video));
         }

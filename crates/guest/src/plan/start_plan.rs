@@ -116,6 +116,7 @@ impl StartPlan {
             take.push(first);
             give_back.extend(last);
         }
+
         give_back.reverse();
         let opener = Opener::new(&self.user);
         let mut steps = vec![Step::Lock {
@@ -136,6 +137,7 @@ impl StartPlan {
                 path: self.records.path(&self.name),
             });
         }
+
         steps.extend(take);
         steps.extend(
             items
@@ -158,6 +160,7 @@ impl StartPlan {
             memlock = Some(self.memlock.bytes());
             memlock_items = self.memlock.items().to_vec();
         }
+
         Step::Spawn {
             user: self.user.name.clone(),
             uid: self.user.uid(),
@@ -190,6 +193,7 @@ impl StartPlan {
                 _ => {}
             }
         }
+
         Ok(())
     }
 
@@ -239,6 +243,7 @@ fn refuse_type1(domain: &Domain) -> Result<(), Error> {
             return Err(Error::Type1 { device });
         }
     }
+
     Ok(())
 }
 
@@ -261,6 +266,7 @@ mod tests {
         std::os::unix::fs::symlink(path("rom"), path("link")).unwrap();
         let user = User::choose(None).unwrap();
         let opener = Opener::new(&user);
+
         assert_eq!(size_of_file(&path("rom"), &opener), 7);
         assert_eq!(size_of_file(&path("link"), &opener), 0);
     }

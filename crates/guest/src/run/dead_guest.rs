@@ -51,6 +51,7 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
             survivor,
         });
     }
+
     dead.sort_by(|one, other| one.name.cmp(&other.name));
     dead
 }
@@ -66,8 +67,10 @@ mod tests {
         let host = Host::new();
         let folder = GuestFolder::create(run.path(), "vm", &host).unwrap();
         assert!(dead_guests(run.path(), &host).is_empty());
+
         drop(folder);
         assert!(dead_guests(run.path(), &host).is_empty());
+
         fs::create_dir(run.path().join("domain-vm")).unwrap();
         let dead = dead_guests(run.path(), &host);
         assert_eq!(
@@ -77,6 +80,7 @@ mod tests {
                 survivor: None
             }]
         );
+
         fs::write(run.path().join("domain-vm/vmm.json"), "{").unwrap();
         let text = dead_guests(run.path(), &host).remove(0).to_string();
         assert!(text.contains("vmm.json"), "{text}");

@@ -88,6 +88,7 @@ impl Ending {
                 self.enter(Stage::Killed, TERMINATE_TIME);
             }
         }
+
         None
     }
 
@@ -137,7 +138,9 @@ mod tests {
         let mut guest = guest(machine, assignment, folder.path());
         let time = Duration::from_secs(30);
         let mut ending = Ending::new(time);
+
         assert_eq!(ending.deadline(), None);
+
         let notice = ending.advance(&mut guest);
         assert_eq!(notice, Some(EndingNotice::PoweringOff(time)));
         assert_eq!(ending.advance(&mut guest), None);
@@ -149,6 +152,7 @@ mod tests {
             assert_eq!(ending.advance(&mut guest), None);
             assert_eq!(ending.stage, stage);
         }
+
         let ended = guest.finish();
         assert!(ended.status.is_some_and(|status| !status.success()));
     }

@@ -40,6 +40,7 @@ pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<
         }
         .into());
     }
+
     let _folder = GuestFolder::create(run, name, host)?;
     let locked = records.lock()?;
     let read = records.read(name);
@@ -74,6 +75,7 @@ mod tests {
         let host = Host::new();
         let records = Records::new(folder.path().join("guests"));
         let error = forget("vm", &records, &run, &host).unwrap_err();
+
         assert!(
             error.to_string().contains("no record of a guest 'vm'"),
             "{error}"
@@ -86,6 +88,7 @@ mod tests {
         let error = forget("vm", &records, &run, &host).unwrap_err();
         assert!(error.to_string().contains("is running already"), "{error}");
         assert!(records.read("vm").unwrap().is_some());
+
         drop(guest_folder);
 
         let forgotten = forget("vm", &records, &run, &host).unwrap();
@@ -100,6 +103,7 @@ mod tests {
         drop(records.lock().unwrap());
         std::fs::write(records.path("vm"), "{").unwrap();
         let forgotten = forget("vm", &records, &folder.path().join("run"), &Host::new()).unwrap();
+
         assert!(
             forgotten
                 .unreadable

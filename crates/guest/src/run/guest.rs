@@ -167,6 +167,7 @@ impl Guest {
                 return Ok(true);
             }
         }
+
         advanced.map(|()| false).map_err(Error::Monitor)
     }
 
@@ -217,6 +218,7 @@ impl Guest {
             // The VMM ends: it was told to quit or got a signal.
             return Ok(false);
         }
+
         let action = if by == "guest-reset" {
             self.lifecycle.on_reboot
         } else {
@@ -303,6 +305,7 @@ pub(crate) mod tests {
         ] {
             fs::write(dir.join(file), text).unwrap();
         }
+
         for (link, target) in [
             ("driver", "../../drivers/vfio-pci"),
             ("iommu_group", "../../../../kernel/iommu_groups/1"),
@@ -310,6 +313,7 @@ pub(crate) mod tests {
         ] {
             std::os::unix::fs::symlink(target, dir.join(link)).unwrap();
         }
+
         let devices = root.join("sys/kernel/iommu_groups/1/devices");
         fs::create_dir_all(&devices).unwrap();
         std::os::unix::fs::symlink(&dir, devices.join(NIC)).unwrap();
@@ -334,7 +338,9 @@ pub(crate) mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             guest.finish_after(|_| resume_unwind(Box::new(())))
         }));
+
         assert!(panicked.is_err());
+
         let notes = fs::read_to_string(folder.path().join("notes")).unwrap();
         assert_eq!(notes, "ready\nclaimed\nfolder\n");
         assert_eq!(host.owner(NIC.parse().unwrap()), None);

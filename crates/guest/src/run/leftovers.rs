@@ -129,7 +129,9 @@ mod tests {
         let opener = Opener::new(&user);
         let mut first = Leftovers::default();
         let listening = first.listen(&path, &opener).unwrap();
+
         assert!(Leftovers::default().listen(&path, &opener).is_err());
+
         drop((listening, first));
         assert!(!path.exists());
     }

@@ -157,6 +157,7 @@ impl Machine {
             is_open = is_open && self.advance().is_ok();
             while self.take_event().is_some() {}
         }
+
         true
     }
 
@@ -239,6 +240,7 @@ pub(crate) mod tests {
                 process.write_all(b"quit\n")?;
             }
         }
+
         Ok(())
     }
 
@@ -303,6 +305,7 @@ pub(crate) mod tests {
         machine.advance().unwrap_err();
         let begin = Instant::now();
         drop(machine);
+
         assert_eq!(notes(&folder), "ready\nterm\n");
         assert!(begin.elapsed() < QUIT_TIME, "{:?}", begin.elapsed());
     }
@@ -315,6 +318,7 @@ pub(crate) mod tests {
         let begin = Instant::now();
         drop(machine);
         let took = begin.elapsed();
+
         assert!(
             (Duration::from_millis(500)..Duration::from_secs(10)).contains(&took),
             "{took:?}"
@@ -337,6 +341,7 @@ pub(crate) mod tests {
         machine.terminate_time = Duration::from_millis(100);
         // The answer to quit never comes.
         let waited = machine.wait(ticket, &|| begin.elapsed() > Duration::from_millis(50));
+
         assert!(
             matches!(waited, Err(Error::Interrupted | Error::Monitor(_))),
             "{waited:?}"

@@ -65,6 +65,7 @@ pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> 
             ));
         }
     }
+
     Ok(notes)
 }
 
@@ -94,6 +95,7 @@ pub(crate) fn check_identities(plan: &StartPlan, host: &Host) -> Result<Vec<Iden
             _ => identities.push(now),
         }
     }
+
     Ok(identities)
 }
 

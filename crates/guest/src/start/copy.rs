@@ -91,6 +91,7 @@ mod tests {
         let mut text = String::new();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy));
         File::open(path).unwrap().read_to_string(&mut text).unwrap();
+
         assert_eq!(text, "kernel");
         assert!((&copy).write_all(b"x").is_err());
     }
@@ -101,6 +102,7 @@ mod tests {
         file.set_len(MAX_BYTES + 1).unwrap();
         let begin = Instant::now();
         let error = sealed_copy("initrd", &mut file, &|| false).unwrap_err();
+
         assert_eq!(
             error.to_string(),
             "it has more than 1024 MiB, the most that is copied into memory"

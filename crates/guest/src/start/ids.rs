@@ -120,6 +120,7 @@ pub(crate) fn choose_ids(
             None => Ok(own),
         };
     }
+
     let others = records.others(name)?;
     for uid in range.candidates(name) {
         let recorded = others.iter().any(|other| GuestRecord::has_uid(other, uid));
@@ -127,6 +128,7 @@ pub(crate) fn choose_ids(
             return Ok(Ids { uid, gid: uid });
         }
     }
+
     Err(Error::NoFreeUid {
         range: range.to_string(),
     })
@@ -150,12 +152,14 @@ fn owner(id: u32, etc: &Path) -> Option<String> {
             return Some(format!("{kind} {name}"));
         }
     }
+
     for file in ["subuid", "subgid"] {
         let path = etc.join(file);
         if let Some(name) = range_in(&path, id) {
             return Some(format!("{} gives it to {name}", path.display()));
         }
     }
+
     // Directory services have users that the files do not have. A service that fails counts as
     // having none.
     let user = User::from_uid(Uid::from_raw(id))
@@ -244,6 +248,7 @@ mod tests {
         ] {
             assert!(text.parse::<UidRange>().is_err(), "{text}");
         }
+
         let range: UidRange = "2100000000-2100065535".parse().unwrap();
         assert_eq!(range, UidRange::default());
         // Systemd's table of ids, the largest range of /etc/subuid by default, and sssd's.
@@ -258,6 +263,7 @@ mod tests {
         ] {
             assert!(id < range.first, "{id}");
         }
+
         assert!(range.last < 2_147_352_576);
     }
 
@@ -266,9 +272,11 @@ mod tests {
         let setup = setup();
         let first = setup.ids("one", "2100000000-2100000001").unwrap();
         assert_eq!(setup.ids("one", "2100000000-2100000001").unwrap(), first);
+
         setup.record("one", first);
         let second = setup.ids("two", "2100000000-2100000001").unwrap();
         assert_ne!(first.uid, second.uid);
+
         setup.record("two", second);
         let error = setup.ids("three", "2100000000-2100000001").unwrap_err();
         assert_eq!(
@@ -287,6 +295,7 @@ mod tests {
         fs::write(etc.join("group"), "x:x:2100000001:\n").unwrap();
         fs::write(etc.join("subuid"), "x:2100000002:2\n").unwrap();
         let ids = setup.ids("vm", "2100000000-2100000004").unwrap();
+
         assert_eq!(
             ids,
             Ids {
@@ -294,11 +303,13 @@ mod tests {
                 gid: 2_100_000_004
             }
         );
+
         fs::write(etc.join("subgid"), "y:2100000004:1\n").unwrap();
         assert!(matches!(
             setup.ids("vm", "2100000000-2100000004"),
             Err(Error::NoFreeUid { .. })
         ));
+
         setup.record("vm", ids);
         let error = setup
             .ids("vm", "2100000000-2100000004")
@@ -340,6 +351,7 @@ mod tests {
         let host = Host::at(setup.folder.path());
         let range = "2100000000-2100000001".parse().unwrap();
         let ids = choose_ids("vm", &setup.records, range, &host, setup.folder.path()).unwrap();
+
         assert_eq!(ids.uid, 2_100_000_001);
     }
 }

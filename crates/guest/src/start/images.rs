@@ -129,6 +129,7 @@ pub(crate) fn complete_chains(
         let top = PathBuf::from(path);
         chains.complete(&top, format, &mut disk.backing)?;
     }
+
     Ok(chains.by_header)
 }
 
@@ -154,6 +155,7 @@ fn named(domain: &Domain) -> BTreeSet<PathBuf> {
             below = store.backing.as_deref();
         }
     }
+
     named
 }
 
@@ -188,6 +190,7 @@ impl Chains<'_> {
             format = store.format.unwrap_or(ImageFormat::Raw);
             below = &mut store.backing;
         }
+
         Err(Error::Endless { path: top.into() })
     }
 
@@ -200,6 +203,7 @@ impl Chains<'_> {
             self.by_header.insert(below);
             return Ok(());
         }
+
         let mut whole = store.clone();
         self.read_on(&mut whole);
         Err(Error::OnlyInHeader {

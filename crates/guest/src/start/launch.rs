@@ -202,6 +202,7 @@ impl Launch<'_> {
             let ticket = machine.submit(&Command::Balloon { value: bytes })?;
             machine.wait(ticket, self.interrupted)?;
         }
+
         let answer = match chardevs {
             Some(ticket) => machine.wait(ticket, self.interrupted)?,
             None => return Ok(None),
@@ -219,6 +220,7 @@ impl Launch<'_> {
                 return true;
             }
         }
+
         false
     }
 

@@ -64,6 +64,7 @@ fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(e) => return Err(e.into()),
     }
+
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let to = rustix::fs::openat(&folder, &half, flags, Mode::RUSR | Mode::WUSR)?;
     let mut to = File::from(to);
@@ -106,7 +107,9 @@ mod tests {
             at("deep/vars")
         ));
         make(&domain, &Opener::new(&user)).unwrap();
+
         assert_eq!(fs::read_to_string(at("deep/vars")).unwrap(), "fresh");
+
         fs::write(at("deep/vars"), "used").unwrap();
         make(&domain, &Opener::new(&user)).unwrap();
         assert_eq!(fs::read_to_string(at("deep/vars")).unwrap(), "used");

@@ -49,6 +49,7 @@ pub(crate) fn before_devices(
             _ => opened.extend(open_file(item, plan, interrupted)?),
         }
     }
+
     Ok(opened)
 }
 
@@ -142,6 +143,7 @@ pub(crate) fn with_devices(
             _ => {}
         }
     }
+
     Ok(with)
 }
 
@@ -154,6 +156,7 @@ fn copies_to_empty(opened: &Opened) -> io::Result<Vec<File>> {
             files.push(file);
         }
     }
+
     Ok(files)
 }
 
@@ -179,6 +182,7 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
              {e}"
         );
     }
+
     Ok(given)
 }
 
@@ -236,6 +240,7 @@ fn open_file(
         }
         Delivery::Descriptor(_) | Delivery::Path | Delivery::Folder(_) => {}
     }
+
     Ok(opened)
 }
 

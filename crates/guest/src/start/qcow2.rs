@@ -73,6 +73,7 @@ pub(crate) fn read_backing(file: &File) -> Result<Option<BackingImage>, Error> {
             "the name of the backing image is empty or too long",
         ));
     }
+
     let mut name = vec![0; size as usize];
     file.read_exact_at(&mut name, offset)?;
     let name = String::from_utf8(name)
@@ -83,6 +84,7 @@ pub(crate) fn read_backing(file: &File) -> Result<Option<BackingImage>, Error> {
             "the name of the backing image has control characters",
         ));
     }
+
     Ok(Some(BackingImage {
         name,
         format: read_format(file, header_length, offset)?,
@@ -112,6 +114,7 @@ fn read_format(file: &File, start: u64, end: u64) -> Result<Option<ImageFormat>,
         }
         at = at.saturating_add(8 + u64::from(length).next_multiple_of(8));
     }
+
     Ok(None)
 }
 
@@ -126,6 +129,7 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
             Err(e) => return Err(e),
         }
     }
+
     Ok(done)
 }
 
@@ -173,6 +177,7 @@ pub(crate) mod header {
             header.extend(*data);
             header.resize(header.len().next_multiple_of(8), 0);
         }
+
         header.extend([0; 8]);
         if !below.is_empty() {
             let at = header.len() as u64;
@@ -180,6 +185,7 @@ pub(crate) mod header {
             header[16..20].copy_from_slice(&(below.len() as u32).to_be_bytes());
             header.extend(below.bytes());
         }
+
         header
     }
 }
@@ -223,6 +229,7 @@ mod tests {
                 format: Some(ImageFormat::Raw)
             })
         );
+
         let found = read_backing(&image(3, 0, &[], "base.img"))
             .unwrap()
             .unwrap();
@@ -246,6 +253,7 @@ mod tests {
             read_backing(&image(3, 0, &[], "a\x1b[2J")),
             Err(Error::Damaged(_))
         ));
+
         let vmdk = image(3, 0, &[(BACKING_FORMAT, b"vmdk")], "x");
         assert!(matches!(read_backing(&vmdk), Err(Error::Format(f)) if f == "vmdk"));
     }

@@ -60,6 +60,7 @@ fn enter_user(plan: &StartPlan, record: &mut GuestRecord) -> Result<(), RecordEr
         record.named = Some(ids);
         return Ok(());
     }
+
     record.named = None;
     if record.own == Some(ids) {
         return Ok(());

@@ -149,6 +149,7 @@ fn become_unprivileged(
             other => other?,
         }
     }
+
     user.enter()?;
     give_up_the_rest(parent)
 }
@@ -300,8 +301,10 @@ mod tests {
             output(Command::spawn).contains(&name),
             "a plain child has its parent's session keyring"
         );
+
         let user = User::choose(None).unwrap();
         assert!(!output(|command| user.spawn(command)).contains(&name));
+
         let restricted = |command: &mut Command| {
             restrict(command);
             command.spawn()

@@ -249,6 +249,7 @@ fn find(name: &str) -> Result<Option<User>, Error> {
     {
         return Err(Error::RootGroup(user.name));
     }
+
     Ok(Some(User {
         name: user.name,
         origin: UserOrigin::Named,
@@ -312,7 +313,9 @@ mod tests {
         if !may {
             forbid_threads();
         }
+
         assert_eq!(user.may_open(Path::new("/dev/null"), false), may);
+
         let expected = if may {
             Ok(Ok(7))
         } else {

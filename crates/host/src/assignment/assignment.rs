@@ -70,6 +70,7 @@ impl Host {
             check_interruption(interrupted)?;
             return Ok(assignment);
         }
+
         let survey = self.survey_excluding(&[], &[]);
         let objections = self.check_with_survey(&survey, requests)?;
         if !force && let Some(error) = Error::several(objections) {
@@ -110,6 +111,7 @@ impl Assignment {
             disks.push(survey.hold_disks(&self.host.device(request.address)?));
             drivers.push(self.host.change(request)?.map(|change| change.to));
         }
+
         for driver in drivers.iter().flatten() {
             self.host.load_driver(driver)?;
         }
@@ -123,6 +125,7 @@ impl Assignment {
             }
             check_interruption(interrupted)?;
         }
+
         Ok(())
     }
 
@@ -162,6 +165,7 @@ impl Assignment {
                 source: error.into(),
             };
         }
+
         failure
     }
 
@@ -179,6 +183,7 @@ impl Assignment {
                 });
             }
         }
+
         failures
     }
 

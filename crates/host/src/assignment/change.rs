@@ -101,6 +101,7 @@ mod tests {
             change(&tree, Some("mlx5_vfio_pci")),
             drivers("igb", "mlx5_vfio_pci", "igb")
         );
+
         let unmanaged = Request::unmanaged("01:00.0".parse().unwrap());
         assert_eq!(tree.host().change(&unmanaged).unwrap(), None);
     }

@@ -54,6 +54,7 @@ impl Host {
                 Err(error) => refusals.push(error),
             }
         }
+
         match Error::several(refusals) {
             Some(error) => Err(error),
             None => Ok(objections),
@@ -74,6 +75,7 @@ impl Host {
             let device = self.device(request.address)?;
             objections.extend(self.objections(request, &device, &addresses, &survey));
         }
+
         match Error::several(objections) {
             Some(error) => Err(error),
             None => Ok(()),
@@ -91,29 +93,34 @@ impl Host {
                 device: device.address,
             });
         }
+
         if device.no_iommu {
             return Err(Error::DeviceWithoutIommu {
                 device: device.address,
             });
         }
+
         if device.group.is_none() {
             return Err(Error::NoGroup {
                 device: device.address,
                 others_have: self.has_groups(),
             });
         }
+
         if let Some(owner) = self.owner(device.address) {
             return Err(Error::Claimed {
                 device: device.address,
                 owner,
             });
         }
+
         if !request.managed && !device.on_vfio() {
             return Err(Error::NotOnVfio {
                 device: device.address,
                 driver: device.driver,
             });
         }
+
         Ok(device)
     }
 
@@ -136,12 +143,14 @@ impl Host {
                 usages,
             });
         }
+
         if !report.blind_spots.is_empty() && !request.handed_in {
             objections.push(Error::UsageUnknown {
                 device: request.address,
                 blind_spots: report.blind_spots,
             });
         }
+
         objections.extend(self.check_group(device, taken, survey).err());
         objections
     }

@@ -65,6 +65,7 @@ impl Host {
                 Err(error) => errors.push(error),
             }
         }
+
         match Error::several(errors) {
             Some(error) => Err(error),
             None => Ok(PendingRelease { claims, force }),
@@ -88,12 +89,14 @@ impl Host {
                 holders,
             });
         }
+
         if !blind_spots.is_empty() {
             return Err(Error::UsageUnknown {
                 device: address,
                 blind_spots,
             });
         }
+
         Ok(claim)
     }
 }
@@ -117,6 +120,7 @@ impl PendingRelease {
                 Err(error) => result.errors.push(error),
             }
         }
+
         result
     }
 }
@@ -144,6 +148,7 @@ mod tests {
         let calls = Cell::new(0);
         let release = tree.host().claim_to_release(&devices, true).unwrap();
         let released = release.give_back(&|| calls.replace(calls.get() + 1) > 0);
+
         assert_eq!(released.done, [(devices[0], None)], "{:?}", released.errors);
         assert_eq!(released.untouched, [devices[1]]);
         assert!(released.errors.is_empty(), "{released:?}");
@@ -159,8 +164,10 @@ mod tests {
             matches!(error, Error::Claimed { device, .. } if device == devices[1]),
             "{error}"
         );
+
         drop(claim);
         assert_eq!(tree.host().owner(devices[0]), None);
+
         let absent = "0000:03:00.0".parse().unwrap();
         let error = tree
             .host()

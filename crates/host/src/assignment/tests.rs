@@ -40,6 +40,7 @@ fn empty_request_leaves_the_host_unread() {
     let opened = inotify::init(flags).unwrap();
     inotify::add_watch(&opened, tree.path("proc"), inotify::WatchFlags::OPEN).unwrap();
     let mut event = [0; 512];
+
     assert_eq!(tree.host().check(&[]).unwrap().len(), 0);
     assert_eq!(
         tree.host()
@@ -52,8 +53,10 @@ fn empty_request_leaves_the_host_unread() {
         rustix::io::read(&opened, &mut event),
         Err(rustix::io::Errno::AGAIN)
     );
+
     let stopped = tree.host().assign_unless(&[], Some("one"), false, &|| true);
     assert!(matches!(stopped, Err(Error::Interrupted)));
+
     // A request makes the host read the folder.
     tree.host()
         .check(&[Request::managed(address("02:00.0"))])
@@ -73,6 +76,7 @@ fn unmanaged_device_is_claimed_and_stays_on_vfio() {
         guest: Some("one".into()),
         pid: std::process::id(),
     };
+
     assert_eq!(tree.host().owner(nic), Some(owner.clone()));
 
     let error = tree
@@ -103,6 +107,7 @@ fn failed_bind_is_undone_and_leaves_no_record() {
     let Error::WrongDriver { now, wanted, .. } = &error else {
         panic!("{error}")
     };
+
     assert_eq!(now.as_deref(), Some("nvme"));
     assert_eq!(wanted.as_deref(), Some("vfio-pci"));
     // The last write, over the one before: writes do not truncate the file.
@@ -136,6 +141,7 @@ fn failed_rollback_is_part_of_the_error() {
     else {
         panic!("{error}")
     };
+
     assert_eq!(*device, nic);
     assert!(matches!(**failure, Error::WrongDriver { .. }), "{failure}");
     assert!(tree.host().record(nic).unwrap().is_some());
@@ -149,6 +155,7 @@ fn all_refusals_are_reported_and_nothing_is_touched() {
     let Err(Error::Several(errors)) = tree.host().assign(&requests, None, true) else {
         panic!()
     };
+
     assert!(matches!(
         errors[..],
         [Error::Bridge { .. }, Error::NotFound { .. }]
@@ -165,6 +172,7 @@ fn unmanaged_device_off_vfio_or_named_twice_is_refused() {
         tree.host().check(&[nvme]),
         Err(Error::NotOnVfio { .. })
     ));
+
     let nic = Request::managed(address("02:00.0"));
     assert!(matches!(
         tree.host().check(&[nic.clone(), nic]),
@@ -184,6 +192,7 @@ fn request_for_a_host_driver_is_refused() {
     let tree = host();
     let error = tree.host().check(&nvme_on("../../../../tmp")).unwrap_err();
     assert!(matches!(error, Error::BadDriverName { .. }), "{error}");
+
     let error = tree
         .host()
         .assign(&nvme_on("nvme"), None, false)
@@ -211,6 +220,7 @@ fn device_without_iommu_is_refused_even_by_force() {
             "{error}"
         );
     }
+
     assert_eq!(tree.host().owner(nic), None);
     assert_eq!(tree.host().record(nic).unwrap(), None);
 }
@@ -234,9 +244,11 @@ fn device_of_a_crashed_guest_keeps_its_former_state() {
         .assign(&[Request::managed(nic)], Some("next"), false)
         .unwrap();
     let record = tree.host().record(nic).unwrap().unwrap();
+
     assert_eq!(record.guest.as_deref(), Some("next"));
     assert_eq!(record.former, former);
     assert!(assignment.gives_back(nic));
+
     assignment.keep();
 }
 
@@ -262,6 +274,7 @@ fn interrupted_assignment_gives_all_devices_back() {
             calls.replace(calls.get() + 1) == 1
         })
         .unwrap_err();
+
     assert!(matches!(error, Error::Interrupted), "{error}");
     assert_eq!(host.record(nic).unwrap(), None);
     assert_eq!(override_of_nvme(&tree), "(null)\n");
@@ -286,10 +299,12 @@ fn failed_release_does_not_stop_the_others() {
             .write_record(&claim.new_record("vfio-pci", former(driver)))
             .unwrap();
     }
+
     let error = tree
         .host()
         .release(&["02:00.0", "03:00.0"].map(address), false)
         .unwrap_err();
+
     assert!(matches!(error, Error::Write { .. }), "{error}");
     assert!(tree.host().record(address("02:00.0")).unwrap().is_some());
     assert_eq!(tree.host().record(address("03:00.0")).unwrap(), None);
@@ -309,5 +324,6 @@ fn open_device_is_not_released() {
     let Error::OpenInProcesses { holders, .. } = &error else {
         panic!("{error}")
     };
+
     assert!(matches!(holders[..], [Usage::Process { pid: 77, .. }]));
 }

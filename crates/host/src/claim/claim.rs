@@ -100,6 +100,7 @@ impl Claim {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
         }
+
         let identity = self.merged_identity(record.as_ref())?;
         let (former, earlier) = FormerState::before_taking(&device, record);
         self.host.write_record(&Record {
@@ -165,6 +166,7 @@ impl Claim {
                 return Ok(self.host.device(self.device)?.driver);
             }
         }
+
         self.host.remove_record(self.device)?;
         Ok(self.host.device(self.device)?.driver)
     }
@@ -195,6 +197,7 @@ impl Claim {
                     .unwrap_or_default(),
             ),
         }
+
         self.host.remove_record(self.device)?;
         Ok(None)
     }

@@ -64,6 +64,7 @@ pub fn lock_as(path: &Path, owner: &Owner, patience: Duration) -> Result<File, L
             other => return Err(LockError::new("lock", other)),
         }
     }
+
     write_owner(&mut file, owner).map_err(|error| LockError::new("write", error))?;
     Ok(file)
 }

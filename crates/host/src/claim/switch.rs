@@ -58,6 +58,7 @@ impl DriverSwitch<'_> {
             self.host.load_driver(driver)?;
             self.bind(device, driver)?;
         }
+
         self.expect_driver(device, former.driver.as_deref())?;
         Ok(())
     }
@@ -87,6 +88,7 @@ impl DriverSwitch<'_> {
             let answer = self.host.modprobe(&modalias);
             tracing::debug!(%modalias, answer, "modprobe");
         }
+
         let path = self.host.path("sys/bus/pci/drivers_probe");
         self.write(
             device,
@@ -215,16 +217,20 @@ mod tests {
         let hold = host
             .survey()
             .hold_disks(&host.device(claim.device()).unwrap());
+
         assert!(is_open(&disk));
+
         let error = claim.bind("vfio-pci", hold).unwrap_err();
         let Error::Stuck { device, path, .. } = &error else {
             panic!("{error}")
         };
         assert_eq!(*device, claim.device());
         assert!(path.ends_with("driver/unbind"));
+
         // Nothing is undone, since an undo would wait too.
         let record = host.record(claim.device()).unwrap();
         assert_eq!(record.unwrap().former.driver.as_deref(), Some("nvme"));
+
         let set = std::fs::read_to_string(tree.path(&format!("{dir}/driver_override"))).unwrap();
         assert!(set.starts_with("vfio-pci\n"), "{set}");
 
@@ -233,6 +239,7 @@ mod tests {
         assert!(host.claim(device, Some("two")).is_err());
         assert!(is_open(&disk));
         assert_eq!(std::fs::read_to_string(unbind).unwrap(), "0000:01:00.0");
+
         let is_free = host.wait_until(Duration::from_secs(40), || {
             host.owner(device).is_none() && !is_open(&disk)
         });
@@ -256,6 +263,7 @@ mod tests {
         let error = switch
             .move_to_driver(&before, "igb", HeldDisks::default())
             .unwrap_err();
+
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }
 }

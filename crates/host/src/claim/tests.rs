@@ -25,7 +25,9 @@ fn second_claim_names_the_owner_of_the_first() {
         "0000:01:00.0 belongs to guest one (pid {})",
         std::process::id()
     );
+
     assert_eq!(error.to_string(), expected);
+
     drop(first);
     tree.host().claim(device(), Some("two")).unwrap();
 }
@@ -53,7 +55,9 @@ fn claim_ends_with_its_process() {
         guest: Some("other".into()),
         pid: 7,
     };
+
     assert_eq!(tree.host().owner(device()), Some(owner));
+
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert_eq!(tree.host().owner(device()), None);
@@ -77,6 +81,7 @@ fn record_of_an_absent_device_is_kept() {
     let tree = Tree::new();
     let claim = tree.host().claim(device(), Some("one")).unwrap();
     assert_eq!(claim.restore(false).unwrap(), None);
+
     let former = FormerState {
         driver: None,
         driver_override: None,
@@ -103,6 +108,7 @@ fn device_that_returns_in_time_is_given_back() {
     });
     let error = claim.restore(false).unwrap_err();
     back.join().unwrap();
+
     assert!(matches!(error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"));
 }
 
@@ -122,7 +128,9 @@ fn other_device_does_not_get_the_old_driver() {
     tree.file("sys/bus/pci/drivers_probe", "");
     let claim = tree.host().claim(device(), None).unwrap();
     claim.restore(false).unwrap();
+
     assert!(!is_bound_to(&tree, "igb"));
+
     let probed = fs::read_to_string(tree.path("sys/bus/pci/drivers_probe")).unwrap();
     assert_eq!(probed, "0000:01:00.0");
     assert_eq!(tree.host().record(device()).unwrap(), None);
@@ -142,7 +150,9 @@ fn device_moved_by_the_host_goes_back_to_its_new_driver() {
     }
     let request = crate::Request::managed(device());
     let change = tree.host().change(&request).unwrap().unwrap();
+
     assert_eq!(change.back.as_deref(), Some("e1000e"));
+
     let claim = tree.host().claim(device(), Some("guest")).unwrap();
     claim.bind("vfio-pci", HeldDisks::default()).unwrap_err();
     assert!(!is_bound_to(&tree, "igb"));
@@ -163,6 +173,7 @@ fn bound_by_hand() -> (Tree, Record) {
     ] {
         tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
     }
+
     let former = FormerState {
         driver: Some("igb".into()),
         driver_override: None,
@@ -206,6 +217,7 @@ fn release_of_a_crashed_guest_skips_the_bind_by_hand() {
     })
     .unwrap();
     let error = claim.release(false).unwrap_err();
+
     assert!(matches!(error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"));
     assert!(is_bound_to(&tree, "igb"));
 }

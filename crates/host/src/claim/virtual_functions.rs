@@ -21,6 +21,7 @@ impl Host {
                 addresses.extend(target.and_then(|name| name.parse::<Address>().ok()));
             }
         }
+
         addresses.sort();
         addresses
             .into_iter()
@@ -97,6 +98,7 @@ mod tests {
             tree.pci(function, 0x020000);
             tree.link(&format!("{dir}/virtfn{index}"), &format!("../{function}"));
         }
+
         tree.place("0000:02:10.0", Some("vfio-pci"), 3);
         for file in ["vfio-pci/unbind", "igb/bind"] {
             tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
@@ -128,6 +130,7 @@ mod tests {
             "0000:02:00.0 stays on vfio-pci: its 2 virtual functions would vanish: \
              0000:02:10.0 (guest web (pid {pid})), 0000:02:10.2"
         );
+
         assert_eq!(error.to_string(), expected);
 
         assert!(!is_moved(&tree));
@@ -155,11 +158,13 @@ mod tests {
             .unwrap();
         std::fs::write(&sriov, "2\n").unwrap();
         let errors = assignment.give_back().unwrap_err();
+
         assert!(
             matches!(&errors[..], [Error::VirtualFunctions { count: 2, .. }]),
             "{errors:?}"
         );
         assert!(!is_moved(&tree));
+
         let left = tree.host().leftovers().unwrap();
         assert_eq!(left[0].to_string(), "left by guest router");
     }

@@ -254,6 +254,7 @@ mod tests {
             error.to_string().ends_with("/sys/bus/pci/devices"),
             "{error}"
         );
+
         let tree = Tree::new();
         std::fs::create_dir_all(tree.path("sys/bus/pci/devices")).unwrap();
         assert!(tree.host().require_pci().is_ok());
@@ -276,6 +277,7 @@ mod tests {
         tree.file(&format!("{dir}/vfio-dev/vfio3/dev"), "511:3\n");
 
         let device = tree.host().device(address("01:00.0")).unwrap();
+
         assert_eq!(device.vendor, 0x8086);
         assert_eq!(device.device, 0x1234);
         assert_eq!(device.class, 0x010802);
@@ -314,6 +316,7 @@ mod tests {
 
         let devices = tree.host().devices();
         let no_iommu: Vec<bool> = devices.iter().map(|device| device.no_iommu).collect();
+
         assert_eq!(no_iommu, [true, true, false]);
         assert_eq!(devices[0].cdev.as_deref(), Some("noiommu-vfio0"));
     }
@@ -337,6 +340,7 @@ mod tests {
             },
             Sriov::Virtual { physical },
         ];
+
         assert_eq!(sriov, expected.map(Some));
     }
 
@@ -359,6 +363,7 @@ mod tests {
         ] {
             tree.pci(near, 0x020000);
         }
+
         let Err(Error::NotFound { near, .. }) = tree.host().device(address("01:00.2")) else {
             panic!()
         };

@@ -120,6 +120,7 @@ mod tests {
             tree.path("modprobe").to_str().unwrap(),
         );
         let error = tree.host().load_driver("vfio-pci").unwrap_err();
+
         assert_eq!(
             error.to_string(),
             "no PCI driver 'vfio-pci' on this host: no module vfio-pci"
@@ -135,6 +136,7 @@ mod tests {
             "proc/sys/kernel/modprobe",
             tree.path("modprobe").to_str().unwrap(),
         );
+
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         assert_eq!(tree.host().modprobe("x"), "");
     }

@@ -210,7 +210,9 @@ mod tests {
                 format!("52:54:00:00:00:{mac}\n"),
             );
         }
+
         let identity = identity(&tree);
+
         assert_eq!(
             identity.pcie_serial.as_deref(),
             Some("00-11-22-33-44-55-66-77")
@@ -219,6 +221,7 @@ mod tests {
         assert_eq!(identity.macs, ["52:54:00:00:00:01", "52:54:00:00:00:02"]);
         assert_eq!(identity.subsystem_vendor, 0x1af4);
         assert_eq!(identity.subsystem_device, 0);
+
         let text = identity.to_string();
         assert!(
             text.starts_with("8086:1234 (1af4:0000, serial S4EVNX0R, 52:54:"),
@@ -233,9 +236,11 @@ mod tests {
             tree.file(&format!("{dir}/config"), config);
             assert_eq!(identity(&tree).pcie_serial, None);
         }
+
         let mut circle = vec![0; 0x1000];
         circle[0x100..0x104].copy_from_slice(&0x1000_0001_u32.to_le_bytes());
         tree.file(&format!("{dir}/config"), circle);
+
         assert_eq!(identity(&tree).pcie_serial, None);
     }
 
@@ -251,15 +256,18 @@ mod tests {
             nvme_serial: Some("B".into()),
             ..plain.clone()
         };
+
         assert_eq!(plain.compare(&plain), Comparison::Unsure);
         assert_eq!(on_nvme.compare(&plain), Comparison::Unsure);
         assert_eq!(on_nvme.compare(&on_nvme), Comparison::Same);
         assert_eq!(on_nvme.compare(&other), Comparison::Different);
+
         let board = Identity {
             subsystem_device: 7,
             ..on_nvme.clone()
         };
         assert_eq!(on_nvme.compare(&board), Comparison::Different);
+
         let moved = Identity {
             address: "02:00.0".parse().unwrap(),
             ..on_nvme.clone()
@@ -299,11 +307,13 @@ mod tests {
             ..card.clone()
         };
         assert_eq!(card.compare(&with_other_mac), Comparison::Same);
+
         let with_other_serial = Identity {
             pcie_serial: Some("00-02".into()),
             ..card.clone()
         };
         assert_eq!(card.compare(&with_other_serial), Comparison::Different);
+
         let mut disk = Identity {
             nvme_serial: Some("A".into()),
             ..card.clone()
@@ -314,6 +324,7 @@ mod tests {
             ..disk.clone()
         };
         assert_eq!(disk.compare(&other), Comparison::Same);
+
         disk.pcie_serial = Some("00-01".into());
         let swapped = Identity {
             pcie_serial: Some("00-02".into()),
@@ -338,6 +349,7 @@ mod tests {
         let twin = tree.pci("0000:02:00.0", 0x010802);
         tree.file(&format!("{twin}/subsystem_vendor"), "0x1af4\n");
         tree.pci("0000:03:00.0", 0x010802);
+
         assert_eq!(
             tree.host().twins(&identity(&tree)),
             ["02:00.0".parse().unwrap()]

@@ -45,6 +45,7 @@ fn loadable_aliases(text: &str) -> Vec<Alias<'_>> {
             aliases.push(Alias { pattern, module });
         }
     }
+
     aliases
 }
 
@@ -58,6 +59,7 @@ fn built_in_aliases(text: &str) -> Vec<Alias<'_>> {
             aliases.push(Alias { pattern, module });
         }
     }
+
     aliases
 }
 
@@ -106,11 +108,13 @@ alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* wider_vfio_pci
             module(MLX5_VF, ALIASES, "").as_deref(),
             Some("mlx5_vfio_pci")
         );
+
         let other = MLX5_VF.replace("101E", "1021");
         assert_eq!(
             module(&other, ALIASES, "").as_deref(),
             Some("wider_vfio_pci")
         );
+
         let intel = "pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00";
         assert_eq!(module(intel, ALIASES, "").as_deref(), Some("vfio_pci"));
     }

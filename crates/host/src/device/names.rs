@@ -50,6 +50,7 @@ impl Names {
         {
             return Some(name);
         }
+
         child(subclasses, &sub_key).or(Some(class))
     }
 
@@ -85,6 +86,7 @@ fn child<'t>(text: &'t str, key: &str) -> Option<&'t str> {
             return Some(name.trim());
         }
     }
+
     None
 }
 
@@ -143,6 +145,7 @@ mod tests {
         tree.file("usr/share/misc/pci.ids", IDS);
         let names = tree.host().names();
         let nvme = device(0x010802, 0x1234);
+
         assert_eq!(names.vendor(&nvme), Some("Intel Corporation"));
         assert_eq!(names.device(&nvme), Some("A Controller"));
         assert_eq!(names.class(&nvme), Some("NVM Express"));

@@ -69,6 +69,7 @@ impl Host {
             let text = fs::read(self.follow_links(path)?).ok();
             return Ok(text.and_then(|text| parse(&text)));
         }
+
         let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
         let stat = match rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE) {
             // Root too may not read another user's FUSE. Such mounts are `nodev`, so that the file
@@ -90,6 +91,7 @@ impl Host {
             let length = rustix::io::read(file, &mut text)?;
             return Ok(parse(&text[..length]));
         }
+
         let stat = rustix::fs::fstat(file)?;
         Ok(DeviceNumber::from_file_type(
             stat.st_mode,
@@ -113,6 +115,7 @@ impl Host {
                 Err(_) => path.with_file_name("").join(target),
             };
         }
+
         Err(ErrorKind::NotFound.into())
     }
 }
@@ -144,11 +147,13 @@ mod tests {
             Some(DeviceNumber::Char(1, 3))
         );
         assert_eq!(host.number_at(Path::new("/proc/self")).unwrap(), None);
+
         let open = fs::File::open("/dev/zero").unwrap();
         assert_eq!(
             host.number_of(&open).unwrap(),
             Some(DeviceNumber::Char(1, 5))
         );
+
         let gone = host.number_at(Path::new("/dev/no-such-node")).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotFound);
     }
@@ -162,7 +167,9 @@ mod tests {
         tree.file("dev/text", "nothing\n");
         let host = tree.host();
         let disk = host.number_at(&tree.path("proc/7/fd/3")).unwrap();
+
         assert_eq!(disk, Some(DeviceNumber::Block(8, 0)));
+
         let missing = host.number_at(&tree.path("proc/7/fd/4")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         assert_eq!(host.number_at(&tree.path("dev/text")).unwrap(), None);

@@ -27,6 +27,7 @@ pub(super) fn pcie_serial(dir: &Path) -> Option<String> {
             return None;
         }
     }
+
     None
 }
 
@@ -68,6 +69,7 @@ pub(super) fn macs(dir: &Path) -> Vec<String> {
             macs.extend(sysfs::read(interface.join("address")));
         }
     }
+
     macs.sort();
     macs
 }

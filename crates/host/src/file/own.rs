@@ -30,6 +30,7 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
             "it is not a regular file",
         ));
     }
+
     check(stat.st_uid, stat.st_mode)?;
     read_bounded(file, MAX_BYTES)
 }
@@ -53,12 +54,14 @@ fn check(uid: u32, mode: u32) -> io::Result<()> {
             "it belongs to another user (uid {uid}), who could change it"
         )));
     }
+
     if mode & 0o022 != 0 {
         return Err(io::Error::other(format!(
             "others may write to it (mode {:o}); chmod go-w takes that away",
             mode & 0o7777
         )));
     }
+
     Ok(())
 }
 
@@ -83,23 +86,29 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "text").unwrap();
         set_mode(&file, 0o644);
+
         assert_eq!(read_own(&file).unwrap(), b"text");
+
         let link = folder.path().join("link");
         symlink(&file, &link).unwrap();
         assert!(read_own(&link).is_err());
+
         let fifo = folder.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(message(read_own(&fifo)), "it is not a regular file");
+
         set_mode(&file, 0o666);
         assert_eq!(
             message(read_own(&file)),
             "others may write to it (mode 666); chmod go-w takes that away"
         );
+
         let large = folder.path().join("large");
         let content = File::create(&large).unwrap();
         content.set_len(MAX_BYTES + 1).unwrap();
         set_mode(&large, 0o644);
         assert_eq!(message(read_own(&large)), "it has more than 1 MiB");
+
         let missing = read_own(&folder.path().join("none")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
@@ -111,6 +120,7 @@ mod tests {
         make_own_folder(&path, 0o755).unwrap();
         make_own_folder(&path, 0o755).unwrap();
         set_mode(&path, 0o777);
+
         assert_eq!(
             message(make_own_folder(&path, 0o755)),
             "others may write to it (mode 777); chmod go-w takes that away"
@@ -128,10 +138,12 @@ mod tests {
         fs::create_dir(&foreign).unwrap();
         chown(&foreign, Some(4_000), None).unwrap();
         symlink(&foreign, &link).unwrap();
+
         assert_eq!(
             message(make_own_folder(&link, 0o700)),
             "it belongs to another user (uid 4000), who could change it"
         );
+
         fs::write(folder.path().join("file"), "x").unwrap();
         chown(folder.path().join("file"), Some(4_000), None).unwrap();
         assert_eq!(

@@ -24,11 +24,13 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     {
         return Err(error);
     }
+
     let written = write_new(&new, content).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);
         return written;
     }
+
     File::open(folder)?.sync_all()
 }
 
@@ -54,6 +56,7 @@ mod tests {
         let path = folder.path().join("record");
         replace(&path, b"one").unwrap();
         replace(&path, b"two").unwrap();
+
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,

@@ -35,6 +35,7 @@ impl Host {
                 companions.extend(companion(self, &member, survey));
             }
         }
+
         if companions.is_empty() {
             return Ok(());
         }
@@ -84,6 +85,7 @@ mod tests {
             tree.pci(&address, 0x020000);
             tree.place(&address, *driver, 7);
         }
+
         let devices = tree.host().devices();
         (tree, devices)
     }
@@ -140,6 +142,7 @@ mod tests {
             panic!()
         };
         let pid = std::process::id();
+
         assert_eq!(
             companions[0].usages,
             [Usage::Guest {

@@ -89,6 +89,7 @@ impl Host {
                 leftovers.extend(self.leftover(device));
             }
         }
+
         leftovers.sort_by_key(|leftover| leftover.device);
         Ok(leftovers)
     }
@@ -194,10 +195,13 @@ mod tests {
     fn record_that_does_not_count_is_listed_with_a_reason() {
         let (tree, record) = taken(Some("uio_pci_generic"), Some("vm"));
         assert_eq!(texts(&tree), ["left by guest vm, moved on by the host"]);
+
         tree.file("sys/bus/pci/devices/0000:01:00.0/device", "0x9999\n");
         assert_eq!(texts(&tree), ["left by guest vm, now another device"]);
+
         std::fs::remove_file(tree.path("sys/bus/pci/devices/0000:01:00.0")).unwrap();
         assert_eq!(texts(&tree), ["left by guest vm, not there now"]);
+
         tree.file(&format!("run/passthru/devices/{}.json", record.device), "{");
         let texts = texts(&tree);
         assert!(

@@ -122,6 +122,7 @@ impl Record {
         {
             return Validity::DeviceChanged;
         }
+
         if self.covers(device) {
             Validity::Valid
         } else {
@@ -205,6 +206,7 @@ impl Host {
                 source,
             })?;
         }
+
         Ok(())
     }
 
@@ -334,6 +336,7 @@ mod tests {
             .record("01:00.0".parse().unwrap())
             .unwrap()
             .unwrap();
+
         assert_eq!(record.version, 0);
         assert_eq!(record.identity, None);
     }
@@ -384,7 +387,9 @@ mod tests {
             identity: Some(other),
             ..record(None, "this-boot")
         };
+
         assert_eq!(record.validity(&device, &identity), Validity::DeviceChanged);
+
         host.write_record(&record).unwrap();
         assert_eq!(host.valid_record(&device, &identity).unwrap(), None);
     }

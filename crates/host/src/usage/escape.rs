@@ -13,6 +13,7 @@ pub(crate) fn unescape(text: &str) -> String {
         bytes.push(escaped.unwrap_or(*first));
         rest = if escaped.is_some() { &tail[3..] } else { tail };
     }
+
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -57,6 +57,7 @@ mod tests {
     fn blind_spot_makes_a_free_device_unknown() {
         let mut report = UsageReport::default();
         assert_eq!(report.verdict(), Verdict::Free);
+
         let only_link = NetworkUsage {
             netdev: "eth0".into(),
             interface: "eth0".into(),
@@ -65,9 +66,11 @@ mod tests {
         };
         report.usages.push(Usage::Network(only_link));
         assert_eq!(report.verdict(), Verdict::Free);
+
         let blind_spot = BlindSpot::new("processes that have it open", "/proc/1/fd", "denied");
         report.blind_spots.push(blind_spot);
         assert_eq!(report.verdict(), Verdict::Unknown);
+
         report.usages.push(Usage::Console);
         assert_eq!(report.verdict(), Verdict::Used);
     }

@@ -96,6 +96,7 @@ impl HostSurvey {
             let owner = self.host.owner(device.address).map(Usage::from);
             usages.splice(0..0, owner);
         }
+
         let blind_spots = &mut report.blind_spots;
         blind_spots.extend(self.network.blind_spots(&self.host, &dir, &below));
         if nodes.iter().any(|node| node.vital) {
@@ -134,6 +135,7 @@ impl HostSurvey {
                 node: node.path.clone(),
             }));
         }
+
         exports
     }
 }

@@ -76,6 +76,7 @@ fn usage_that_begins_after_the_first_check_is_refused() {
         ..Request::managed(nvme)
     };
     let error = tree.host().assign(&[request], None, false).unwrap_err();
+
     assert_eq!(
         error.to_string(),
         "0000:01:00.0 is in use: the file system on /data (nvme0n1)"
@@ -91,10 +92,12 @@ fn disk_is_opened_only_to_take_it() {
     fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
     let nvme = [Request::managed(address("01:00.0"))];
     let objections = tree.host().check(&nvme).unwrap();
+
     assert!(
         matches!(objections[..], [Error::UsageUnknown { .. }]),
         "{objections:?}"
     );
+
     let survey = tree.host().survey();
     assert_eq!(
         survey.report(&tree.host().devices()[0]),
@@ -115,6 +118,7 @@ fn member_of_a_raid_is_used_without_opening_it() {
         block: "nvme0n1".into(),
         holders: vec!["md9".into()],
     }];
+
     assert_eq!(usages(&tree).usages, expected);
 }
 
@@ -123,6 +127,7 @@ fn disk_whose_node_is_missing_is_not_taken() {
     let tree = host();
     let nvme = [Request::managed(address("01:00.0"))];
     assert_eq!(tree.host().check(&nvme).unwrap().len(), 0);
+
     tree.file("dev/nvme0n1", "block 8:0\n");
     let another = tree.host().assign(&nvme, None, false).unwrap_err();
     assert!(matches!(another, Error::UsageUnknown { .. }), "{another}");
@@ -132,6 +137,7 @@ fn disk_whose_node_is_missing_is_not_taken() {
             .contains("(/dev/nvme0n1: it is block 8:0, not block 259:0)"),
         "{another}"
     );
+
     fs::remove_file(tree.path("dev/nvme0n1")).unwrap();
     let missing = tree.host().assign(&nvme, None, false).unwrap_err();
     assert!(
@@ -152,7 +158,9 @@ fn hidden_processes_block_disks_and_releases() {
         .host()
         .assign(&[Request::managed(address("01:00.0"))], None, false)
         .unwrap_err();
+
     assert!(matches!(error, Error::UsageUnknown { .. }), "{error}");
+
     let error = tree
         .host()
         .release(&[address("02:00.0")], false)
@@ -169,6 +177,7 @@ fn device_without_iommu_and_group_is_refused_for_the_iommu() {
         .host()
         .check(&[Request::managed(address("03:00.0"))])
         .unwrap_err();
+
     assert!(matches!(error, Error::DeviceWithoutIommu { .. }), "{error}");
 }
 
@@ -241,6 +250,7 @@ fn loop_over_a_loop_over_the_disk_is_found_with_its_opener() {
         loop_usage("loop1", "/dev/loop0"),
         holder("/dev/loop1", true),
     ];
+
     assert_eq!(usages(&tree).usages, expected);
 }
 
@@ -299,6 +309,7 @@ fn private_mount_is_named_with_a_process() {
     let found = usages(&tree);
     let expected = "the file system on /data (nvme0n1) in the mounts of service (pid 77)";
     let texts: Vec<String> = found.usages.iter().map(ToString::to_string).collect();
+
     assert_eq!(texts, [expected]);
     assert_eq!(found.verdict(), Verdict::Used);
 }
@@ -310,6 +321,7 @@ fn disk_that_a_kernel_target_exports_is_used() {
     tree.file(&format!("{namespace}/device_path"), "/dev/nvme0n1\n");
     tree.file(&format!("{namespace}/enable"), "1\n");
     let found = usages(&tree).usages.remove(0);
+
     assert_eq!(
         found.to_string(),
         "nvmet namespace 1 of nqn.x, which exports /dev/nvme0n1"

@@ -13,6 +13,7 @@ fn accounting_is_set_only_while_the_context_is_empty() {
     let ioas = ioas();
     let context = ioas.context();
     assert_eq!(context.accounting().unwrap(), Accounting::User);
+
     assert_hint(
         &context.set_accounting(Accounting::Process).unwrap_err(),
         Errno::BUSY,
@@ -31,6 +32,7 @@ fn context_is_not_inherited() {
             .unwrap()
             .contains(FdFlags::CLOEXEC)
     );
+
     let listed = Command::new("ls")
         .args(["-l", "/proc/self/fd"])
         .output()
@@ -81,6 +83,7 @@ fn only_mappings_of_files_pass_to_another_process() {
         "memfd",
     );
     mapping.unmap().unwrap();
+
     assert_eq!(
         ioas.context().change_process().map_err(|e| errno(&e)),
         Ok(())
@@ -107,5 +110,6 @@ fn child_reaches_the_context_by_its_duplicate() {
         .output()
         .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
+
     assert!(listed.contains("/dev/iommu"), "{listed}");
 }

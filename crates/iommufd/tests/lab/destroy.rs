@@ -70,5 +70,6 @@ fn destroyed_ioas_is_named_and_dropped_without_panic() {
         assert_eq!(errno(&error), Some(Errno::NOENT), "{error}");
         assert!(error.to_string().contains(&format!(" {id}")), "{error}");
     }
+
     drop(ioas);
 }

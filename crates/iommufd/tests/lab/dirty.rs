@@ -61,6 +61,7 @@ fn written_pages_are_dirty_until_cleared() {
     let tracked = attach_tracked(&ioas());
     tracked.hwpt.set_dirty_tracking(true).unwrap();
     assert_eq!(tracked.dirty(true), [0; 0]);
+
     tracked
         .device
         .write_to(tracked.mapping.iova(), &[0, 7, 64, 1023]);
@@ -95,6 +96,7 @@ fn first_bit_is_the_first_page_of_the_range() {
             &mut bitmap,
         )
         .unwrap();
+
     assert_eq!(bitmap, [1 << 60 | 1, 2]);
     assert_eq!(tracked.dirty(true), [9]);
 }
@@ -120,7 +122,9 @@ fn no_bit_is_set_past_the_end_of_a_cut_huge_page() {
     hwpt.dirty_bitmap(DirtyRange::new(iova, 2 << 20, PAGE), false, &mut bitmap)
         .unwrap();
     let written = bitmap.iter().map(|word| word.count_ones()).sum::<u32>();
+
     assert!(written > 4, "the page is not huge: {bitmap:x?}");
+
     let mut bitmap = [0; 16];
     hwpt.dirty_bitmap(
         DirtyRange::new(iova, 2 * PAGE, PAGE),
@@ -146,6 +150,7 @@ fn dirty_pages_behind_a_gap_are_not_reported() {
         .hwpt
         .dirty_bitmap(DirtyRange::new(before, 4 * PAGE, PAGE), true, &mut bitmap)
         .unwrap();
+
     assert_eq!(bitmap, [0]);
     assert_eq!(tracked.dirty(true), [0]);
 }

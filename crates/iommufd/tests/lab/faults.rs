@@ -42,8 +42,10 @@ fn fault_arrives_and_is_answered_once() {
     let (device, queue, _hwpt) = faulting(&ioas());
     assert!(!readable(&queue));
     assert_eq!(queue.read().unwrap(), []);
+
     device.fault(None, 5, FaultAccess::READ | FaultAccess::WRITE, 0x1234_5000);
     assert!(readable(&queue));
+
     let [fault] = queue.read().unwrap()[..] else {
         panic!("not one fault")
     };
@@ -54,6 +56,7 @@ fn fault_arrives_and_is_answered_once() {
     assert_eq!(fault.access, FaultAccess::READ | FaultAccess::WRITE);
     assert_eq!(fault.address, 0x1234_5000);
     assert!(!readable(&queue));
+
     let response = answer(fault.cookie, PageResponseCode::Success);
     queue.respond(&[response]).unwrap();
     assert_hint(
@@ -72,7 +75,9 @@ fn many_faults_are_answered_together() {
     let mut faults = queue.read().unwrap();
     faults.extend(queue.read().unwrap());
     let groups: Vec<_> = faults.iter().map(|fault| fault.group).collect();
+
     assert_eq!(groups, Vec::from_iter(0..100));
+
     let responses: Vec<_> = faults
         .iter()
         .map(|f| answer(f.cookie, PageResponseCode::Invalid))
@@ -92,6 +97,7 @@ fn failed_answer_reports_the_number_taken_before() {
     let unknown = answer(999, PageResponseCode::Success);
     let last = answer(faults[1].cookie, PageResponseCode::Success);
     let error = queue.respond(&[first, unknown, last]).unwrap_err();
+
     assert!(
         matches!(
             error,
@@ -103,6 +109,7 @@ fn failed_answer_reports_the_number_taken_before() {
         ),
         "{error:?}"
     );
+
     queue.respond(&[last]).unwrap();
 }
 
@@ -121,8 +128,10 @@ fn fault_of_a_pasid_names_the_pasid() {
     device.attach_pasid(9, hwpt.id()).unwrap();
     device.fault(Some(9), 1, FaultAccess::EXEC, 0x2000);
     let faults = queue.read().unwrap();
+
     assert_eq!(faults[0].pasid, Some(9));
     assert_eq!(faults[0].access, FaultAccess::EXEC);
+
     device.detach_pasid(9);
 }
 
@@ -164,6 +173,7 @@ fn nest_parent_with_fault_queue_is_refused() {
     };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
+
     assert!(
         error.to_string().contains("nest parent, fault queue"),
         "{error}"
@@ -196,6 +206,7 @@ fn fault_queue_of_another_context_is_refused() {
         ..HwptOptions::default()
     };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
+
     assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
 }
 
@@ -213,5 +224,6 @@ fn fault_queue_without_free_descriptor_is_refused() {
     setrlimit(Resource::Nofile, former).unwrap();
     assert_hint(&result.unwrap_err(), Errno::MFILE, "RLIMIT_NOFILE");
     let queue = FaultQueue::alloc(ioas.context()).unwrap();
+
     assert_eq!(queue.close().map_err(|e| errno(&e)), Ok(()));
 }

@@ -35,6 +35,7 @@ fn capabilities_differ_between_devices() {
             .contains(HwCapabilities::DIRTY_TRACKING),
         "{untracked:?}"
     );
+
     let pasid = HwInfo::query(&Device::with(&ioas, mock::PASID).unwrap()).unwrap();
     assert_eq!(pasid.max_pasid_log2, 20);
 }
@@ -47,6 +48,7 @@ fn query_of_a_type_returns_that_type_or_fails() {
         HwInfo::query_type(&device, mock::HW_INFO).unwrap(),
         HwInfo::query(&device).unwrap()
     );
+
     let error = HwInfo::query_type(&device, HwInfoData::TEGRA241_CMDQV).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "no data of this one");
     assert!(error.to_string().contains("data of type 3"), "{error}");

@@ -26,7 +26,9 @@ fn hardware_queues_pin_memory_and_end_last_to_first() {
     let second = HwQueue::alloc(&viommu, QUEUE, 1, iova + page, page, Some(&first)).unwrap();
     let id = first.id();
     drop((first, viommu));
+
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     assert_hint(
         &ioas.unmap_all().unwrap_err(),
         Errno::BUSY,
@@ -34,6 +36,7 @@ fn hardware_queues_pin_memory_and_end_last_to_first() {
     );
     second.close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
+
     mapping.unmap().unwrap();
 }
 
@@ -62,7 +65,9 @@ fn memory_of_a_hardware_queue_is_not_freed_before_it() {
     let viommu = viommu(&device, &ioas);
     // Without a queue, the memory is freed with its mapping.
     let (address, mapping) = map_marked(&ioas);
+
     assert!(is_still_mapped(address));
+
     drop(mapping);
     assert!(!is_still_mapped(address));
 
@@ -80,6 +85,7 @@ fn memory_of_a_hardware_queue_is_not_freed_before_it() {
         Some(Errno::BUSY)
     );
     assert_eq!(errno(&ioas.unmap_all().unwrap_err()), Some(Errno::BUSY));
+
     queue.close().unwrap();
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
     assert!(is_still_mapped(address));
@@ -89,6 +95,7 @@ fn memory_of_a_hardware_queue_is_not_freed_before_it() {
     let queue = HwQueue::alloc(&viommu, QUEUE, 0, 1 << 30, 0x1000, None).unwrap();
     drop((mapping, viommu, device, ioas));
     assert!(is_still_mapped(address));
+
     drop(queue);
 }
 

@@ -21,7 +21,9 @@ fn page_table_has_the_mappings_of_its_ioas() {
     let after = ioas
         .map_memory(&memory, Iova::Any, Access::ReadWrite)
         .unwrap();
+
     assert!(device.reaches(before.iova(), &memory) && device.reaches(after.iova(), &memory));
+
     drop(device);
     hwpt.close().unwrap();
 }
@@ -35,7 +37,9 @@ fn page_table_keeps_its_ioas() {
     let hwpt = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap();
     drop(ioas);
     drop(device);
+
     assert_eq!(mock::destroy(&context, id), Err(Errno::BUSY));
+
     hwpt.close().unwrap();
     assert_eq!(mock::destroy(&context, id), Err(Errno::NOENT));
 }
@@ -62,7 +66,9 @@ fn option_that_the_iommu_lacks_is_refused() {
     };
     let error = Hwpt::alloc(&device, &ioas, &options).unwrap_err();
     assert_hint(&error, Errno::OPNOTSUPP, "leave options out");
+
     assert!(error.to_string().contains("dirty tracking"), "{error}");
+
     let options = HwptOptions {
         data: Some(HwptData::ArmSmmuv3 { ste: [1, 0] }),
         ..HwptOptions::default()
@@ -79,6 +85,7 @@ fn page_table_of_two_contexts_is_refused() {
     let device = Device::attach(&other).unwrap();
     let error = Hwpt::alloc(&device, &ioas, &HwptOptions::default()).unwrap_err();
     let ids = (device.id(), ioas.id());
+
     assert!(
         matches!(error, Error::OtherContext { object, other } if (object, other) == ids),
         "{error:?}"

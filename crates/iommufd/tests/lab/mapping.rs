@@ -35,6 +35,7 @@ fn memory_is_mapped_at_the_requested_iova() {
     let ioas = ioas();
     let device = Device::attach(&ioas).unwrap();
     let iova = 0x200_0000;
+
     assert_eq!(map(&ioas, &memory, Iova::At(iova)).unwrap(), iova);
     assert!(device.reaches(iova, &memory));
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
@@ -51,6 +52,7 @@ fn kernel_chooses_an_iova_in_the_usable_ranges() {
         map(&ioas, &one, Iova::Any).unwrap(),
         map(&ioas, &other, Iova::Any).unwrap(),
     ];
+
     assert!(
         iovas.iter().all(|iova| mock::APERTURE.contains(iova)),
         "{iovas:x?}"
@@ -67,6 +69,7 @@ fn overlapping_mapping_is_refused_and_changes_nothing() {
     let iova = map(&ioas, &memory, Iova::At(0x200_0000)).unwrap();
     let error = map(&ioas, &memory, Iova::At(iova + 0x1000)).unwrap_err();
     assert_hint(&error, Errno::EXIST, "unmap what is mapped there");
+
     assert!(device.reaches(iova, &memory));
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
 }
@@ -108,6 +111,7 @@ fn part_of_a_mapping_is_not_unmapped() {
             "whole mappings only",
         );
     }
+
     assert!(device.reaches(iova, &memory));
 }
 
@@ -121,6 +125,7 @@ fn unmap_removes_all_in_the_range_and_returns_their_size() {
     assert_eq!(ioas.unmap(0x8_0000, 0x20_0000).unwrap(), 2 * LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
     assert_eq!(ioas.unmap_all().unwrap(), 0);
+
     assert_hint(
         &ioas.unmap(0x10_0000, LENGTH).unwrap_err(),
         Errno::NOENT,
@@ -147,9 +152,12 @@ fn mapping_keeps_its_memory_and_unmaps_it_on_drop() {
     let mapping = ioas
         .map_memory(&memory, Iova::Any, Access::ReadWrite)
         .unwrap();
+
     assert_eq!(Arc::strong_count(&memory), 2);
+
     memory.write(0x1ffe, b"ab");
     assert!(device.reaches(mapping.iova(), &memory));
+
     drop(mapping);
     assert_eq!(Arc::strong_count(&memory), 1);
     assert_eq!(ioas.unmap_all().unwrap(), 0);
@@ -180,6 +188,7 @@ fn memfd_is_mapped_by_its_descriptor() {
         )
         .unwrap();
     drop(file);
+
     assert_eq!(iova, 0x200_0000);
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
@@ -192,6 +201,7 @@ fn file_that_cannot_be_mapped_is_refused_with_its_range() {
     let error = ioas
         .map_file(&file, 0x1000, LENGTH, Iova::Any, Access::ReadWrite)
         .unwrap_err();
+
     assert!(
         matches!(
             error,
@@ -203,6 +213,7 @@ fn file_that_cannot_be_mapped_is_refused_with_its_range() {
         ),
         "{error:?}"
     );
+
     assert_hint(&error, Errno::INVAL, "holds the whole range");
     let other = std::fs::File::open("/proc/self/exe").unwrap();
     let error = ioas
@@ -222,6 +233,7 @@ fn physical_address_behind_an_iommu_is_refused() {
     let device = Device::attach(&ioas).unwrap();
     let iova = map(&ioas, &memory, Iova::Any).unwrap();
     let error = ioas.noiommu_get_pa(iova, LENGTH).unwrap_err();
+
     assert!(
         matches!(error, Error::NoiommuGetPa { length: LENGTH, .. }),
         "{error:?}"
@@ -231,6 +243,7 @@ fn physical_address_behind_an_iommu_is_refused() {
     } else {
         assert_hint(&error, Errno::NOTTY, "too old");
     }
+
     assert!(device.reaches(iova, &memory));
 }
 
@@ -268,10 +281,12 @@ fn copy_reaches_the_memory_and_outlives_its_source() {
     let to = Ioas::alloc(from.context()).unwrap();
     let device = Device::attach(&to).unwrap();
     let iova = map(&from, &memory, Iova::Any).unwrap();
+
     assert_eq!(
         copy(&from, iova, LENGTH, &to, Iova::At(0x300_0000)).unwrap(),
         0x300_0000
     );
+
     from.unmap_all().unwrap();
     assert!(device.reaches(0x300_0000, &memory));
     assert_eq!(to.unmap_all().unwrap(), LENGTH);
@@ -310,6 +325,7 @@ fn dma_buf_is_mapped_by_its_descriptor() {
         .unwrap_err();
     assert_hint(&error, Errno::INVAL, "holds the whole range");
     drop(buffer);
+
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
 }
 
@@ -331,7 +347,9 @@ fn revoked_dma_buf_is_refused_until_it_is_restored() {
         .map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
         .unwrap_err();
     assert_hint(&error, Errno::EXIST, "unmap what is mapped there");
+
     assert_eq!(ioas.unmap(iova, LENGTH).unwrap(), LENGTH);
+
     ioas.map_file(&buffer, 0, LENGTH, Iova::At(iova), Access::ReadWrite)
         .unwrap();
 }

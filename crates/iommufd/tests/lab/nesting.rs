@@ -37,7 +37,9 @@ fn guest_page_table_keeps_its_nest_parent() {
     device.replace(nested.id()).unwrap();
     let id = parent.id();
     drop((parent, device));
+
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     nested.close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }
@@ -74,6 +76,7 @@ fn failed_invalidation_reports_the_number_handled_before() {
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
     let error = nested.invalidate(raw(&entries(&[0, 3, 4, 1]))).unwrap_err();
+
     assert!(
         matches!(
             error,
@@ -85,6 +88,7 @@ fn failed_invalidation_reports_the_number_handled_before() {
         ),
         "{error:?}"
     );
+
     assert_hint(&error, Errno::INVAL, "the object's IOMMU");
     assert!(has_cached(&nested, [0, 7, 7, 0]));
 }
@@ -120,5 +124,6 @@ fn malformed_invalidations_are_refused_and_none_is_handled() {
             "{error:?}"
         );
     }
+
     assert!(has_cached(&nested, [7; 4]));
 }

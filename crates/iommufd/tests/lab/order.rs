@@ -62,5 +62,6 @@ fn objects_dropped_in_any_order_leave_nothing() {
         // Fails unless the context is empty.
         context.set_accounting(Accounting::Process).unwrap();
     }
+
     assert_eq!(HeldResources::read().unwrap(), before);
 }

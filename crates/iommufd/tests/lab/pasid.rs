@@ -23,9 +23,12 @@ fn page_table_for_pasids_is_attached_and_replaced() {
     let tables = [(); 3].map(|()| hwpt(&device, &ioas, true));
     device.replace(tables[0].id()).unwrap();
     device.attach_pasid(100, tables[1].id()).unwrap();
+
     assert!(device.pasid_is_at(100, tables[1].id()));
+
     device.replace_pasid(100, tables[2].id()).unwrap();
     assert!(device.pasid_is_at(100, tables[2].id()));
+
     device.detach_pasid(100);
     assert!(device.pasid_is_at(100, 0));
 }
@@ -48,9 +51,11 @@ fn pasid_keeps_its_page_table() {
     let tables = [(); 2].map(|()| hwpt(&device, &ioas, true));
     device.replace(tables[0].id()).unwrap();
     device.attach_pasid(100, tables[1].id()).unwrap();
+
     assert_eq!(
         mock::destroy(ioas.context(), tables[1].id()),
         Err(Errno::BUSY)
     );
+
     device.detach_pasid(100);
 }

@@ -10,6 +10,7 @@ use crate::{LENGTH, assert_hint, ioas, memory};
 fn all_iovas_are_usable_until_a_device_is_attached() {
     let ioas = ioas();
     assert_eq!(ioas.iova_ranges().unwrap().ranges, [0..=u64::MAX]);
+
     let device = Device::attach(&ioas).unwrap();
     let usable = ioas.iova_ranges().unwrap();
     assert_eq!(usable.ranges, [mock::APERTURE]);
@@ -17,6 +18,7 @@ fn all_iovas_are_usable_until_a_device_is_attached() {
         usable.alignment.is_power_of_two() && usable.alignment <= 0x1000,
         "{usable:?}"
     );
+
     drop(device);
     assert_eq!(ioas.iova_ranges().unwrap().ranges, [0..=u64::MAX]);
 }
@@ -41,7 +43,9 @@ fn chosen_iovas_are_in_the_allowed_ranges() {
     let mapping = ioas
         .map_memory(&memory(LENGTH), Iova::Any, Access::Read)
         .unwrap();
+
     assert!(allowed.contains(&mapping.iova()), "{:x}", mapping.iova());
+
     let error = ioas
         .map_memory(&memory(0x10_0000), Iova::Any, Access::Read)
         .unwrap_err();
@@ -73,8 +77,10 @@ fn range_that_a_device_cannot_use_is_not_allowed() {
 fn huge_pages_are_forbidden_only_before_a_mapping() {
     let ioas = ioas();
     assert!(ioas.huge_pages().unwrap());
+
     ioas.set_huge_pages(false).unwrap();
     assert!(!ioas.huge_pages().unwrap());
+
     ioas.set_huge_pages(true).unwrap();
     let _device = Device::attach(&ioas).unwrap();
     let _mapping = ioas

@@ -57,9 +57,11 @@ fn viommu_keeps_its_nest_parent() {
     let device = Device::attach(&ioas).unwrap();
     let viommu = viommu(&device, &ioas);
     assert_eq!(viommu.data(), &ViommuData::None);
+
     let parent = viommu.hwpt().id();
     drop(device);
     assert_eq!(mock::destroy(ioas.context(), parent), Err(Errno::BUSY));
+
     Arc::into_inner(viommu).unwrap().close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), parent), Err(Errno::NOENT));
 }
@@ -77,6 +79,7 @@ fn viommu_of_unfit_model_or_parent_is_refused() {
     let other = crate::ioas();
     let other = nest_parent(&Device::attach(&other).unwrap(), &other);
     let error = Viommu::alloc(&device, &other, &kind(vec![])).unwrap_err();
+
     assert!(matches!(error, Error::OtherContext { .. }), "{error:?}");
 }
 
@@ -90,9 +93,11 @@ fn page_table_keeps_its_viommu() {
         _vdevice: vdevice,
     } = nested(&ioas);
     assert_eq!(hwpt.ioas().id(), ioas.id());
+
     let id = viommu.id();
     drop((vdevice, viommu, device));
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     hwpt.close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }
@@ -114,17 +119,22 @@ fn mapped_registers_keep_the_viommu() {
     let ViommuData::Raw(returned) = viommu.data() else {
         panic!("{:?}", viommu.data())
     };
+
     assert_eq!(returned[4..8], words(&[0x1234_5678]));
+
     let area = register_area(returned);
     let id = viommu.id();
     let viommu = Arc::new(viommu);
     let registers = ViommuMmio::map(&viommu, area).unwrap();
     assert_eq!(registers.len() as u64, area.length);
+
     // SAFETY: the registers are mapped, and this is the first of them.
     let first = unsafe { registers.as_ptr().cast::<u32>().read_volatile() };
     assert_eq!(first, 0x1234_5678);
+
     drop(viommu);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     drop(registers);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }
@@ -148,7 +158,9 @@ fn device_is_behind_one_viommu_at_a_time() {
     let one = viommu(&device, &ioas);
     let other = viommu(&device, &ioas);
     let vdevice = Vdevice::alloc(&one, &device, 0x42).unwrap();
+
     assert_eq!(vdevice.virt_id(), 0x42);
+
     let error = Vdevice::alloc(&other, &device, 0x42).unwrap_err();
     assert_hint(&error, Errno::EXIST, "not behind a virtual IOMMU yet");
     let second = Device::attach(&ioas).unwrap();
@@ -168,8 +180,10 @@ fn vdevice_keeps_its_device_and_viommu() {
     let vdevice = Vdevice::alloc(&viommu, &device, 1).unwrap();
     let kept = Arc::downgrade(&device.binding());
     drop((viommu, device));
+
     assert!(kept.upgrade().is_some());
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     drop(vdevice);
     assert!(kept.upgrade().is_none());
     // The kernel reuses the id.
@@ -194,8 +208,10 @@ fn device_entries_are_invalidated_by_the_guests_id() {
     let nested = nested(&ioas);
     let valid = 0x00ba_ddad;
     assert!(nested.device.has_cached([valid; 4]));
+
     invalidate(&nested.viommu, &[0, 3]).unwrap();
     assert!(nested.device.has_cached([0, valid, valid, 0]));
+
     let error = invalidate(&nested.viommu, &[1, 9, 2]).unwrap_err();
     assert!(
         matches!(
@@ -217,6 +233,7 @@ fn device_events_carry_the_guests_id() {
     let nested = nested(&ioas);
     let queue = VeventQueue::alloc(&nested.viommu, EVENTS, 8).unwrap();
     assert_eq!(queue.read().unwrap(), []);
+
     nested.device.event().unwrap();
     nested.device.event().unwrap();
     let data = Some(VeventData::Raw(words(&[0x42])));
@@ -226,6 +243,7 @@ fn device_events_carry_the_guests_id() {
     });
     assert_eq!(queue.read().unwrap(), events);
     assert_eq!(queue.read().unwrap(), []);
+
     queue.close().unwrap();
 }
 
@@ -239,9 +257,11 @@ fn events_lost_to_a_full_queue_are_counted() {
     }
     let events = queue.read().unwrap();
     let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
+
     assert_eq!(sequences, [0, 1, 4]);
     assert_eq!(events[2].data, None);
     assert_eq!(events[2].lost_since(Some(1)), 3);
+
     nested.device.event().unwrap();
     let events = queue.read().unwrap();
     assert_eq!(events.len(), 1);
@@ -274,7 +294,9 @@ fn viommu_has_one_event_queue_for_a_type() {
     );
     let id = viommu.id();
     drop(viommu);
+
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     queue.close().unwrap();
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }

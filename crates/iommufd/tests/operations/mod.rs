@@ -96,6 +96,7 @@ fn operations_of(source: &str) -> Vec<String> {
             found.push(name);
         }
     }
+
     found
 }
 

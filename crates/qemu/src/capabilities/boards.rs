@@ -247,6 +247,7 @@ mod tests {
         ] {
             assert_eq!(board(Arch::X86_64, name), expected, "{name}");
         }
+
         assert_eq!(board(Arch::Aarch64, "virt-4.0"), Board::Virt);
         assert_eq!(board(Arch::Aarch64, "q35"), Board::Other);
     }

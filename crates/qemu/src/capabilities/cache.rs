@@ -84,6 +84,7 @@ impl Cache {
                 tracing::debug!(%file, %error, "cannot cache the emulator's capabilities");
             }
         }
+
         Ok(capabilities)
     }
 
@@ -112,6 +113,7 @@ impl Cache {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
+
         // If the name exists again, opening fails; a link is not followed.
         let mut to = OpenOptions::new()
             .write(true)
@@ -256,6 +258,7 @@ mod tests {
             let mode = fs::metadata(&path).unwrap().mode();
             assert_eq!(mode & 0o022, 0, "{} {mode:o}", path.display());
         }
+
         assert!(is_cached(&cache, &binary));
     }
 
@@ -279,6 +282,7 @@ mod tests {
                 },
             )
             .unwrap();
+
         assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
         assert!(is_cached(&cache, &binary));
     }
@@ -289,8 +293,10 @@ mod tests {
         let (cache, binary) = filled(dir.path());
         let file = cache.file(&binary);
         assert!(is_cached(&cache, &binary));
+
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(!is_cached(&cache, &binary));
+
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(!is_cached(&cache, &binary));
@@ -306,10 +312,13 @@ mod tests {
         let binary = bin.join("qemu");
         fs::write(&binary, "an emulator").unwrap();
         let none = Identity::read(&binary).unwrap();
+
         assert_eq!(none, Identity::read(&binary).unwrap());
+
         fs::write(modules.join("hw-display-qxl.so"), "1").unwrap();
         let one = Identity::read(&binary).unwrap();
         assert_ne!(none, one);
+
         fs::write(modules.join("hw-display-qxl.so"), "22").unwrap();
         assert_ne!(one, Identity::read(&binary).unwrap());
     }
@@ -326,6 +335,7 @@ mod tests {
                 micro: 7
             }
         );
+
         let files: Vec<_> = fs::read_dir(&cache.dir).unwrap().collect();
         assert_eq!(files.len(), 1, "no half-written file stays");
     }
@@ -339,6 +349,7 @@ mod tests {
             cache.probe(&binary, &Command::spawn),
             Err(ProbeError::Start { .. })
         ));
+
         let (cache, binary) = filled(dir.path());
         fs::write(cache.file(&binary), "{\"format\":").unwrap();
         assert!(matches!(

@@ -142,6 +142,7 @@ fn read_stderr(stderr: &UnixStream) -> String {
         // If reading fails, the bytes that came before are still worth showing.
         let _ = stderr.take(MOST_STDERR).read_to_end(&mut bytes);
     }
+
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<String> = text
         .trim()
@@ -170,6 +171,7 @@ impl Questions {
             let names = self.names(&command, &["name"])?;
             properties.insert((*device).to_owned(), names);
         }
+
         Ok(Probed {
             binary: binary.into(),
             target: self.target()?,
@@ -263,6 +265,7 @@ mod tests {
         let binary = script(&dir, "exec sleep 60");
         let start = Instant::now();
         let error = probe(&binary, &patiently, Duration::from_millis(200)).unwrap_err();
+
         assert!(
             matches!(
                 error,
@@ -315,8 +318,10 @@ mod tests {
             .concat();
         let binary = script(&dir, &format!("echo '{{\"QMP\":{{}}}}'\n{answers}sleep 60"));
         let probed = probe(&binary, &patiently, Duration::from_secs(5)).unwrap();
+
         assert_eq!(probed.version.to_string(), "11.1.3");
         assert!(probed.machines.contains("q35") && probed.machines.contains("pc-q35-11.1"));
+
         let capabilities = super::super::Capabilities::from_probed(probed).unwrap();
         assert!(capabilities.has_iommufd());
         assert!(!capabilities.has_property("vfio-pci", "x-unheard-of"));

@@ -44,6 +44,7 @@ impl CommandLine {
             text.push_str(" \\\n");
             text.push_str(&words.join(" "));
         }
+
         text.push('\n');
         text
     }
@@ -61,6 +62,7 @@ impl CommandLine {
                 .map(|(name, value)| (name.clone(), value.as_str().into()));
             line["env"] = serde_json::Value::Object(env.collect());
         }
+
         line
     }
 
@@ -98,6 +100,7 @@ impl Renderer<'_> {
             Value::List(list) => words.push(self.list(list)),
             Value::Json(object) => words.push(self.object(object).to_string()),
         }
+
         let mut options: Vec<_> = (known..self.sets.len())
             .flat_map(|set| self.add_fds(set))
             .collect();
@@ -119,6 +122,7 @@ impl Renderer<'_> {
             let value = format!("set={set},fd={fd},opaque={opaque}");
             options.push(vec!["-add-fd".to_owned(), value]);
         }
+
         options
     }
 
@@ -137,6 +141,7 @@ impl Renderer<'_> {
             }
             text.push_str(&comma(&self.text(term)));
         }
+
         text
     }
 
@@ -220,6 +225,7 @@ fn want_json(want: &Want) -> serde_json::Value {
         WantKind::Vfio { host, .. } => json["for"] = host.to_string().into(),
         _ => {}
     }
+
     if let Some(path) = want.path() {
         json["for"] = path.into();
     }

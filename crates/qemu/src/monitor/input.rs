@@ -47,6 +47,7 @@ impl Input {
             Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
             Err(source) => return Err(failed(source)),
         }
+
         self.check_length()
     }
 

@@ -160,6 +160,7 @@ impl Pending {
                 self.commands.push_back(command);
             }
         }
+
         self.deadline = None;
         ids
     }

@@ -85,6 +85,7 @@ impl Qmp {
                 what: command.name().to_owned(),
             });
         }
+
         let id = self.pending.next_id();
         let pending = PendingCommand::new(id, command, !fds.is_empty());
         let is_too_many = fds.len() > MOST_FDS || self.pending.is_full();
@@ -94,6 +95,7 @@ impl Qmp {
                 command: command.name().to_owned(),
             });
         }
+
         self.pending.push(pending);
         Ok(Ticket(id))
     }
@@ -122,6 +124,7 @@ impl Qmp {
             self.output.clear();
             self.pending.close();
         }
+
         advanced
     }
 
@@ -134,6 +137,7 @@ impl Qmp {
             let message = message::parse(line)?;
             self.receive(message, bytes)?;
         }
+
         if self.input.is_at_end() {
             return Err(Error::monitor_closed());
         }
@@ -153,6 +157,7 @@ impl Qmp {
                 break;
             }
         }
+
         Ok(())
     }
 
@@ -166,6 +171,7 @@ impl Qmp {
         } else {
             self.pending.answer(&mut message.value);
         }
+
         Ok(())
     }
 

@@ -103,6 +103,7 @@ impl<'a> MemoryRange<'a> {
                 .maybe("discard-data", discard)
                 .maybe("share", shared);
         }
+
         let huge = self.huge_page(backing);
         if backing.source == Some(MemorySource::Memfd) {
             return Object::qom("memory-backend-memfd", self.id.as_str())
@@ -111,6 +112,7 @@ impl<'a> MemoryRange<'a> {
                 .maybe("share", shared)
                 .maybe("x-use-canonical-path-for-ramblock-id", canonical);
         }
+
         if huge.is_some() || shared.is_some() || backing.source == Some(MemorySource::File) {
             return Object::qom("memory-backend-file", self.id.as_str())
                 .with("mem-path", self.folder(context, huge))
@@ -118,6 +120,7 @@ impl<'a> MemoryRange<'a> {
                 .maybe("share", shared)
                 .maybe("x-use-canonical-path-for-ramblock-id", canonical);
         }
+
         Object::qom("memory-backend-ram", self.id.as_str())
     }
 

@@ -37,6 +37,7 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
         of_kind.sort_by_key(|(_, controller)| controller.index);
         items.extend(of_kind.iter().map(|(number, _)| Item::Controller(*number)));
     }
+
     items
 }
 

@@ -134,6 +134,7 @@ fn of_cpu(cpu: &Cpu) -> Properties {
         }
         None => {}
     }
+
     if let Some(width) = &cpu.maxphysaddr {
         match (width.mode, width.bits) {
             (Some(MaxphysaddrMode::Passthrough), _) => {
@@ -148,6 +149,7 @@ fn of_cpu(cpu: &Cpu) -> Properties {
             (_, None) => properties.push(("host-phys-bits", false.into())),
         }
     }
+
     properties
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

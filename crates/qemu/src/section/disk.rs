@@ -34,6 +34,7 @@ pub(crate) fn device(context: &Context<'_>, index: usize, disk: &Disk) -> Result
             options.push(Opt::device(device));
         }
     }
+
     Ok(options)
 }
 
@@ -220,6 +221,7 @@ fn ata(context: &Context<'_>, disk: &Disk, bus: DiskBus) -> Result<Object, Error
             .with("bus", channel)
             .with("unit", unit));
     }
+
     let index = address.controller.unwrap_or(0);
     let sata = controller::find(context, ControllerType::Sata, index)
         .ok_or_else(|| lacking(disk, "SATA controller"))?;

@@ -23,6 +23,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             Want::file("firmware", path, Access::ReadOnly, FilePassing::Copy),
         )]);
     }
+
     let mut nodes = layered_node("pflash0", path, is_readonly(loader), loader.format);
     if let Some(nvram) = &context.domain.os.nvram {
         nodes.extend(nvram_nodes(context, nvram)?);
@@ -41,6 +42,7 @@ pub(crate) fn on_machine(context: &Context<'_>, list: List) -> List {
     {
         return list;
     }
+
     let nvram = context.domain.os.nvram.as_ref();
     let variables = nvram.map(|nvram| {
         if is_layered(context, nvram) {
@@ -87,6 +89,7 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
         let layer = is_layered(context, nvram).then(|| format_node("pflash1", false, nvram.format));
         return Ok([storage].into_iter().chain(layer).collect());
     }
+
     let path = file(context, nvram);
     if is_layered(context, nvram) {
         return Ok(layered_node("pflash1", &path, false, nvram.format));

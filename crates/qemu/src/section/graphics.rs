@@ -39,6 +39,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             None => Vec::new(),
         });
     }
+
     Ok(options)
 }
 

@@ -215,5 +215,6 @@ pub(crate) fn initiators(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             options.push(Opt::object(object.with("node", node)));
         }
     }
+
     Ok(options)
 }

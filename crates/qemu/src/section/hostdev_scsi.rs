@@ -63,6 +63,7 @@ fn generic(context: &Context<'_>, scsi: &ScsiSource) -> Result<Object, Error> {
             "the SCSI device {scsi} in a standalone command line"
         )));
     }
+
     let want = Want {
         name: scsi.to_string(),
         kind: WantKind::ScsiGeneric,

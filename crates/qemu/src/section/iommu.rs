@@ -68,6 +68,7 @@ fn intel(context: &Context<'_>, iommu: &Iommu) -> Result<Object, Error> {
             format!("machine '{}'", context.machine.name),
         ));
     }
+
     let driver = iommu.driver.clone().unwrap_or_default();
     Ok(Object::driver("intel-iommu")
         .maybe("id", iommu.info.alias.as_deref())

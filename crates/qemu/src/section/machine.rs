@@ -30,6 +30,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             "driver=cfi.pflash01,property=secure,value=on",
         ));
     }
+
     options.extend(pci_hole(context));
     options.extend(tseg(context));
     options.extend(sleep(context)?);
@@ -135,6 +136,7 @@ fn accel(context: &Context<'_>) -> List {
         let cache = features.and_then(|features| features.tcg.as_ref()?.tb_cache);
         return List::new("tcg").maybe("tb-size", cache.map(|cache| cache.bytes() >> 20));
     }
+
     let ring = features.and_then(|features| features.kvm.as_ref()?.dirty_ring.as_ref());
     let ring = ring.filter(|ring| ring.state != Some(OnOff::Off));
     let list = List::new("kvm").maybe("dirty-ring-size", ring.and_then(|ring| ring.size));

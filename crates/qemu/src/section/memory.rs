@@ -104,6 +104,7 @@ pub(crate) fn enclaves(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             list = list.with(format!("sgx-epc.{number}.node"), node);
         }
     }
+
     if list.0.is_empty() {
         return Ok(Vec::new());
     }

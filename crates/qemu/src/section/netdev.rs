@@ -145,6 +145,7 @@ fn vhost_user(context: &Context<'_>, interface: &Interface, source: &NetSource) 
             .with("path", path)
             .with("reconnect-ms", PASST_RECONNECT);
     }
+
     let list = list.maybe("path", source.path.clone());
     if source.mode == Some(NetSourceMode::Server) {
         return list.with("server", true);
@@ -211,6 +212,7 @@ fn tap(context: &Context<'_>, interface: &Interface, kind: InterfaceType) -> Res
         let keys = ["vhostfd", "vhostfds"];
         netdev = with_queues(netdev.with("vhost", true), keys, (0..count).map(vhost));
     }
+
     Ok(netdev.maybe("sndbuf", interface.sndbuf))
 }
 

@@ -48,6 +48,7 @@ fn node(context: &Context<'_>, numa: &Numa, cell: &NumaCell) -> Vec<Opt> {
         };
         options = range.backend(context).options;
     }
+
     let list = List::new("node").with("nodeid", id(cell));
     let runs = cell.cpus.as_ref().map(IdSet::runs).unwrap_or_default();
     let list = runs.iter().fold(list, |list, (first, last)| {
@@ -105,6 +106,7 @@ fn distances(numa: &Numa) -> Vec<Opt> {
     }) {
         return Vec::new();
     }
+
     let pairs = numa
         .cells
         .iter()

@@ -56,6 +56,7 @@ pub(crate) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
             )));
         }
     }
+
     Ok(())
 }
 
@@ -82,6 +83,7 @@ fn apply_one(overrides: &DeviceOverride, options: &mut [Opt]) -> bool {
             set(object, property);
         }
     }
+
     true
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn lifecycle(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             "<on_poweroff> '{again}' together with <on_reboot> '{reboot}'"
         )));
     }
+
     let no_reboot = ends.then(|| Opt::flag("-no-reboot"));
     let no_shutdown = (!context.is_standalone()).then(|| Opt::flag("-no-shutdown"));
     Ok(no_reboot.into_iter().chain(no_shutdown).collect())

@@ -113,6 +113,7 @@ impl Place<'_> {
                 node: object.with("pr-manager", reservations::HELPER),
             };
         }
+
         let id = format!("pr-helper-{node}");
         let path = reservations
             .source

@@ -37,6 +37,7 @@ pub(crate) fn named_object(context: &Context<'_>, id: &str, name: String) -> Res
             "a standalone command line",
         ));
     }
+
     Ok(Opt::object(
         Object::qom("secret", id)
             .with("data", part_of_secret(id, "data", &name))

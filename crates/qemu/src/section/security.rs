@@ -34,6 +34,7 @@ fn sev(security: &LaunchSecurity) -> Result<Object, Error> {
             "<launchSecurity type='sev'> with <dhCert> or <session>",
         ));
     }
+
     Ok(common(security, Object::qom("sev-guest", ID))?
         .maybe("policy", security.policy)
         .maybe("kernel-hashes", security.kernel_hashes))

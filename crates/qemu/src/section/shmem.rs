@@ -28,6 +28,7 @@ pub(crate) fn device(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, E
             .and(address);
         return Ok(vec![Opt::object(object), Opt::device(device)]);
     }
+
     let said = shmem.server.as_ref().and_then(|server| server.path.clone());
     let path = said.unwrap_or_else(|| format!("/var/lib/libvirt/shmem-{name}-sock"));
     let socket = List::new("socket")

@@ -115,6 +115,7 @@ impl AddressSpace {
         {
             tracing::warn!("{error}");
         }
+
         result
     }
 

@@ -50,6 +50,7 @@ impl Change {
             delta.revert(&mut space.state);
             return Err(error);
         }
+
         let mut failed = FailedUnmaps::default();
         let mut spans = Vec::from_iter(delta.removed);
         spans.extend(cleared);
@@ -74,6 +75,7 @@ impl Change {
                 adds.push(section);
             }
         }
+
         check_overlaps(state, &removed, &adds)?;
         let former = removed
             .iter()
@@ -85,6 +87,7 @@ impl Change {
             added.push(span);
             state.sections.insert(span, SectionEntry::new(section));
         }
+
         Ok(Delta {
             removed,
             added,
@@ -105,6 +108,7 @@ impl Change {
                 Err(error) => return Err(error),
             }
         }
+
         Ok(removed)
     }
 }
@@ -132,6 +136,7 @@ impl Delta {
             state.check_limit(&plan)?;
             plans.push(plan);
         }
+
         // First populate, then make room: devices lack the former mappings for a short time only.
         state.populate(&plans, mapper, on_progress)?;
         for span in &self.added {
@@ -175,6 +180,7 @@ fn check_overlaps(
             return Err(Error::Overlap { span, other });
         }
     }
+
     match find_overlap(adds.iter().map(Section::span)) {
         Some((span, other)) => Err(Error::Overlap { span, other }),
         None => Ok(()),
@@ -204,6 +210,7 @@ fn rule_notes(state: &SpaceState, added: &[Span]) -> Vec<Note> {
             });
         }
     }
+
     notes.extend(granule_limit_note(state, added));
     notes
 }

@@ -74,6 +74,7 @@ pub(super) fn read_pages(
             })?;
         }
     }
+
     for part in unmapped_dirty_in(state, span, clear) {
         let first = (part.start() - span.start()) / page_size;
         let last = (part.last() - span.start()) / page_size;
@@ -81,6 +82,7 @@ pub(super) fn read_pages(
             add_bits(bitmap, page, &[1]);
         }
     }
+
     Ok(())
 }
 
@@ -93,6 +95,7 @@ pub(super) fn take(state: &mut SpaceState) -> Result<Vec<DirtyMemory>, Error> {
             source: container::Error::NotTracking,
         });
     }
+
     for joined in &mut state.containers {
         joined.collect_dirty()?;
     }
@@ -150,11 +153,13 @@ fn unmapped_dirty_in(state: &mut SpaceState, span: Span, clear: bool) -> Vec<Spa
             state.dirty.insert(&part.memory, range);
         }
     }
+
     if clear {
         for part in &parts {
             state.dirty.take(&part.memory, part.range());
         }
     }
+
     dirty
 }
 
@@ -172,6 +177,7 @@ fn section_parts(state: &SpaceState, within: Span) -> Vec<SectionPart> {
             });
         }
     }
+
     parts
 }
 
@@ -185,6 +191,7 @@ fn start_all(containers: &mut [JoinedContainer]) -> Result<(), container::Error>
     {
         tracing::warn!("{error}");
     }
+
     result
 }
 

@@ -64,6 +64,7 @@ impl SectionListener for Follower {
                 cleared.push(part);
             }
         }
+
         for part in cleared {
             let part_notes = map_current(&mut space, &part, guest);
             let Some(span) = part.target_of(part.iova) else {
@@ -123,6 +124,7 @@ fn map_current(space: &mut LockedSpace<'_>, part: &Translation, guest: &SpaceSta
                 .insert(span, SectionEntry::new(section));
         }
     }
+
     let mut notes = Vec::new();
     for container in 0..space.state.containers.len() {
         let result = space.map_missing(&[container], &[part.iova], &|_| ControlFlow::Continue(()));
@@ -134,5 +136,6 @@ fn map_current(space: &mut LockedSpace<'_>, part: &Translation, guest: &SpaceSta
             }),
         }
     }
+
     notes
 }

@@ -97,6 +97,7 @@ impl<T> IntervalMap<T> {
             };
             next = after;
         }
+
         gaps.extend(Span::from_first_and_last(next, span.last()));
         gaps
     }

@@ -56,6 +56,7 @@ impl JoinedContainer {
             new.set_dirty_tracking(true)
                 .map_err(|source| Error::DirtyTracking { on: true, source })?;
         }
+
         Ok(new)
     }
 
@@ -192,6 +193,7 @@ impl JoinedContainer {
             self.add_dirty(&mapping, page_size, &bitmap);
             result.map_err(|source| Error::DirtyPages { span, source })?;
         }
+
         Ok(())
     }
 
@@ -216,11 +218,13 @@ impl JoinedContainer {
                 first_error.get_or_insert(error);
             }
         }
+
         if self.tracked_page_size.is_some()
             && let Err(error) = self.set_dirty_tracking(false)
         {
             tracing::debug!("{error}");
         }
+
         match first_error {
             None => Ok(()),
             Some(source) => Err(Error::StillMapped {
@@ -274,6 +278,7 @@ pub(super) unsafe fn map(dma: &dyn Dma, mapping: &MappedRange) -> Result<(), con
     {
         return dma.map_file(file, start + offset, length, iova, access);
     }
+
     let Some(address) = memory.address() else {
         return Err(container::Error::Unsupported {
             backend: dma.capabilities().backend,

@@ -37,6 +37,7 @@ impl LockedSpace<'_> {
                 .plan(*container, targets, mode, self.mapper, &mut notes)?;
             plans.push(plan);
         }
+
         self.state.populate(&plans, self.mapper, on_progress)?;
         let mut undo_log = UndoLog::default();
         match self.map(plans, on_progress, &mut undo_log, &mut notes) {
@@ -71,6 +72,7 @@ impl LockedSpace<'_> {
             self.state
                 .map(plan, self.mapper, on_progress, undo_log, notes)?;
         }
+
         Ok(())
     }
 

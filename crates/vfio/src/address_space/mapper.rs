@@ -163,6 +163,7 @@ fn cut_at_multiples(span: Span, size: u64) -> Vec<Span> {
         parts.extend(Span::from_bounds(start, next));
         start = next;
     }
+
     parts.extend(Span::from_first_and_last(start, span.last()));
     parts
 }
@@ -193,6 +194,7 @@ mod tests {
             cuts.windows(2)
                 .all(|pair| pair[0].last() + 1 == pair[1].start())
         );
+
         let cuts = mapper.cut(span(0, 4 << 30), Pages::Huge(1 << 30));
         assert!(
             cuts.iter().all(|cut| cut.start() % (1 << 30) == 0),

@@ -312,11 +312,13 @@ mod tests {
     fn anonymous_has_address_and_memfd_also_file() {
         let memory = Memory::anonymous(0x4000, Pages::Base).unwrap();
         assert!(memory.address().is_some() && memory.file().is_none());
+
         let memory = Memory::memfd(0x4000, Pages::Base).unwrap();
         assert_eq!(
             rustix::fs::fstat(memory.file().unwrap().0).unwrap().st_size,
             0x4000
         );
+
         memory.populate(0x1000, 0x3000);
         let first = memory.address().unwrap();
         // SAFETY: the memory is mapped, and no other thread or device has it.

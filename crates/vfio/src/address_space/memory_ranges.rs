@@ -88,6 +88,7 @@ impl OffsetRanges {
             }
             taken.push(found.start.max(range.start)..found.end.min(range.end));
         }
+
         taken.retain(|range| !range.is_empty());
         taken
     }
@@ -128,6 +129,7 @@ mod tests {
         let [(memory, range)] = &left[..] else {
             panic!("{left:?}")
         };
+
         assert!(Arc::ptr_eq(memory, &kept));
         assert_eq!(*range, 4..6);
     }

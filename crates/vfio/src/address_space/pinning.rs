@@ -69,5 +69,6 @@ fn find_source(state: &SpaceState, mapping: &MappedRange, to: &Arc<Ioas>) -> Opt
             });
         }
     }
+
     None
 }

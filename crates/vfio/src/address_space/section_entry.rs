@@ -130,6 +130,7 @@ impl SectionEntry {
                 });
             }
         }
+
         Ok(())
     }
 

@@ -139,6 +139,7 @@ mod tests {
         );
         assert_eq!(auto(Pages::Transparent, Some(100)), None);
         assert_eq!(auto(Pages::Huge(2 << 20), None), None);
+
         let reason = Some(SharingReason::Memlock {
             needed: 100,
             left: 99,

@@ -137,6 +137,7 @@ mod tests {
         );
         assert_eq!(span(0x800, 0x1000).aligned(0x1000), None);
         assert_eq!(span(0, 0x1000).aligned(0x1000), Some(span(0, 0x1000)));
+
         let top = span(u64::MAX - 0xfff, 0x1000);
         assert_eq!(top.aligned(0x1000), Some(top));
         assert_eq!(span(0, 0x10).aligned(0x1000), None);

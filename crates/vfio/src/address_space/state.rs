@@ -118,6 +118,7 @@ impl SpaceState {
                 replaced.extend(joined.overlapping(*target));
             }
         }
+
         let plan = Plan {
             container,
             jobs,
@@ -162,6 +163,7 @@ impl SpaceState {
                 }
             }
         }
+
         mapper.populate(ranges, on_progress)
     }
 
@@ -189,6 +191,7 @@ impl SpaceState {
                 .mappings
                 .insert(job.mapping.span, job.mapping.clone());
         }
+
         // SAFETY: all mappings are recorded.
         let mut result = unsafe { mapper.map(&*joined.dma, &plan.jobs, on_progress) };
         for MapJob {
@@ -220,6 +223,7 @@ impl SpaceState {
                 }
             }
         }
+
         result
     }
 
@@ -260,6 +264,7 @@ impl SpaceState {
                     .map_err(|source| Error::Unmap { span, source })?;
             }
         }
+
         Ok(())
     }
 
@@ -312,6 +317,7 @@ impl SpaceState {
                 }
             }
         }
+
         if lost.is_empty() && still_mapped.is_empty() {
             return cause;
         }

@@ -47,6 +47,7 @@ impl Translation {
                 sections.extend(self.sections_in(entry, target));
             }
         }
+
         sections
     }
 

@@ -156,6 +156,7 @@ impl VirtualIommu {
                 translation.check(&guest)?;
             }
         }
+
         let change = Change {
             clears: vec![within],
             adds: new
@@ -172,6 +173,7 @@ impl VirtualIommu {
                 translations.insert(translation.iova, *translation);
             }
         }
+
         result
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn runs(bitmap: &[u64]) -> Vec<Range<u64>> {
             }
         }
     }
+
     runs
 }
 

@@ -63,8 +63,10 @@ mod tests {
             )
             .unwrap();
         }
+
         fs::create_dir_all(root.path().join("a/vfio-dev/vfio0")).unwrap();
         fs::create_dir(root.path().join("without")).unwrap();
+
         assert_eq!(
             blockers(root.path()),
             [Blocker {

@@ -78,6 +78,7 @@ impl Containers {
                 }
             }
         }
+
         let choice = match self.open_for(&device) {
             Ok(choice) => choice,
             Err(error) => {
@@ -108,6 +109,7 @@ impl Containers {
         {
             return container.hot_reset_proof(affected);
         }
+
         let mut groups = BTreeMap::new();
         let mut not_owned = Vec::new();
         for device in &affected.devices {
@@ -126,6 +128,7 @@ impl Containers {
                 groups.insert(group.group().number(), group);
             }
         }
+
         if !not_owned.is_empty() {
             return Err(Error::NotOwned { devices: not_owned });
         }

@@ -86,6 +86,7 @@ impl Discards {
                 .collect();
             return Err(Error::Pinned { devices });
         }
+
         state.discarding += 1;
         Ok(Discarding(self.clone()))
     }
@@ -121,6 +122,7 @@ impl Discards {
             let holder: Weak<T> = Arc::downgrade(holder);
             state.pinning.push(Pinning { name, holder });
         }
+
         Ok(())
     }
 
@@ -151,10 +153,12 @@ mod tests {
         let second = discards.clone().begin().unwrap();
         drop(first);
         let error = discards.pin("a".into()).unwrap_err();
+
         assert!(
             matches!(&error, Error::Discarding { device } if device == "a")
                 && error.hint().is_some()
         );
+
         drop(second);
         let pins = [
             discards.pin("a".into()).unwrap(),
@@ -163,13 +167,16 @@ mod tests {
         let [one, other] = pins;
         drop(one);
         assert!(!discards.allowed());
+
         let error = discards.begin().unwrap_err();
         assert!(
             matches!(&error, Error::Pinned { devices } if devices == &["a"])
                 && error.hint().is_some()
         );
+
         drop(other);
         assert!(discards.allowed());
+
         drop(discards.begin().unwrap());
     }
 
@@ -181,10 +188,12 @@ mod tests {
             discards.pin_while("table".into(), &table).unwrap();
         }
         let error = discards.begin().unwrap_err();
+
         assert!(
             matches!(&error, Error::Pinned { devices } if devices == &["table"]),
             "{error}"
         );
+
         drop(table);
         assert!(discards.begin().is_ok());
     }

@@ -327,6 +327,7 @@ mod tests {
             map: Box::new(map),
             source: Box::new(unmap),
         };
+
         assert!(
             error.to_string().ends_with("and cannot be unmapped"),
             "{error}"

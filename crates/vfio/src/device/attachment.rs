@@ -77,6 +77,7 @@ impl Attachment {
                 source: Errno::BUSY.into(),
             });
         }
+
         attach(&device, &context, pasid, &to)
             .inspect_err(|error| restore(&device, &context, pasid, &targets, error))?;
         targets.insert(pasid, to);
@@ -142,6 +143,7 @@ fn attach(
             pt_id,
         });
     }
+
     sys::device::attach(device.as_fd(), pt_id, pasid)
         .map(|_| ())
         .map_err(|e| Error::Attach {

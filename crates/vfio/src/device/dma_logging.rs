@@ -50,5 +50,6 @@ pub(super) fn read_log(
         let mask = if left < 64 { (1 << left) - 1 } else { u64::MAX };
         *word |= u64::from_ne_bytes(bytes) & mask;
     }
+
     Ok(())
 }

@@ -83,6 +83,7 @@ impl DeviceInfo {
                 }
             }
         }
+
         let reset = raw.flags & VFIO_DEVICE_FLAGS_RESET != 0;
         Ok(Self {
             bus: Bus::new(raw.flags),
@@ -174,12 +175,14 @@ mod tests {
         ]);
         let reply: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS;
+
         assert!(
             DeviceInfo::new(&raw(flags), &reply)
                 .unwrap()
                 .zpci_error
                 .is_some()
         );
+
         let without = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &reply).unwrap();
         assert_eq!(without.zpci_error, None);
     }

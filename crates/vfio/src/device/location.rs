@@ -64,6 +64,7 @@ impl Location {
                 reason: "it is not a character device".into(),
             });
         }
+
         let major = rustix::fs::major(stat.st_rdev);
         let minor = rustix::fs::minor(stat.st_rdev);
         let link = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
@@ -97,6 +98,7 @@ impl Location {
                 node: name.into_owned(),
             });
         }
+
         Ok(())
     }
 
@@ -116,6 +118,7 @@ impl Location {
                 node,
             });
         }
+
         Ok(())
     }
 

@@ -147,6 +147,7 @@ impl Mmap {
                 size: self.len(),
             });
         }
+
         Ok(self.address.as_ptr().wrapping_add(offset as usize).cast())
     }
 

@@ -287,6 +287,7 @@ impl Device {
                 Err(error) => return Err(error),
             }
         }
+
         Ok(regions)
     }
 }

@@ -80,6 +80,7 @@ fn info(raw: &vfio_region_info, reply: &[u8]) -> Result<RegionInfo, BadCapabilit
             id => tracing::debug!(id, version = capability.version, "unknown capability"),
         }
     }
+
     Ok(info)
 }
 
@@ -96,6 +97,7 @@ fn areas(capability: &Capability<'_>, size: u64) -> Result<Vec<Range<u64>>, BadC
             areas.push(offset..end);
         }
     }
+
     areas.sort_by_key(|area| area.start);
     Ok(areas)
 }

@@ -260,6 +260,7 @@ impl Buffer {
             Err(_) => mem::forget(memory),
             Ok(()) => self.pool.give_back(self.iova, length),
         }
+
         Ok(result?)
     }
 

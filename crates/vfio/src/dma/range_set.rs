@@ -38,6 +38,7 @@ impl RangeSet {
                 }
             }
         }
+
         both
     }
 
@@ -66,10 +67,12 @@ impl RangeSet {
             start = before;
             last = last.max(end);
         }
+
         while let Some((&first, &end)) = self.0.range(start..=last.saturating_add(1)).next() {
             self.0.remove(&first);
             last = last.max(end);
         }
+
         self.0.insert(start, last);
     }
 }

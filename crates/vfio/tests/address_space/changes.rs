@@ -15,6 +15,7 @@ fn memory_is_kept_until_unmapped() {
     assert_eq!(texts(&add(&space, ram(0x10_0000, 4 * PAGE, &memory))), "");
     assert_eq!(model.at(0x10_1000), address(&memory, PAGE));
     assert!(Arc::strong_count(&memory) > 1);
+
     let mut change = space.begin();
     change.del(span(0x10_0000, 4 * PAGE));
     change.commit().unwrap();
@@ -38,6 +39,7 @@ fn memfd_is_mapped_by_file_where_supported() {
     let by_address = Model::with_capabilities(|capabilities| capabilities.map_file = false);
     join(&space, &by_address);
     add(&space, Section::ram(span(0, PAGE), &memfd, PAGE).unwrap());
+
     assert!(
         matches!(model.at(0), Some(Target::File(_, PAGE))),
         "{:?}",
@@ -58,8 +60,10 @@ fn failed_map_undoes_whole_change() {
             .add(ram(i * PAGE, PAGE, &memory))
             .add(rom(i * 0x10_0000));
     }
+
     model.fail(0b100);
     let error = change.commit().unwrap_err();
+
     assert!(
         matches!(error, Error::Map { span, .. } if span.start() == 3 * PAGE),
         "{error}"
@@ -81,6 +85,7 @@ fn failure_in_one_container_undoes_change_in_all() {
     let mut change = space.begin();
     change.add(ram(0, PAGE, &memory(PAGE)));
     change.commit().unwrap_err();
+
     assert!(first.spans().is_empty() && second.spans().is_empty());
 }
 
@@ -93,6 +98,7 @@ fn overlapping_memory_is_replaced() {
     let mut change = space.begin();
     change.del(span(0, 2 * PAGE)).add(ram(PAGE, 2 * PAGE, &new));
     change.commit().unwrap();
+
     assert_eq!(model.spans(), [span(PAGE, 2 * PAGE)]);
     assert_eq!(Arc::strong_count(&old), 1);
 }
@@ -107,6 +113,7 @@ fn replaced_mapping_returns_when_new_map_fails() {
     let mut change = space.begin();
     change.del(span(0, 2 * PAGE)).add(ram(PAGE, PAGE, &new));
     model.fail(0b10);
+
     assert!(matches!(change.commit(), Err(Error::Map { .. })));
     assert_eq!(model.mappings(), before);
 }
@@ -129,10 +136,12 @@ fn lost_mapping_is_named_and_can_be_restored() {
     else {
         panic!("{error}")
     };
+
     assert_eq!(ranges, &[span(0, 2 * PAGE)]);
     assert!(still_mapped.is_empty());
     assert!(error.to_string().contains("0x0-0x1fff"), "{error}");
     assert!(model.spans().is_empty());
+
     space.restore(span(0, 2 * PAGE)).unwrap();
     assert_eq!(model.spans(), [span(0, 2 * PAGE)]);
 }
@@ -146,6 +155,7 @@ fn section_readded_unchanged_stays_mapped() {
     let mut change = space.begin();
     change.del(span(0, PAGE)).add(ram(0, PAGE, &memory));
     change.commit().unwrap();
+
     assert_eq!(calls(&model), before);
     assert_eq!(model.spans().len(), 1);
 }
@@ -160,8 +170,10 @@ fn lost_section_is_mapped_when_readded_unchanged() {
         .del(span(0, 2 * PAGE))
         .add(ram(PAGE, PAGE, &crate::memory(PAGE)));
     model.fail(0b110);
+
     assert!(matches!(change.commit(), Err(Error::Lost { .. })));
     assert!(model.spans().is_empty());
+
     let mut change = space.begin();
     change.del(span(0, 2 * PAGE)).add(ram(0, 2 * PAGE, &memory));
     assert!(change.commit().unwrap().is_empty());
@@ -176,9 +188,11 @@ fn failed_unmap_is_repeated_by_clear() {
     let mut change = space.begin();
     change.clear(span(0, PAGE));
     model.fail(1);
+
     assert!(matches!(change.commit(), Err(Error::StillMapped { .. })));
     assert_eq!(model.spans().len(), 1);
     assert_eq!(Arc::strong_count(&memory), 2);
+
     let mut change = space.begin();
     change.clear(span(0, PAGE));
     change.commit().unwrap();
@@ -194,11 +208,13 @@ fn partial_section_deletion_is_refused_as_a_whole() {
     let mut change = space.begin();
     change.del(span(0, 0x10_0000 + PAGE));
     let error = change.commit().unwrap_err();
+
     assert!(
         matches!(error, Error::Cut { cut, .. } if cut == span(0x10_0000, 2 * PAGE)),
         "{error}"
     );
     assert_eq!(model.spans().len(), 2);
+
     let mut change = space.begin();
     change.del(span(0x20_0000, PAGE));
     assert!(matches!(change.commit(), Err(Error::NotFound { .. })));
@@ -212,10 +228,12 @@ fn overlapping_sections_are_refused() {
     let mut change = space.begin();
     change.add(ram(PAGE, PAGE, &memory));
     let error = change.commit().unwrap_err();
+
     assert!(
         matches!(error, Error::Overlap { other, .. } if other == span(0, 2 * PAGE)),
         "{error}"
     );
+
     let mut change = space.begin();
     change
         .add(ram(0x10_0000, 2 * PAGE, &memory))
@@ -233,11 +251,13 @@ fn late_container_gets_all_mappings_or_none() {
     }
     let late = Model::new();
     late.fail(0b100);
+
     assert!(matches!(
         space.join(Arc::clone(&late) as Arc<dyn Dma>),
         Err(Error::Map { .. })
     ));
     assert!(late.spans().is_empty());
+
     join(&space, &late);
     assert_eq!(late.mappings(), model.mappings());
     assert!(matches!(
@@ -260,11 +280,13 @@ fn failed_unmap_after_deletion_is_named_and_keeps_memory() {
     change.del(span(0, PAGE));
     model.fail(1);
     let error = change.commit().unwrap_err();
+
     assert!(
         matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(0, PAGE)]),
         "{error}"
     );
     assert!(space.sections().is_empty() && Arc::strong_count(&memory) == 2);
+
     // Another section there unmaps it.
     add(&space, ram(0, PAGE, &crate::memory(PAGE)));
     assert_eq!(Arc::strong_count(&memory), 1);
@@ -282,7 +304,9 @@ fn still_mapped_error_carries_notes() {
     let Err(Error::StillMapped { ranges, notes, .. }) = change.commit() else {
         panic!("the deleted section is unmapped")
     };
+
     assert_eq!(ranges, [span(0, PAGE)]);
+
     let notes = texts(&notes);
     assert!(
         notes.contains("read-only") && notes.contains("0x201000-0x201fff"),

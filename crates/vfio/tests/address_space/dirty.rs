@@ -40,6 +40,7 @@ fn dirty_pages_behind_gaps_are_read_and_cleared() {
     for clear in [false, true] {
         assert_eq!(dirty(&space, from_ten, clear), [0, 2, 10, 63, 64, 109, 190]);
     }
+
     assert_eq!(dirty(&space, from_ten, true), [0; 0]);
 }
 
@@ -57,6 +58,7 @@ fn dirty_pages_skip_discarded_granules() {
         space.populate(span(at * PAGE, granule)).unwrap();
     }
     write(&model, &[1, 2, 5]);
+
     assert_eq!(dirty(&space, all, true), [1, 5]);
 }
 
@@ -83,6 +85,7 @@ fn dirty_pages_read_before_failure_stay() {
     let error = space
         .dirty_pages(span(0, 4 * PAGE), PAGE, true, &mut bitmap)
         .unwrap_err();
+
     assert_eq!(
         error.to_string(),
         "cannot read the dirty pages of 0x2000-0x3fff of the guest"
@@ -135,6 +138,7 @@ fn replaced_section_keeps_dirty_pages_by_address() {
         .add(Section::ram(span(8 * PAGE, 8 * PAGE), &memory, 8 * PAGE).unwrap());
     change.commit().unwrap();
     let all = span(0, 16 * PAGE);
+
     assert_eq!(dirty(&space, all, false), [9]);
     assert_eq!(dirty(&space, all, true), [9]);
     assert_eq!(dirty(&space, all, true), [0; 0]);
@@ -162,6 +166,7 @@ fn every_kind_of_unmap_keeps_dirty_pages() {
         .add(ram(0, PAGE, &memory(PAGE)));
     model.fail(0b10);
     change.commit().unwrap_err();
+
     assert_eq!(model.spans().len(), 5);
     assert_eq!(taken(&space, &first), [1]);
 
@@ -197,11 +202,13 @@ fn viommu_unmap_keeps_dirty_pages() {
         write(&model, &[0x41]);
         viommu.unmap(span(iova, length)).unwrap();
     }
+
     viommu.map(translation(iova, length, 10 * PAGE)).unwrap();
     write(&model, &[0x40]);
     viommu.replay([]).unwrap();
     viommu.map(translation(iova, length, 12 * PAGE)).unwrap();
     write(&model, &[0x40]);
+
     assert_eq!(taken(viommu.space(), &memory), [4, 9, 10, 12]);
 }
 
@@ -221,6 +228,7 @@ fn dropped_viommu_hands_dirty_pages_to_guest_memory() {
         .unwrap();
     write(&model, &[0x41]);
     drop(viommu);
+
     assert_eq!(taken(&system, &memory), [4]);
 }
 
@@ -236,8 +244,10 @@ fn memory_mapped_twice_is_dirty_at_both_addresses() {
         space.dirty_pages(all, PAGE, clear, &mut bitmap).unwrap();
         assert_eq!(bitmap, [1 << 5 | 1 << 37]);
     }
+
     let mut bitmap = [0];
     space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap();
+
     assert_eq!(bitmap, [0]);
 }
 
@@ -253,6 +263,7 @@ fn failed_dirty_query_marks_whole_writable_mapping() {
     add(&space, read_only);
     model.fail(1);
     space.withdraw(span(0, 33 * PAGE)).unwrap();
+
     assert!(model.spans().is_empty());
     assert_eq!(taken(&space, &memory), Vec::from_iter(0..16));
 }
@@ -296,6 +307,7 @@ fn dirty_tracking_covers_all_containers_or_none() {
     join(&space, &second);
     second.fail(1);
     let error = space.set_dirty_tracking(true).unwrap_err();
+
     assert_eq!(error.to_string(), "cannot start tracking dirty pages");
     assert!(
         !first.tracking.load(Ordering::Relaxed)
@@ -310,16 +322,20 @@ fn dirty_tracking_covers_all_containers_or_none() {
         space.join(Arc::clone(&container)),
         Err(Error::DirtyTracking { on: true, .. })
     ));
+
     join(&space, &third);
     assert_eq!(tracked(&[&first, &second, &third]), [true; 3]);
+
     space.leave(&container).unwrap();
     assert_eq!(tracked(&[&first, &second, &third]), [true, true, false]);
+
     second.fail(1);
     let error = space.set_dirty_tracking(false).unwrap_err();
     assert_eq!(error.to_string(), "cannot stop tracking dirty pages");
     // The first container has lost its dirty pages, so the query fails instead of returning a part.
     assert!(!first.tracking.load(Ordering::Relaxed));
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
+
     space.set_dirty_tracking(false).unwrap();
     assert_eq!(tracked(&[&first, &second]), [false; 2]);
 }

@@ -89,6 +89,7 @@ impl Expected {
                 self.sections.insert(at, section);
             }
         }
+
         for (at, length, content) in adds {
             let unchanged = removed
                 .remove(at)

@@ -58,17 +58,22 @@ fn withdrawn_bar_is_unreachable_whatever_the_guest_maps() {
     let at = span(BAR, PAGE);
     add(&guest.system, bar(BAR, PAGE, &memory(PAGE)));
     guest.map(PAGE, BAR);
+
     assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
+
     guest.system.withdraw(at).unwrap();
     assert!(guest.behind.spans().is_empty());
+
     guest.map(PAGE, BAR);
     guest.viommu.replay([mapping(PAGE, BAR)]).unwrap();
     let late = Model::new();
     join(guest.viommu.space(), &late);
     assert!(guest.behind.spans().is_empty() && late.spans().is_empty());
+
     guest.system.restore(at).unwrap();
     assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
     assert_eq!(late.spans(), [span(IOVA, PAGE)]);
+
     guest.viommu.unmap(span(IOVA, PAGE)).unwrap();
     guest.system.withdraw(at).unwrap();
     guest.system.restore(at).unwrap();
@@ -89,15 +94,19 @@ fn granule_is_unmapped_and_mapped_individually() {
         span(IOVA + PAGE, 2 * PAGE),
         span(IOVA + 3 * PAGE, 2 * PAGE),
     ];
+
     assert_eq!(guest.behind.spans(), all);
+
     let calls = guest.calls();
     let middle = span(GRANULES + 2 * PAGE, 2 * PAGE);
     guest.system.discard(middle).unwrap();
     assert_eq!(guest.behind.spans(), [all[0], all[2]]);
     assert_eq!(guest.calls(), calls + 1);
+
     guest.system.populate(middle).unwrap();
     assert_eq!(guest.behind.spans(), all);
     assert_eq!(guest.calls(), calls + 2);
+
     guest.viommu.unmap(span(IOVA, 5 * PAGE)).unwrap();
     assert!(guest.behind.spans().is_empty());
 }
@@ -112,12 +121,15 @@ fn deleted_section_is_unmapped_and_new_one_mapped() {
     let mut change = guest.system.begin();
     change.del(span(0, 4 * PAGE));
     change.commit().unwrap();
+
     assert!(guest.behind.spans().is_empty() && guest.direct.spans().is_empty());
     assert_eq!(Arc::strong_count(&old), 1);
+
     // Each half is mapped as soon as its section is added.
     add(&guest.system, ram(2 * PAGE, PAGE, &new));
     assert_eq!(guest.behind.spans(), [span(IOVA + PAGE, PAGE)]);
     assert_eq!(guest.behind.at(IOVA + PAGE), guest.direct.at(2 * PAGE));
+
     add(&guest.system, ram(0, 2 * PAGE, &new));
     assert_eq!(guest.behind.at(IOVA), address(&new, PAGE));
 }
@@ -134,6 +146,7 @@ fn unchanged_part_of_split_section_stays_mapped() {
     change.add(bar(4 * PAGE, PAGE, &crate::memory(PAGE)));
     change.add(Section::ram(span(5 * PAGE, 3 * PAGE), &memory, 5 * PAGE).unwrap());
     change.commit().unwrap();
+
     assert_eq!(guest.calls(), calls);
     assert_eq!(guest.behind.spans(), [span(IOVA, 2 * PAGE)]);
 }
@@ -152,6 +165,7 @@ fn failed_map_behind_viommu_is_noted_and_retried() {
     let NoteKind::BehindViommu(inner) = &note.kind else {
         panic!("{note}")
     };
+
     assert!(matches!(inner.kind, NoteKind::NotMapped(_)));
     assert_eq!(
         note.to_string(),
@@ -173,11 +187,13 @@ fn failed_unmap_behind_viommu_names_guest_address() {
     guest.map(PAGE, BAR + PAGE);
     guest.behind.fail(1);
     let error = guest.system.withdraw(span(BAR, 2 * PAGE)).unwrap_err();
+
     assert!(
         matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(BAR + PAGE, PAGE)]),
         "{error}"
     );
     assert!(guest.direct.spans().is_empty());
+
     // A reset may have emptied the mapping, so it is unmapped and mapped again.
     let calls = guest.calls();
     guest.system.restore(span(BAR, 2 * PAGE)).unwrap();
@@ -191,15 +207,18 @@ fn cut_or_overlap_is_refused_without_target_memory() {
     add(&guest.system, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     guest.map(2 * PAGE, 0);
     guest.system.withdraw(span(0, 4 * PAGE)).unwrap();
+
     assert!(matches!(
         guest.viommu.unmap(span(IOVA, PAGE)),
         Err(Error::Cut { .. })
     ));
+
     let overlapping = [mapping(2 * PAGE, 0), translation(IOVA + PAGE, PAGE, 0)];
     assert!(matches!(
         guest.viommu.replay(overlapping),
         Err(Error::Overlap { .. })
     ));
+
     guest.system.restore(span(0, 4 * PAGE)).unwrap();
     assert_eq!(guest.behind.spans(), [span(IOVA, 2 * PAGE)]);
 }
@@ -217,6 +236,7 @@ fn dropped_viommu_is_not_called() {
     drop(viommu);
     let before = calls(&behind);
     system.withdraw(span(0, PAGE)).unwrap();
+
     assert_eq!(calls(&behind), before);
     assert!(behind.spans().is_empty());
 }
@@ -272,12 +292,15 @@ fn failed_map_in_one_container_spares_others() {
     guest.map(PAGE, PAGE);
     guest.system.withdraw(span(0, 2 * PAGE)).unwrap();
     guest.behind.fail(1);
+
     assert_eq!(guest.system.restore(span(0, 2 * PAGE)).unwrap().len(), 1);
     assert!(guest.behind.spans().is_empty());
     assert_eq!(other.spans(), [span(IOVA, PAGE)]);
+
     let late = Model::new();
     join(guest.viommu.space(), &late);
     assert_eq!(late.spans(), [span(IOVA, PAGE)]);
+
     // The same section added again maps what is missing.
     let mut change = guest.system.begin();
     change.del(span(0, 2 * PAGE)).add(ram(0, 2 * PAGE, &memory));
@@ -296,9 +319,11 @@ fn repeated_mapping_without_target_is_accepted() {
     let mut change = guest.system.begin();
     change.del(span(PAGE, PAGE));
     change.commit().unwrap();
+
     assert!(guest.viommu.map(gone).unwrap().is_empty());
     assert!(guest.viommu.replay([here, gone]).unwrap().is_empty());
     assert_eq!(guest.behind.spans(), [span(IOVA, PAGE)]);
+
     guest.viommu.unmap(span(IOVA, 2 * PAGE)).unwrap();
     assert!(matches!(
         guest.viommu.map(gone),

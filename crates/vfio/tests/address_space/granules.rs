@@ -24,12 +24,15 @@ fn populated_granules_are_separate_mappings() {
     let model = Model::new();
     let space = granule_space(&model);
     assert!(model.spans().is_empty());
+
     space.populate(span(AT, 4 * GRANULE)).unwrap();
     assert_eq!(model.spans().len(), 4);
+
     space.discard(span(AT + GRANULE, GRANULE)).unwrap();
     space.populate(span(AT, 2 * GRANULE)).unwrap();
     space.discard(span(AT, 3 * GRANULE)).unwrap();
     assert_eq!(model.spans(), [span(AT + 3 * GRANULE, GRANULE)]);
+
     space.discard(span(AT, GRANULE)).unwrap();
 }
 
@@ -39,12 +42,15 @@ fn failed_populate_changes_nothing() {
     let space = granule_space(&model);
     space.populate(span(AT + GRANULE, GRANULE)).unwrap();
     model.fail(0b10);
+
     assert!(matches!(
         space.populate(span(AT, 4 * GRANULE)),
         Err(Error::Map { .. })
     ));
+
     let granule = span(AT + GRANULE, GRANULE);
     assert_eq!(model.spans(), [granule]);
+
     let late = Model::new();
     join(&space, &late);
     assert_eq!(late.spans(), [granule]);
@@ -56,11 +62,13 @@ fn granule_limit_is_noted_and_enforced() {
     let space = AddressSpace::default();
     join(&space, &model);
     let notes = add(&space, granules(AT, &memory(8 * GRANULE), GRANULE));
+
     assert!(
         texts(&notes).contains("8 mappings are needed, but the limit is 3"),
         "{}",
         texts(&notes)
     );
+
     space.populate(span(AT, 3 * GRANULE)).unwrap();
     let error = space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap_err();
     assert!(
@@ -74,6 +82,7 @@ fn granule_limit_is_noted_and_enforced() {
         "{error}"
     );
     assert!(error.hint().is_some_and(|hint| hint.contains("granules")));
+
     space.discard(span(AT, GRANULE)).unwrap();
     space.populate(span(AT + 4 * GRANULE, GRANULE)).unwrap();
 }
@@ -103,6 +112,7 @@ fn partial_granules_are_refused() {
         space.discard(span(AT, PAGE)),
         Err(Error::NotGranules { .. })
     ));
+
     let space = granule_space(&Model::new());
     assert!(matches!(
         space.populate(span(AT, PAGE)),
@@ -124,12 +134,15 @@ fn failed_discard_names_granule_and_keeps_memory() {
     space.populate(span(AT, 2 * GRANULE)).unwrap();
     model.fail(1);
     let error = space.discard(span(AT, 2 * GRANULE)).unwrap_err();
+
     assert!(
         matches!(&error, Error::StillMapped { ranges, .. } if ranges == &[span(AT, GRANULE)]),
         "{error}"
     );
+
     let container = Arc::clone(&model) as Arc<dyn Dma>;
     assert_eq!(space.mappings(&container).unwrap(), [span(AT, GRANULE)]);
+
     // The guest may have other pages there later, so the old mapping is replaced.
     let before = calls(&model);
     space.populate(span(AT, GRANULE)).unwrap();

@@ -164,6 +164,7 @@ impl Model {
         {
             return Err(Errno::EXIST.into());
         }
+
         mappings.insert(iova, (last, target, access));
         late.map_or(Ok(()), |errno| Err(errno.into()))
     }
@@ -193,6 +194,7 @@ impl Model {
                 .retain(|page| !(start..=last).contains(page));
             bytes += last - start + 1;
         }
+
         match late {
             _ if bytes == 0 => Err(Errno::NOENT.into()),
             Some(errno) => Err(errno.into()),

@@ -54,6 +54,7 @@ fn check(runner: &Runner, models: &[Arc<Model>]) -> Result<(), TestCaseError> {
             prop_assert!(model.spans().is_empty());
         }
     }
+
     Ok(())
 }
 
@@ -80,6 +81,7 @@ fn check_joined(runner: &Runner, index: usize, model: &Model) -> Result<(), Test
             }
         }
     }
+
     Ok(())
 }
 
@@ -104,6 +106,7 @@ fn check_behind(runner: &Runner, model: &Model) -> Result<(), TestCaseError> {
             }
         }
     }
+
     Ok(())
 }
 

@@ -20,7 +20,9 @@ fn unmapped_section_kinds_are_noted() {
         change.del(span(0, PAGE));
         change.commit().unwrap();
     }
+
     let notes = add(&space, bar(0xffff_ffff_e000_0000, PAGE, &memory));
+
     assert!(
         texts(&notes).contains("size of the BAR"),
         "{}",
@@ -37,6 +39,7 @@ fn only_whole_pages_are_mapped() {
     assert!(texts(&add(&space, section)).contains("0x101000-0x101fff"));
     assert_eq!(model.spans(), [span(0x10_1000, PAGE)]);
     assert_eq!(model.at(0x10_1000), address(&memory, PAGE));
+
     let notes = add(&space, bar(0xe000_0000, 0x100, &memory));
     assert!(texts(&notes).contains("no whole page"), "{}", texts(&notes));
 
@@ -65,6 +68,7 @@ fn larger_iommu_alignment_is_used() {
     let [mapped] = model.spans()[..] else {
         panic!("{model:?}")
     };
+
     assert!(
         (mapped.start() | (mapped.last() + 1)).is_multiple_of(0x4000),
         "{mapped}"
@@ -84,6 +88,7 @@ fn unusable_iovas_refuse_memory_and_note_bar() {
     let mut change = space.begin();
     change.add(ram(0xfed8_0000, 0x10_0000, &memory));
     let error = change.commit().unwrap_err();
+
     assert!(
         error.to_string().contains("0xfed80000-0xfee7ffff"),
         "{error}"
@@ -95,6 +100,7 @@ fn unusable_iovas_refuse_memory_and_note_bar() {
         "{error}"
     );
     assert!(error.hint().is_some());
+
     let notes = add(&space, bar(0x80_0000_0000, PAGE, &memory));
     assert!(
         texts(&notes).contains("0x0-0xfedfffff"),
@@ -126,6 +132,7 @@ fn section_beyond_memory_is_refused() {
         Section::ram(span(0, PAGE), &memory, u64::MAX),
         Err(Error::PastMemoryEnd { .. })
     ));
+
     let fd = rustix::fs::memfd_create("end", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
     let at_the_end = Arc::new(Memory::from_file(
         fd,
@@ -137,6 +144,7 @@ fn section_beyond_memory_is_refused() {
         Section::ram(span(0, PAGE), &at_the_end, PAGE),
         Err(Error::PastMemoryEnd { .. })
     ));
+
     let granules = SectionKind::Granules {
         backing: backing(&memory),
         granule: 0x800,
@@ -158,6 +166,7 @@ fn mapping_limit_is_enforced() {
     }
     let mut change = space.begin();
     change.add(ram(0x80_0000, PAGE, &memory));
+
     assert!(matches!(
         change.commit(),
         Err(Error::TooManyMappings {
@@ -165,6 +174,7 @@ fn mapping_limit_is_enforced() {
             limit: 2
         })
     ));
+
     // A section that replaces another one fits.
     let mut change = space.begin();
     change

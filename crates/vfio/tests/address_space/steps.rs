@@ -167,6 +167,7 @@ impl Runner {
         } else {
             self.space.restore(Span::ALL).unwrap();
         }
+
         for section in self.expected.sections.values_mut() {
             section.withdrawn = false;
         }

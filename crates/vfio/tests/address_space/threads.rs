@@ -45,9 +45,12 @@ fn large_memory_is_mapped_and_unmapped_in_parts() {
     change.add(section);
     change.commit().unwrap();
     let mapped = model.spans();
+
     assert!(mapped.len() >= 4, "{mapped:?}");
+
     let bytes: u64 = mapped.iter().map(|part| part.length()).sum();
     assert_eq!(bytes, LENGTH);
+
     let mut change = space.begin();
     change.del(span(1 << 32, LENGTH));
     change.commit().unwrap();
@@ -67,7 +70,9 @@ fn failed_part_undoes_all_parts() {
         model.fail(0);
         assert!(model.spans().is_empty(), "{round}: {model:?}");
     }
+
     drop(section);
+
     assert_eq!(Arc::strong_count(&memory), 1);
 }
 
@@ -105,6 +110,7 @@ fn progress_reaches_total_and_can_cancel() {
         Phase::Map => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
+
     assert!(matches!(error, Err(Error::Cancelled)));
     assert!(
         model
@@ -134,6 +140,7 @@ fn pages_are_populated_before_old_mappings_go() {
         );
         ControlFlow::Break(())
     });
+
     assert!(matches!(error, Err(Error::Cancelled)));
     assert_eq!(space.sections().len(), 1);
 }
@@ -212,6 +219,7 @@ fn concurrent_changes_are_serialized() {
             });
         }
     });
+
     assert_eq!((model.spans().len(), space.sections().len()), (12, 12));
 }
 
@@ -239,6 +247,7 @@ fn every_mapping_call_reports_progress_and_can_be_cancelled() {
         Err(Error::Cancelled)
     ));
     assert!(model.spans().is_empty());
+
     let last = Mutex::new(None);
     let watch = |progress: Progress| {
         *last.lock().unwrap() = Some(progress);
@@ -268,6 +277,7 @@ fn every_mapping_call_reports_progress_and_can_be_cancelled() {
         Err(Error::Cancelled)
     ));
     assert!(behind.spans().is_empty());
+
     viommu.replay_with([all], &watch).unwrap();
     assert_eq!(
         last.lock().unwrap().map(|progress| progress.total),

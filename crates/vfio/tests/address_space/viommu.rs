@@ -31,8 +31,10 @@ fn viommu_mapping_spans_several_sections() {
     viommu
         .map(translation(0x4000_0000, 4 * PAGE, 2 * PAGE))
         .unwrap();
+
     assert_eq!(model.at(0x4000_0000), address(&low, 2 * PAGE));
     assert_eq!(model.at(0x4000_2000), address(&high, 0));
+
     viommu.unmap(span(0x4000_0000, 4 * PAGE)).unwrap();
     assert!(model.spans().is_empty());
 }
@@ -65,7 +67,9 @@ fn viommu_mapping_replaces_former_unless_equal() {
     viommu.map(translation(0x8000, PAGE, 0)).unwrap();
     let before = calls(&model);
     viommu.map(translation(0x8000, PAGE, 0)).unwrap();
+
     assert_eq!(calls(&model), before);
+
     viommu.map(translation(0x8000, PAGE, PAGE)).unwrap();
     assert_eq!(model.at(0x8000), address(&low, PAGE));
 }
@@ -78,11 +82,13 @@ fn viommu_unmap_spans_gaps_but_cuts_nothing() {
     join(viommu.space(), &model);
     viommu.map(translation(0x1_0000, PAGE, 0)).unwrap();
     viommu.map(translation(0x8_0000, 2 * PAGE, 0)).unwrap();
+
     assert!(matches!(
         viommu.unmap(span(0, 0x8_1000)),
         Err(Error::Cut { .. })
     ));
     assert_eq!(model.spans().len(), 2);
+
     viommu.unmap(Span::ALL).unwrap();
     viommu.unmap(Span::ALL).unwrap();
     assert!(model.spans().is_empty());
@@ -104,8 +110,10 @@ fn replay_replaces_all_mappings_also_for_late_container() {
             translation(0x3_0000, PAGE, 2 * PAGE),
         ])
         .unwrap();
+
     assert_eq!(calls(&model), before + 2);
     assert_eq!(model.spans(), [span(0x2_0000, PAGE), span(0x3_0000, PAGE)]);
+
     join(viommu.space(), &late);
     assert_eq!(late.mappings(), model.mappings());
     assert_eq!(late.at(0x3_0000), address(&low, 2 * PAGE));
@@ -118,6 +126,7 @@ fn unmappable_bar_behind_viommu_is_noted() {
     let model = Model::new();
     join(viommu.space(), &model);
     model.fail(1);
+
     assert_eq!(
         viommu.map(translation(0, PAGE, 0xe000_0000)).unwrap().len(),
         1
@@ -150,6 +159,7 @@ fn viommu_access_is_limited_by_mapping_and_memory() {
             ..translation(0x2000, PAGE, 0x100_0000)
         })
         .unwrap();
+
     assert_eq!(model.spans(), [span(0, PAGE), span(0x1000, PAGE)]);
     assert!(
         model

@@ -106,6 +106,7 @@ fn late_device_narrows_pool_iovas() {
         .attach(device.source().into(), AttachOptions::default())
         .unwrap();
     let buffers = [(); 2].map(|()| pool.buffer(4096, Access::ReadWrite).unwrap());
+
     assert_eq!(
         buffers.map(|buffer| buffer.iova()),
         [0xfef0_0000, 0xfef0_1000]
@@ -164,6 +165,7 @@ fn failed_unmap_keeps_memory_and_iova() {
     // The map fails after it took effect, and each unmap fails: the memory stays mapped.
     let before = size_of_process();
     let error = failing_copies(4, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();
+
     assert!(
         matches!(
             error,
@@ -177,6 +179,7 @@ fn failed_unmap_keeps_memory_and_iova() {
         4096 + LENGTH as u64
     );
     assert_eq!(container.unmap_all().unwrap(), LENGTH as u64);
+
     // With one failure fewer, the last unmap succeeds.
     let before = size_of_process();
     let error = failing_copies(3, || pool.buffer(LENGTH, Access::ReadWrite)).unwrap_err();

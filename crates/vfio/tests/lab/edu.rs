@@ -57,6 +57,7 @@ impl Edu {
             }
             sleep(Duration::from_millis(10));
         }
+
         panic!("the transfer does not end");
     }
 }

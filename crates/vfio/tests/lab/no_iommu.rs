@@ -79,6 +79,7 @@ fn noiommu_get_pa_returns_physical_address() {
     BufReader::new(attached.0.stdout.as_mut().unwrap())
         .read_line(&mut line)
         .unwrap();
+
     assert_eq!(line, "ready\n");
 
     let memory = Arc::new(DmaMemory::alloc(PAGE).unwrap());

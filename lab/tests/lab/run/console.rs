@@ -20,6 +20,7 @@ fn wait_for(output: &mut impl BufRead, what: &str) {
         }
         line.clear();
     }
+
     panic!("the terminal ended before '{what}'");
 }
 
@@ -31,6 +32,7 @@ fn exit_code(mut terminal: Child) -> Option<i32> {
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
+
     let _ = terminal.kill();
     panic!("the terminal does not end");
 }
@@ -61,9 +63,12 @@ fn typed_line_reaches_the_guest_and_ctrl_c_ends_it() {
     wait_for(&mut output, "got:hello");
     keys.write_all(&[3]).unwrap();
     wait_for(&mut output, "asked the guest to power off");
+
     assert_eq!(exit_code(terminal), Some(0));
+
     let before = std::fs::read_to_string("/tmp/mode.before").unwrap();
     let after = std::fs::read_to_string("/tmp/mode.after").unwrap();
     assert_eq!(before, after);
+
     assert_all_back("typed", &[(NVME, "nvme")]);
 }

@@ -97,6 +97,7 @@ fn wrong_descriptors_of_the_domain_are_refused() {
         let line = format!("exec passthru run $XML {redirections}");
         refused(&domain.run_by_shell(&line), words);
     }
+
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
@@ -110,6 +111,7 @@ fn named_group_takes_the_callers_descriptor() {
         .run_by_shell("exec passthru run --fd iommu=9 $XML 9<>/dev/iommu")
         .expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256);
+
     assert_all_back("named", &[(NVME, "nvme")]);
     let absent = domain.run(&[]);
     refused(&absent, &["'iommu'", "--fd iommu=N"]);
@@ -126,10 +128,12 @@ fn descriptor_of_a_service_manager_is_found_by_name() {
     let line = "exec 3</dev/null 4<>/dev/iommu; LISTEN_PID=$$ LISTEN_FDS=2 \
                 LISTEN_FDNAMES=other:iommu exec passthru run --dry-run $XML";
     let steps = domain.run_by_shell(line).expect_success().stdout;
+
     assert!(
         steps.contains("check the descriptor handed in as /dev/iommu"),
         "{steps}"
     );
+
     let not_for_us = line.replace("LISTEN_PID=$$", "LISTEN_PID=1");
     refused(&domain.run_by_shell(&not_for_us), &["'iommu'"]);
 }

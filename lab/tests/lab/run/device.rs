@@ -62,6 +62,7 @@ fn standalone_line_runs_when_pasted() {
         "passthru convert --standalone /tmp/pasted.xml >/tmp/pasted.sh && exec bash /tmp/pasted.sh";
     let finished = run_within(PATIENCE, Command::new("bash").args(["-c", line]));
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
+
     assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }
@@ -78,6 +79,7 @@ fn dry_run_lists_the_steps_and_changes_nothing() {
     ] {
         assert!(text.contains(step), "'{step}' is not in:\n{text}");
     }
+
     assert_all_back("dry", &[(NVME, "nvme")]);
     let json = domain.run(&["--dry-run", "--json"]).expect_success().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -87,6 +89,7 @@ fn dry_run_lists_the_steps_and_changes_nothing() {
         .iter()
         .map(|s| s["step"].as_str().unwrap())
         .collect();
+
     assert_eq!(steps.last(), Some(&"give-back"));
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }

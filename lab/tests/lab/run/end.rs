@@ -49,13 +49,17 @@ fn unbind_gives_back_devices_of_a_killed_manager() {
         assert!(Instant::now() < deadline, "QEMU outlives its manager");
         std::thread::sleep(Duration::from_millis(50));
     }
+
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+
     // The leftover folder does not keep the guest from starting.
     let again = waiting("orphan").start(&["--stop-timeout", "1"]);
     again.signal(again.manager(), "-TERM");
     assert_eq!(again.wait(), Some(0));
+
     assert_all_back("orphan", &[(NVME, "nvme")]);
 }
 
@@ -69,13 +73,16 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
     running.signal(running.manager(), "-KILL");
     drop(running);
     let refused = waiting("stubborn").run(&[]);
+
     assert_eq!(refused.status.code(), Some(4), "{refused}");
     assert!(
         refused.stderr.contains(&format!("as process {vmm}")),
         "{refused}"
     );
+
     let forget = run(Command::new("passthru").args(["forget", "stubborn"])).expect_failure();
     assert_eq!(forget.status.code(), Some(4), "{forget}");
+
     let list = run(Command::new("passthru").arg("list")).expect_success();
     assert!(list.stderr.contains(&format!("as process {vmm}")), "{list}");
     assert!(list.stdout.contains("left by guest stubborn"), "{list}");
@@ -86,9 +93,11 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
         assert!(Instant::now() < deadline, "QEMU outlives SIGKILL");
         std::thread::sleep(Duration::from_millis(50));
     }
+
     let again = waiting("stubborn").start(&["--stop-timeout", "1"]);
     again.signal(again.manager(), "-TERM");
     assert_eq!(again.wait(), Some(0));
+
     assert_all_back("stubborn", &[(NVME, "nvme")]);
 }
 
@@ -100,6 +109,7 @@ fn start_refused_by_qemu_gives_the_device_back() {
     let finished = Domain::new("refused")
         .hostdev(NVME, "<driver iommufd='yes'/>", rom)
         .run(&[]);
+
     assert_eq!(finished.status.code(), Some(5), "{finished}");
     for word in ["ended while it started", "hostdev0", NVME, "is empty"] {
         assert!(
@@ -107,6 +117,7 @@ fn start_refused_by_qemu_gives_the_device_back() {
             "'{word}' is not in: {finished}"
         );
     }
+
     assert_all_back("refused", &[(NVME, "nvme")]);
 }
 
@@ -142,5 +153,6 @@ fn missing_file_gives_the_device_back() {
         .run(&[]);
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("/nonexistent.rom"), "{finished}");
+
     assert_all_back("missing", &[(NVME, "nvme")]);
 }

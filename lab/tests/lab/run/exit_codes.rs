@@ -49,6 +49,7 @@ fn wrong_arguments_and_configuration_have_code_2() {
     ] {
         assert_eq!(passthru(arguments).status.code(), Some(2), "{arguments:?}");
     }
+
     fs::write("/tmp/wrong.toml", "usr = 'daemon'\n").unwrap();
     let users = fs::read_to_string("/etc/passwd").unwrap();
     fs::write(
@@ -93,6 +94,7 @@ fn domain_that_cannot_work_has_code_3() {
             );
         }
     }
+
     assert_eq!(
         refused("polite", "<features>", "<feature/><features>", &[]),
         Some(3)
@@ -115,7 +117,9 @@ fn host_that_refuses_has_code_4() {
         let code = refused("polite", "</devices>", &hostdev, &[]);
         assert!(matches!(code, Some(3 | 4)), "{backend}: {code:?}");
     }
+
     let kernel = "<kernel>/nonexistent/kernel</kernel></os>";
+
     assert_eq!(refused("polite", "</os>", kernel, &[]), Some(4));
     for command in ["list", "bind", "unbind"] {
         assert_eq!(
@@ -124,11 +128,13 @@ fn host_that_refuses_has_code_4() {
             "{command}"
         );
     }
+
     let fake = Fake::new("twice", "polite");
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(Stdio::null()));
     fake.wait_for_note("cont");
     let second = passthru(&["run", fake.xml.to_str().unwrap()]);
     assert_eq!(second.status.code(), Some(4), "{second}");
+
     manager.signal("-TERM");
     assert_eq!(manager.wait(), Some(0));
 }
@@ -175,8 +181,10 @@ fn device_that_does_not_go_back_has_code_7() {
     let code = running.wait();
     let again = passthru(&["unbind", NVME]);
     let _ = run(Command::new("umount").arg(bind)).expect_success();
+
     assert_eq!(code, Some(7));
     assert!(matches!(again.status.code(), Some(4 | 7)), "{again}");
+
     let _ = passthru(&["unbind", NVME]).expect_success();
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }

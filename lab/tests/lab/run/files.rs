@@ -67,6 +67,7 @@ fn raw_image_and_kernel_of_root_are_passed() {
         ..domain
     };
     let finished = domain.run(&[]).expect_success();
+
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
     assert_eq!(
         (
@@ -91,8 +92,10 @@ fn image_of_another_guest_is_refused_by_its_lock() {
         .with(&disk("raw", &image))
         .script(SUM)
         .run(&[]);
+
     assert_eq!(second.status.code(), Some(5), "{second}");
     assert!(second.stderr.contains("lock"), "{second}");
+
     first.signal(first.manager(), "-TERM");
     assert_eq!(first.wait(), Some(0));
 }
@@ -116,6 +119,7 @@ fn unnamed_chain_of_images_is_refused_with_its_xml() {
             .current_dir(&folder);
         let _ = run(&mut create).expect_success();
     }
+
     let top = disk("qcow2", &folder.join("top.qcow2"));
     // Only root may open the backing images, and the XML does not name them. The message has the
     // elements to add.
@@ -138,6 +142,7 @@ fn unnamed_chain_of_images_is_refused_with_its_xml() {
         .script(SUM)
         .run(&[])
         .expect_success();
+
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
 }
 
@@ -166,6 +171,7 @@ fn chain_that_the_guests_user_may_open_is_followed() {
         .with(&disk("qcow2", &folder.join("top.qcow2")))
         .script(SUM);
     let finished = domain.run(&[]).expect_success();
+
     assert_eq!(guest_sum(&finished), sum_of(&contents, &folder));
 }
 
@@ -187,6 +193,7 @@ fn link_in_a_folder_of_another_user_is_refused() {
         .script(SUM)
         .run(&[])
         .expect_failure();
+
     assert!(
         finished.stderr.contains("alice/vm is a symbolic link"),
         "{finished}"
@@ -222,6 +229,7 @@ fn foreign_folder_in_huge_pages_is_kept() {
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
     let kept = theirs.join("file").exists();
     fs::remove_dir_all(theirs).unwrap();
+
     assert!(
         finished.stderr.contains("passthru has not made it"),
         "{finished}"
@@ -243,6 +251,7 @@ fn guest_in_huge_pages_reads_its_disk() {
         .map(|e| e.path())
         .collect();
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
+
     assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     assert!(left.is_empty(), "{left:?}");
 }
@@ -267,6 +276,7 @@ fn firmware_variables_are_made_from_their_template() {
     let mut running = Running::start(&["--stop-timeout", "1"], Path::new("/tmp/uefi.xml"), "uefi");
     running.wait_for("started by UEFI");
     running.signal(running.manager(), "-TERM");
+
     assert_eq!(running.wait(), Some(0));
     // The firmware wrote to its variables during the start.
     assert_ne!(fs::read(&vars).unwrap(), fs::read(template).unwrap());

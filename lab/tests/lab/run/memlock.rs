@@ -40,6 +40,7 @@ fn shared_memory_is_counted_in_the_limit() {
     fs::set_permissions("/dev/shm/looking", everybodys).unwrap();
     let finished = with_device("shmem", shmem).run(&[]);
     fs::remove_file("/dev/shm/looking").unwrap();
+
     assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
 }
 
@@ -79,6 +80,7 @@ fn memory_devices_are_counted_in_the_limit() {
         file.set_len(130 << 20).unwrap();
         fs::set_permissions(name, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     }
+
     let dimm =
         "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>";
     let nvdimm = "<memory model='nvdimm' access='shared'><source><path>/tmp/nvdimm</path></source>\
@@ -107,6 +109,7 @@ fn memory_devices_are_counted_in_the_limit() {
         let finished = run_manager(PATIENCE, command.args(["run", "/tmp/modules.xml"]));
         assert_eq!(guest_sum(&finished.expect_success()), NVME_SHA256);
     }
+
     for name in ["/tmp/nvdimm", "/tmp/pmem"] {
         fs::remove_file(name).unwrap();
     }
@@ -134,10 +137,12 @@ fn refused_mapping_names_a_limit_that_works() {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
+
     assert!(
         words.contains("(RLIMIT_MEMLOCK): 256 MiB guest memory,"),
         "{refused}"
     );
+
     let from = words
         .find("<memtune>")
         .unwrap_or_else(|| panic!("{refused}"));

@@ -53,7 +53,9 @@ fn warning_of_the_vmm_to_a_dead_pipe_does_not_end_the_guest() {
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()).stderr(dead_pipe()));
     fake.wait_for_note("cont");
     sleep(Duration::from_secs(1));
+
     assert_eq!(manager.child().try_wait().unwrap(), None);
+
     manager.kill_vmm();
     assert_eq!(manager.wait(), Some(6));
 }
@@ -69,7 +71,9 @@ fn reader_that_does_not_read_delays_nothing() {
     manager.signal("-TERM");
     sleep(Duration::from_millis(500));
     manager.kill_vmm();
+
     assert_eq!(manager.wait(), Some(6));
+
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).unwrap();
     assert!(
@@ -89,7 +93,9 @@ fn late_reader_gets_the_last_error() {
     manager.kill_vmm();
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).unwrap();
+
     assert_eq!(manager.wait(), Some(6));
+
     let text = String::from_utf8_lossy(&bytes);
     assert!(
         text.contains("messages were lost: standard error was not read in time\n"),
@@ -160,12 +166,14 @@ fn guest_under_nohup_outlives_its_terminal() {
     let fake = Fake::new("nohup", "polite");
     let mut manager = on_closed_terminal(&fake, &["env", "--ignore-signal=HUP"]);
     sleep(Duration::from_secs(1));
+
     assert_eq!(
         manager.child().try_wait().unwrap(),
         None,
         "{}",
         fake.notes()
     );
+
     manager.signal("-TERM");
     assert_eq!(manager.wait(), Some(0), "{}", fake.notes());
     assert!(
@@ -196,6 +204,8 @@ fn killed_manager_takes_its_vmm_along() {
     let begin = Instant::now();
     manager.child().kill().unwrap();
     wait_for("SIGTERM", || fake.notes().ends_with("cont\nSIGTERM\n"));
+
     assert!(begin.elapsed() < Duration::from_secs(5));
+
     let _ = std::fs::remove_dir_all(fake.folder());
 }

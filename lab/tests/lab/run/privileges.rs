@@ -92,6 +92,7 @@ fn check_descriptors(vmm: u32) {
         let count = open.iter().filter(|file| file.starts_with(path)).count();
         assert_eq!(count, expected, "{path}: {open:?}");
     }
+
     let cdev = open
         .iter()
         .find(|p| p.starts_with("/dev/vfio/devices/"))
@@ -128,6 +129,7 @@ fn qemu_runs_as_the_guests_user_with_its_descriptors() {
     check_descriptors(vmm);
     manager_lets_go(&running);
     running.signal(running.manager(), "-INT");
+
     assert_eq!(running.wait(), Some(0));
 }
 
@@ -145,11 +147,13 @@ fn system_user_is_accepted_and_root_refused() {
         assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains("must not be root"), "{refused}");
     }
+
     for nobody in ["nobody", "65534"] {
         let refused = domain.run(&["--user", nobody]).expect_failure();
         assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains("must not be nobody"), "{refused}");
     }
+
     let unknown = domain.run(&["--user", "no-such-user"]).expect_failure();
     assert!(
         unknown.stderr.contains("no user 'no-such-user'"),
@@ -171,6 +175,7 @@ fn configured_user_and_range_are_used_and_checked() {
         .expect_success()
         .stdout;
     assert!(steps.contains("as daemon (uid 1)"), "{steps}");
+
     let steps = dry_run_with(&domain, "uid-range = \"2100070000-2100070000\"\n")
         .expect_success()
         .stdout;
@@ -187,6 +192,7 @@ fn configured_user_and_range_are_used_and_checked() {
         assert_eq!(refused.status.code(), Some(2), "{refused}");
         assert!(refused.stderr.contains(said), "{refused}");
     }
+
     // A dry run records nothing.
     assert!(!Path::new("/var/lib/passthru/guests/defaults.json").exists());
 }
@@ -199,8 +205,10 @@ fn guests_share_a_user_only_on_request() {
     let two = Domain::new("two").script(WAIT);
     let first = one.start(&stop);
     let second = two.start(&stop);
+
     assert_ne!(status(first.vmm())["Uid"], status(second.vmm())["Uid"]);
     assert_ne!(recorded_uid("one"), recorded_uid("two"));
+
     let refused = run(Command::new("passthru").args(["forget", "one"])).expect_failure();
     assert!(
         refused.stderr.contains("'one' is running already"),
@@ -210,6 +218,7 @@ fn guests_share_a_user_only_on_request() {
         running.signal(running.manager(), "-TERM");
         assert_eq!(running.wait(), Some(0));
     }
+
     share_one_user(&one, &two);
     let forgotten = run(Command::new("passthru").args(["forget", "one", "two"])).expect_success();
     assert!(
@@ -252,9 +261,11 @@ fn guest_without_devices_runs_as_its_caller() {
     let finished = domain.run_by_shell(&format!("exec {as_caller} passthru run $XML"));
     set_mode("/dev/kvm", 0o600);
     let finished = finished.expect_success();
+
     assert!(finished.stdout.contains("ready"), "{finished}");
     assert!(!Path::new("/run/passthru/domain-callers").exists());
     assert!(!Path::new("/var/lib/passthru/guests/callers.json").exists());
+
     let folder = Path::new(folder).join("passthru");
     assert!(folder.is_dir() && !folder.join("domain-callers").exists());
 }

@@ -22,6 +22,7 @@ fn refused(domain: &Domain, code: i32, words: &[&str]) -> Finished {
             "'{word}' is not in: {finished}"
         );
     }
+
     assert_all_back(domain.name, &[(NVME, "nvme")]);
     finished
 }
@@ -97,6 +98,7 @@ fn broken_xml_is_refused_with_its_line() {
     let path = "/tmp/broken.xml";
     fs::write(path, "<domain type='kvm'>\n  <nam>a</nam>\n</domain>\n").unwrap();
     let finished = run(Command::new("passthru").args(["run", path])).expect_failure();
+
     assert_eq!(finished.status.code(), Some(3), "{finished}");
     assert!(
         finished.stderr.contains("/tmp/broken.xml:2:3") && finished.stderr.contains("'name'"),
@@ -121,8 +123,10 @@ fn caller_without_privileges_is_refused() {
         ])
         .arg(path);
     let finished = run(&mut command).expect_failure();
+
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("root"), "{finished}");
+
     assert_all_back("unprivileged", &[(NVME, "nvme")]);
 }
 
@@ -135,18 +139,23 @@ fn second_guest_with_a_used_device_is_refused() {
         .script(script);
     let mut running = first.start(&["--stop-timeout", "1"]);
     let second = Domain::new("second").hostdev(NVME, IOMMUFD, "").run(&[]);
+
     assert_eq!(second.status.code(), Some(4), "{second}");
     assert!(
         second.stderr.contains("'first'") && second.stderr.contains(NVME),
         "{second}"
     );
+
     let again = first.run(&[]);
     assert!(again.stderr.contains("running already"), "{again}");
+
     // The first guest still has its disk, and reads it.
     running.wait_for(passthru_lab::devices::NVME_SHA256);
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+
     running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
+
     assert_all_back("first", &[(NVME, "nvme")]);
 }
 
@@ -157,7 +166,9 @@ fn replaced_device_is_refused_until_accepted() {
     let _ = domain.run(&[]).expect_success();
     let path = "/var/lib/passthru/guests/swapped.json";
     let record = fs::read_to_string(path).unwrap();
+
     assert!(record.contains("nvme_serial"), "{record}");
+
     let mut other: serde_json::Value = serde_json::from_str(&record).unwrap();
     other["devices"][0]["nvme_serial"] = "another-disk".into();
     fs::write(path, other.to_string()).unwrap();

@@ -35,12 +35,15 @@ fn mount_between_check_and_unbind_is_refused() {
         disk(CMB_NVME).display()
     );
     let finished = bind_with(&format!("{mount}; echo \"exit $?\" >>/tmp/mount.said"));
+
     assert!(
         finished.stderr.contains("no PCI driver 'no-such-driver'"),
         "{finished}"
     );
+
     let mounted = fs::read_to_string("/tmp/mount.said").unwrap();
     assert!(mounted.ends_with("exit 32\n"), "{mounted}");
+
     sh("mount $DISK /run/uses"); // the hold has ended with the refused command
     expect_used(CMB_NVME, "the file system on /run/uses");
 }

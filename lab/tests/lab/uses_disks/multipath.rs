@@ -28,6 +28,7 @@ fn multipath_head() -> PathBuf {
                 .join(head.unwrap_or_else(|| panic!("{entries:?} have no disk")));
         }
     }
+
     panic!("no subsystem has both {one:?} and {other:?}");
 }
 
@@ -37,6 +38,7 @@ fn open_multipath_head_is_a_use_of_both_controllers() {
     let head = multipath_head();
     let block = Path::new("/sys/class/block").join(head.file_name().unwrap());
     let real = block.canonicalize().unwrap();
+
     assert!(
         real.starts_with("/sys/devices/virtual/nvme-subsystem"),
         "{}",

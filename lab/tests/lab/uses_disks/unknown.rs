@@ -24,6 +24,7 @@ fn uses_are_unknown_from_another_pid_namespace() {
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains(reason), "{finished}");
     assert_eq!(driver(CMB_NVME).as_deref(), Some("nvme"));
+
     let list = passthru_in_pid_namespace(&["list", "--json", CMB_NVME])
         .expect_success()
         .stdout;
@@ -31,6 +32,7 @@ fn uses_are_unknown_from_another_pid_namespace() {
         list.contains("\"state\": \"unknown\"") && list.contains("/proc/1/ns/pid"),
         "{list}"
     );
+
     let forced = ["bind", "--dry-run", "--force", CMB_NVME];
     let forced = passthru_in_pid_namespace(&forced).expect_success();
     assert!(
@@ -57,6 +59,7 @@ fn hidden_processes_are_unknown_except_to_root() {
             .contains("(/proc/1/ns/pid: No such file or directory"),
         "{hidden}"
     );
+
     let seen = list_with_hidden_processes("");
     assert!(
         seen.stdout.contains(" can ") && seen.stderr.is_empty(),
@@ -70,6 +73,7 @@ fn unbind_is_refused_from_another_pid_namespace() {
     let _give_back = GiveBack(&[CMB_NVME]);
     let _ = passthru(&["bind", CMB_NVME]).expect_success();
     let inside = passthru_in_pid_namespace(&["unbind", CMB_NVME]);
+
     assert_eq!(inside.status.code(), Some(4), "{inside}");
     assert!(
         inside
@@ -88,11 +92,14 @@ fn disk_without_its_node_is_unknown() {
     fs::rename(&disk, &away).unwrap();
     let finished = passthru(&["bind", CMB_NVME]);
     fs::rename(&away, &disk).unwrap();
+
     assert_eq!(finished.status.code(), Some(4), "{finished}");
+
     let reason = format!(
         "exclusive claims on it cannot be seen ({}: No such file",
         disk.display()
     );
     assert!(finished.stderr.contains(&reason), "{finished}");
+
     expect_free(CMB_NVME);
 }

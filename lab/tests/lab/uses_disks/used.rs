@@ -45,6 +45,7 @@ fn list_does_not_claim_a_disk() {
             break status;
         }
     };
+
     assert!(status.success());
 }
 
@@ -98,7 +99,9 @@ fn disk_that_is_only_mapped_is_used() {
     let links = fds
         .iter()
         .map(|fd| fs::read_link(format!("/proc/{}/fd/{fd}", holder.0.id())).unwrap());
+
     assert!(links.into_iter().all(|link| link != disk(CMB_NVME)));
+
     expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);
     expect_free(CMB_NVME);
@@ -125,10 +128,12 @@ fn generic_node_that_is_open_is_shown_and_does_not_block() {
         .replace("/dev/nvme", "/dev/ng");
     let holder = Holder::start(Path::new(&node), "exec 3<$DISK; echo ready; exec sleep 60");
     let list = passthru(&["list", CMB_NVME]).expect_success().stdout;
+
     assert!(
         list.contains(&holder.pid_text()) && list.contains(&node) && list.contains(" can "),
         "{list}"
     );
+
     expect_free(CMB_NVME);
 }
 
@@ -263,11 +268,13 @@ fn mount_in_another_namespace_is_a_use() {
         &disk(CMB_NVME),
         &format!("exec unshare -m sh -ec '{mount}'"),
     );
+
     assert!(
         !fs::read_to_string("/proc/mounts")
             .unwrap()
             .contains("/run/uses ")
     );
+
     expect_used(CMB_NVME, "the file system on /run/uses (");
     expect_used(CMB_NVME, &holder.pid_text());
     drop(holder);

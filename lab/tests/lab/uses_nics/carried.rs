@@ -24,6 +24,7 @@ fn vxlan_is_carried_by_its_link_and_its_route() {
         ip("link del made0");
         expect_free(IGB);
     }
+
     ip("link add made0 type vxlan id 7 dstport 4789");
     ip("link set made0 up");
     expect_free(IGB);
@@ -125,7 +126,9 @@ fn pppoe_is_carried_by_the_card_of_its_session() {
         .read_line(&mut line)
         .unwrap();
     let _session = Service(session);
+
     assert_eq!(line, "ready\n");
+
     expect_free(IGB);
     ip("address add 192.0.2.1 peer 192.0.2.2 dev ppp0");
     ip("link set ppp0 up");
@@ -220,6 +223,7 @@ fn port_of_open_vswitch_is_used() {
         "the route to 0.0.0.0/1 over made0, carried by {}",
         bench.card
     );
+
     assert!(routed.contains(&over), "{routed}");
     assert!(
         joined.contains(&format!("made0, which joins {} with made1", bench.card)),

@@ -20,13 +20,16 @@ fn card_in_another_namespace_is_used_there() {
     let bench = Bench::new();
     ip("netns add far");
     bench.ip("link set CARD netns far");
+
     assert_eq!(interface(IGB), None);
+
     let said = refused(IGB);
     ip("netns del far"); // a card comes back to the first namespace
     assert!(
         said.contains(&format!("{} in network namespace far", bench.card)),
         "{said}"
     );
+
     wait_for_interface(IGB);
 }
 
@@ -57,6 +60,7 @@ fn virtual_function_of_a_container_is_used_there() {
     container.wait().unwrap();
     fs::write(&count, "0").unwrap();
     let there = format!("{name} in the network namespace of sleep (pid {pid})");
+
     assert!(said.contains(&there), "{said}");
 }
 
@@ -130,6 +134,7 @@ fn controller_of_nvme_over_tcp_is_used() {
         "NVMe over TCP with {FAR} over near0, carried by {}",
         bench.card
     );
+
     assert!(said.contains(&expected), "{said}");
 }
 
@@ -139,15 +144,19 @@ fn ssh_session_is_used_by_its_socket_and_as_a_parameter() {
     let bench = Bench::new();
     let mut command = bind(IGB);
     let finished = run(command.env("SSH_CONNECTION", format!("{PEER} 50000 10.0.3.15 22")));
+
     assert_eq!(finished.status.code(), Some(4), "{finished}");
+
     let session = format!("the SSH session of {PEER} over {}", bench.card);
     assert!(finished.stderr.contains(&session), "{finished}");
+
     bench.far();
     let server = TcpListener::bind("0.0.0.0:22").unwrap();
     let script = "exec socat TCP:10.0.3.15:22,retry=20,interval=0.5 EXEC:cat";
     let _client = Service::start(script);
     let (_stream, client) = server.accept().unwrap();
     assert_eq!(client.ip().to_string(), FAR);
+
     expect_use(&format!(
         "the SSH session of {FAR} over near0, carried by {}",
         bench.card
@@ -183,6 +192,7 @@ fn card_is_not_free_as_seen_from_a_container() {
         IGB,
     ]);
     let finished = run(&mut command);
+
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(
         finished

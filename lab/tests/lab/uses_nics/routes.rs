@@ -52,6 +52,7 @@ fn next_hop_objects_are_followed() {
         fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", compatible).unwrap();
         expect_use(&format!("the route to 198.51.100.0/24 over {}", bench.card));
     }
+
     fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "1").unwrap();
 }
 
@@ -94,5 +95,6 @@ fn only_route_of_a_host_without_a_default_route_is_used() {
         "the route to 10.0.3.0/24 over {}, on a host without a default",
         bench.card
     );
+
     assert!(said.contains(&only), "{said}");
 }

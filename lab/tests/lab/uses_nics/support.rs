@@ -60,6 +60,7 @@ impl Bench {
                 ip(&format!("link set {name} netns {namespace}"));
             }
         }
+
         self.ip(&format!("address del {IGB_ADDRESS} dev CARD"));
         ip(&format!("address add {IGB_ADDRESS} dev near0"));
         ip("link set near0 up");
@@ -80,6 +81,7 @@ impl Bench {
             let _ = try_ip(&format!("{family} route flush table 100"));
             let _ = try_ip(&format!("{family} rule del table 100"));
         }
+
         let _ = try_ip("nexthop flush");
         let _ = try_ip(&format!("link set {} down", self.card));
     }

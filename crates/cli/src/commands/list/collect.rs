@@ -96,6 +96,7 @@ pub(super) fn collect(host: &Host, args: &Args) -> Result<Listing, HostError> {
             ..row(host, &names, &survey, device)
         });
     }
+
     if !args.devices.is_empty() {
         left.clear();
     }
@@ -138,11 +139,13 @@ fn availability(host: &Host, survey: &HostSurvey, device: &Device) -> Availabili
             reason: "no IOMMU".into(),
         };
     }
+
     if device.on_vfio() {
         return Availability::Bound {
             node: device.cdev.clone(),
         };
     }
+
     match host.check_with_survey(survey, &[Request::managed(device.address)]) {
         Ok(objections) => objections
             .iter()

@@ -49,6 +49,7 @@ pub(super) fn notes(listing: &Listing) -> Vec<String> {
             "what dead guests left is not shown, since passthru {reason}"
         ));
     }
+
     if listing.devices.iter().any(|row| row.left.is_some()) {
         notes.push("`passthru unbind` gives back what was left".into());
     }

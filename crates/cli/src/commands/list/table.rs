@@ -17,6 +17,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(width);
     }
+
     for row in rows {
         let texts: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
         let mut uses = Vec::from_iter((!texts.is_empty()).then(|| abridge(&texts, "; ")));
@@ -35,6 +36,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
             },
         ]);
     }
+
     table
 }
 

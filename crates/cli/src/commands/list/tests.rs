@@ -50,6 +50,7 @@ fn host() -> tempfile::TempDir {
         )
         .unwrap();
     }
+
     root
 }
 
@@ -117,6 +118,7 @@ fn devices_that_a_dead_guest_left_are_shown() {
         .iter()
         .filter_map(|row| Some(row.left.as_ref()?.to_string()))
         .collect();
+
     assert_eq!(
         left,
         [
@@ -125,6 +127,7 @@ fn devices_that_a_dead_guest_left_are_shown() {
         ]
     );
     assert!(table(&listing.devices).to_string().contains("half bound"));
+
     let notes = notes(&listing);
     assert!(
         notes.contains(&"0000:09:00.0: left by guest vm, not there now".into()),
@@ -134,6 +137,7 @@ fn devices_that_a_dead_guest_left_are_shown() {
         notes.iter().any(|note| note.contains("passthru unbind")),
         "{notes:?}"
     );
+
     let json = serde_json::json!(listing);
     assert_eq!(json["devices"][0]["left"]["left"], "bound");
 }
@@ -153,6 +157,7 @@ fn json_has_all_facts_of_a_device() {
     };
     let json = serde_json::json!(collect(&Host::at(root.path()), &args).unwrap());
     let device = &json["devices"][0];
+
     assert_eq!(device["address"], "0000:03:00.0");
     assert_eq!(
         device["vfio"],

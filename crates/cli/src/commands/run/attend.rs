@@ -29,6 +29,7 @@ pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result
             Ok(Code::NotRestored.into())
         };
     }
+
     if console.as_ref().is_some_and(Console::on_terminal) {
         let keys = if args.raw_console {
             "Ctrl-] ends the guest"
@@ -40,6 +41,7 @@ pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result
             guest.name()
         );
     }
+
     foreground::stay(
         &mut guest,
         signals,

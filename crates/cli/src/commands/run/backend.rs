@@ -46,11 +46,13 @@ pub(super) fn choose_backend(
         );
         return Err(Error::new(Code::Host, error).hint(lack.as_ref().and_then(host_hint)));
     }
+
     if has_unsaid {
         let backend = backend.as_str();
         notices.say(format!(
             "passthru: backend {backend} for the devices that name none: {reason}"
         ));
     }
+
     Ok(backend)
 }

@@ -87,6 +87,7 @@ impl Console {
             Ok(0) | Err(_) => self.stdin_open = false,
             Ok(n) => self.pending.extend(buffer.iter().take(n)),
         }
+
         let escape = self.mode.is_some() && self.pending.contains(&ESCAPE);
         if escape {
             self.pending.retain(|byte| *byte != ESCAPE);
@@ -106,6 +107,7 @@ impl Console {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.pending.clear(),
         }
+
         let mut buffer = [0; CHUNK];
         match rustix::io::read(pty, &mut buffer) {
             Ok(n) if n > 0 => {
@@ -116,6 +118,7 @@ impl Console {
             // The VMM has closed its end.
             Ok(_) | Err(_) => self.pty = None,
         }
+
         false
     }
 }

@@ -30,6 +30,7 @@ impl ConsoleMode {
                 mode.special_codes[other] = 0;
             }
         }
+
         // This program's own messages need a carriage return at their line ends.
         mode.output_modes |= termios::OutputModes::OPOST;
         termios::tcsetattr(&stdin, OptionalActions::Now, &mode)?;

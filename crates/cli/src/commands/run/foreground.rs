@@ -54,6 +54,7 @@ pub(super) fn stay(
             break;
         }
     }
+
     foreground.show_last_output();
 }
 
@@ -104,6 +105,7 @@ impl Foreground<'_> {
                 console.transfer(&mut self.output);
             }
         }
+
         if ready.stdout {
             self.read_stdout();
         }
@@ -117,6 +119,7 @@ impl Foreground<'_> {
                 }
             }
         }
+
         if is_asked || self.ending.is_due() {
             self.advance();
         }
@@ -152,6 +155,7 @@ impl Foreground<'_> {
             }
             monitor = Some(set.add(self.guest.monitor_fd(), events));
         }
+
         let mut vmm_output = None;
         if let Some(stdout) = self.stdout.as_ref().filter(|_| self.output.has_room()) {
             vmm_output = Some(set.add(stdout.as_fd(), PollFlags::IN));
@@ -161,6 +165,7 @@ impl Foreground<'_> {
         {
             set.add(pty, events);
         }
+
         let mut input = None;
         if self.console.as_ref().is_some_and(Console::wants_input) {
             input = Some(set.add(stdin.as_fd(), PollFlags::IN));
@@ -176,6 +181,7 @@ impl Foreground<'_> {
                 ..Ready::default()
             };
         }
+
         Ready {
             ended: set.is_ready(Some(vmm)),
             signal: set.is_ready(Some(signals)),
@@ -227,6 +233,7 @@ impl Foreground<'_> {
                 break;
             }
         }
+
         self.output.finish();
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn named_fds(args: &Args) -> Result<NamedFds, Error> {
             return Err(Error::new(Code::Usage, error));
         }
     }
+
     Ok(named)
 }
 

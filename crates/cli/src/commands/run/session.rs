@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         let plan = plan(args, &document, &config, &host, &mut notices)?;
         return dry_run(args, &plan, &host, &mut notices);
     }
+
     let mut tries = 1;
     loop {
         // Until the start, a signal ends the process: a QEMU may take long to answer.

@@ -297,6 +297,7 @@ pub(crate) fn visit_pci(slot: &mut Option<passthru_pci::Address>, v: &mut dyn Vi
             format!("function 0x{function:x} is above 7")
         });
     }
+
     is_given
 }
 

@@ -295,6 +295,7 @@ impl CharBackend {
                 }
             }
         }
+
         if self.sources.len() > 1 && self.kind != Some(CharSourceType::Udp) {
             v.error("only a character device of type 'udp' can have two <source>s".into());
         }

@@ -31,6 +31,7 @@ pub(crate) fn insert(controllers: &mut Vec<Controller>, new: Controller) {
             at = Some(n + 1);
         }
     }
+
     controllers.insert(at.unwrap_or(controllers.len()), new);
 }
 

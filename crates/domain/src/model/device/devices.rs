@@ -298,6 +298,7 @@ impl Devices {
                 _ => break,
             }
         }
+
         bus
     }
 }

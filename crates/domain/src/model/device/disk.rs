@@ -262,6 +262,7 @@ impl DiskTarget {
             let digit = c.is_ascii_lowercase().then(|| u32::from(c - b'a') + 1)?;
             index = index.checked_mul(26)?.checked_add(digit)?;
         }
+
         index.checked_sub(1)
     }
 }
@@ -286,6 +287,7 @@ impl Element for Disk {
             Some(target) => self.target = target,
             None => v.error("<disk> needs a <target dev='…'/>".into()),
         }
+
         v.child("iotune", &mut self.iotune);
         v.flag("readonly", &mut self.readonly);
         v.flag("shareable", &mut self.shareable);

@@ -291,10 +291,12 @@ impl Element for Graphics {
             v.attr("xauth", &mut self.xauth);
             v.yes_no("fullscreen", &mut self.fullscreen);
         }
+
         if self.may_be(&[GraphicsType::Dbus]) {
             v.yes_no("p2p", &mut self.p2p);
             v.attr("address", &mut self.address);
         }
+
         if !self.may_be(&[GraphicsType::Vnc]) || self.kind.is_none() {
             v.child("gl", &mut self.gl);
         }

@@ -128,6 +128,7 @@ impl Value for InterfaceModel {
         {
             return Ok(known);
         }
+
         let mut bytes = text.bytes();
         if !text.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         {
@@ -225,6 +226,7 @@ impl FromStr for Mac {
                 .ok_or(EXPECTED)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| EXPECTED)?;
         }
+
         match (parts.next(), bytes[0] & 1) {
             (None, 0) => Ok(Self(bytes)),
             (None, _) => Err("a network card needs a unicast address, not a multicast one"),
@@ -304,6 +306,7 @@ impl Element for Interface {
             Some(hostdev) => v.child("teaming", &mut hostdev.teaming),
             None => v.child("teaming", &mut self.teaming),
         }
+
         v.child("coalesce", &mut self.coalesce);
         self.info_mut().visit_with_rom(v);
         if self.kind.is_none() {

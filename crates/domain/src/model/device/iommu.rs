@@ -214,6 +214,7 @@ impl Iommu {
                 (given, bus) => driver.pci_bus = given.or(bus),
             }
         }
+
         if self.iommufd.as_ref().is_some_and(IommuIommufd::is_default) {
             self.iommufd = None;
         }

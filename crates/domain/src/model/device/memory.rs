@@ -124,6 +124,7 @@ impl Element for MemoryDevice {
             Some(target) => self.target = target,
             None => v.error("<memory> of <devices> needs a <target> with its <size>".into()),
         }
+
         if self.model.is_none() {
             v.error("<memory> of <devices> needs the attribute 'model'".into());
         }
@@ -150,6 +151,7 @@ impl Element for MemoryTarget {
             Some(size) if size.bytes() > 0 => self.size = size,
             _ => v.error("<target> of <memory> needs a <size> above zero".into()),
         }
+
         v.leaf("node", &mut self.node);
         v.child("label", &mut self.label);
         v.flag("readonly", &mut self.readonly);

@@ -42,6 +42,7 @@ fn limit_is_the_sum_of_its_items() {
         limit.items().iter().map(|item| item.bytes).sum::<u64>(),
         limit.bytes()
     );
+
     let what: Vec<&str> = limit
         .items()
         .iter()
@@ -168,6 +169,7 @@ fn failed_mapping_names_the_limit_and_what_to_raise() {
                 qemu: hardware error: vfio: DMA mapping failed, unable to continue\n";
     let hint = limit.explain(said).unwrap();
     let raised = limit.mib() + 256;
+
     assert!(
         hint.contains(&format!(
             "may pin {} MiB (RLIMIT_MEMLOCK): 1024 MiB guest memory,",

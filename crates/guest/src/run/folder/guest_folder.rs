@@ -84,6 +84,7 @@ impl GuestFolder {
             }
             _ => {}
         }
+
         UnixListener::bind(&path).map_err(|source| not_made(&path, source))
     }
 }
@@ -148,6 +149,7 @@ mod tests {
             matches!(error, FolderError::Running { pid, .. } if pid == std::process::id()),
             "{error}"
         );
+
         drop(first);
         GuestFolder::create(run.path(), "vm", &Host::new()).unwrap();
     }
@@ -168,7 +170,9 @@ mod tests {
         folder.listen_for_monitor().unwrap();
         let _listener = folder.listen_for_monitor().unwrap();
         let path = run.path().join("domain-vm");
+
         assert!(path.join("monitor.sock").exists());
+
         drop(folder);
         assert!(!path.exists());
     }
@@ -193,11 +197,13 @@ mod tests {
             .unwrap();
         leave(run.path(), 7, Some(vmm.id()));
         let error = GuestFolder::create(run.path(), "vm", &Host::new()).unwrap_err();
+
         assert!(
             matches!(error, FolderError::VmmLives { pid, .. } if pid == vmm.id()),
             "{error}"
         );
         assert!(note_path(&folder_path(run.path(), "vm")).exists());
+
         vmm.kill().unwrap();
         vmm.wait().unwrap();
         GuestFolder::create(run.path(), "vm", &Host::new()).unwrap();
@@ -219,6 +225,7 @@ mod tests {
         let error = GuestFolder::create(run.path(), "vm", &Host::new()).unwrap_err();
         other.kill().unwrap();
         other.wait().unwrap();
+
         assert!(matches!(error, FolderError::VmmUnseen { .. }), "{error}");
     }
 
@@ -230,6 +237,7 @@ mod tests {
         let uid = rustix::process::geteuid().as_raw();
         leave(run.path(), uid, None);
         let error = GuestFolder::create(run.path(), "vm", &Host::new()).unwrap_err();
+
         assert!(
             matches!(error, FolderError::UserLives { uid: by, .. } if by == uid),
             "{error}"

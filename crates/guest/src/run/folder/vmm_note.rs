@@ -68,6 +68,7 @@ impl VmmNote {
             );
             return Err(io::Error::other(message));
         }
+
         Ok(Some(note))
     }
 }

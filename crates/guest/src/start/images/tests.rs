@@ -54,9 +54,12 @@ fn image_of_root_in_a_header_is_refused_with_an_element() {
         };
         set_mode(&folder.path().join(name), mode);
     }
+
     let image = folder.path().join("top.qcow2");
     let error = complete(&mut domain(&image)).unwrap_err();
+
     assert!(matches!(error, Error::OnlyInHeader { .. }), "{error}");
+
     let hint = error.hint().unwrap();
     let (_, element) = hint.split_once('\n').unwrap();
     let xml = domain(&image)
@@ -84,6 +87,7 @@ fn image_named_elsewhere_in_the_xml_is_permitted() {
         other.driver.as_mut().unwrap().format = Some(ImageFormat::Raw);
         domain.devices.disks.push(other);
     }
+
     assert_eq!(complete(&mut domain).unwrap(), BTreeSet::new());
 }
 
@@ -93,7 +97,9 @@ fn chain_that_is_left_out_is_read_to_its_end() {
     let mut domain = domain(&folder.path().join("top.qcow2"));
     let by_header = complete(&mut domain).unwrap();
     let below = ["base.raw", "middle.qcow2"].map(|name| folder.path().join(name));
+
     assert_eq!(by_header, below.into());
+
     let middle = domain.devices.disks[0].backing.as_ref().unwrap();
     assert!(
         middle
@@ -104,6 +110,7 @@ fn chain_that_is_left_out_is_read_to_its_end() {
             .unwrap()
             .ends_with("/middle.qcow2")
     );
+
     let base = middle.backing.as_ref().unwrap();
     assert_eq!(base.format, Some(ImageFormat::Raw));
     assert_eq!(
@@ -118,6 +125,7 @@ fn chain_in_a_circle_is_refused() {
     set_mode(folder.path(), 0o755);
     let image = folder.path().join("loop.qcow2");
     write(&image, "loop.qcow2", Some("qcow2"));
+
     assert!(matches!(
         complete(&mut domain(&image)),
         Err(Error::Endless { .. })
@@ -153,6 +161,7 @@ fn kind_is_not_read_through_a_link_of_others() {
         by_header: BTreeSet::new(),
     };
     let kind = |image| chains.read_below(&at(image)).unwrap().kind;
+
     assert_eq!(kind("direct.qcow2"), Some(DiskType::Block));
     assert_eq!(kind("linked.qcow2"), Some(DiskType::File));
 }

@@ -103,6 +103,7 @@ impl GuestRecord {
             };
             self.devices.push(noted);
         }
+
         self.devices.sort_by_key(|identity| identity.address);
     }
 }
@@ -166,6 +167,7 @@ fn parse_current(text: &[u8], name: &str) -> serde_json::Result<GuestRecord> {
         let message = format!("it is a record of guest '{}'", record.name);
         return Err(serde::de::Error::custom(message));
     }
+
     for ids in record.own.iter().chain(&record.named) {
         // The kernel reads the highest number as "no change".
         if [0, NOBODY, u32::MAX].contains(&ids.uid) || [0, u32::MAX].contains(&ids.gid) {
@@ -173,6 +175,7 @@ fn parse_current(text: &[u8], name: &str) -> serde_json::Result<GuestRecord> {
             return Err(serde::de::Error::custom(message));
         }
     }
+
     Ok(record)
 }
 
@@ -208,6 +211,7 @@ mod tests {
         };
         record.note_devices(vec![identity(Some("A")), other.clone()]);
         record.note_devices(vec![other.clone()]);
+
         assert_eq!(record.devices, [other]);
     }
 }

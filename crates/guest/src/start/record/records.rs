@@ -77,6 +77,7 @@ impl Records {
                 .and_then(|name| name.strip_suffix(".json"));
             names.extend(name.map(str::to_owned));
         }
+
         names.sort();
         Ok(names)
     }
@@ -130,6 +131,7 @@ impl Records {
                 other => return Err(failed("lock", &path, other.into())),
             }
         }
+
         Ok(LockedRecords {
             records: self,
             _lock: lock,
@@ -197,17 +199,20 @@ mod tests {
     fn record_is_read_back_and_only_root_has_access() {
         let (_folder, records) = records();
         assert_eq!(records.read("vm").unwrap(), None);
+
         let mut record = GuestRecord::new("vm");
         record.own = Some(Ids { uid: 7, gid: 8 });
         record.note_devices(vec![identity(Some("A"))]);
         records.lock().unwrap().write(&record).unwrap();
         assert_eq!(records.read("vm").unwrap(), Some(record));
         assert_eq!(records.names().unwrap(), ["vm"]);
+
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(
             (mode(&records.folder), mode(&records.path("vm"))),
             (0o700, 0o600)
         );
+
         records.lock().unwrap().remove("vm").unwrap();
         assert_eq!(records.read("vm").unwrap(), None);
     }
@@ -249,8 +254,10 @@ mod tests {
         let record = GuestRecord::new("vm");
         records.lock().unwrap().write(&record).unwrap();
         fs::write(records.folder.join("vm.json.new"), "{").unwrap();
+
         assert_eq!(records.read("vm").unwrap(), Some(record.clone()));
         assert_eq!(records.names().unwrap(), ["vm"]);
+
         records.lock().unwrap().write(&record).unwrap();
         assert!(!records.folder.join("vm.json.new").exists());
     }
@@ -261,6 +268,7 @@ mod tests {
         let _locked = records.lock().unwrap();
         let begin = Instant::now();
         let waited = records.lock_unless(&|| true).map(drop);
+
         assert!(matches!(waited, Err(Error::Interrupted)), "{waited:?}");
         assert!(
             begin.elapsed() < Duration::from_secs(2),

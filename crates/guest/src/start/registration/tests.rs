@@ -27,6 +27,7 @@ fn add_device(root: &Path, address: &str, serial: Option<&str>) {
     ] {
         fs::write(dir.join(file), text).unwrap();
     }
+
     fs::write(dir.join("nvme/nvme0/serial"), serial.unwrap_or_default()).unwrap();
 }
 
@@ -84,7 +85,9 @@ fn another_device_is_refused_until_accepted() {
     let Error::NewDevice { moved_to, .. } = &error else {
         panic!("{error}")
     };
+
     assert_eq!(*moved_to, Some("02:00.0".parse().unwrap()));
+
     let text = error.to_string();
     assert!(
         text.contains("serial B") && text.contains("serial A"),
@@ -103,9 +106,12 @@ fn cards_that_cannot_be_told_apart_are_noted() {
     let plan = plan(root.path(), "vm", own(7));
     start(&plan, root.path()).unwrap().keep();
     let host = Host::at(root.path());
+
     assert!(start_notes(&plan, &host).unwrap().is_empty());
+
     add_device(root.path(), NVME, None);
     assert!(start_notes(&plan, &host).unwrap().is_empty());
+
     add_device(root.path(), "0000:02:00.0", None);
     let notes = start_notes(&plan, &host).unwrap();
     assert!(
@@ -120,12 +126,14 @@ fn failed_start_restores_the_former_record() {
     let mut plan = plan(root.path(), "vm", own(7));
     drop(start(&plan, root.path()).unwrap());
     assert_eq!(plan.records.read("vm").unwrap(), None);
+
     start(&plan, root.path()).unwrap().keep();
     let former = plan.records.read("vm").unwrap();
     plan.accept_new_device = true;
     add_device(root.path(), NVME, Some("B"));
     let registration = start(&plan, root.path()).unwrap();
     assert_ne!(plan.records.read("vm").unwrap(), former);
+
     drop(registration);
     assert_eq!(plan.records.read("vm").unwrap(), former);
 }
@@ -137,6 +145,7 @@ fn id_that_another_guest_took_meanwhile_is_refused() {
     let two = plan(root.path(), "two", own(7));
     start(&one, root.path()).unwrap().keep();
     let error = start(&two, root.path()).unwrap_err();
+
     assert!(
         matches!(error, Error::Record(RecordError::UidTaken { uid: 7 })),
         "{error}"
@@ -171,6 +180,7 @@ fn starts_at_once_get_different_ids() {
             .collect()
     });
     uids.sort_unstable();
+
     assert_eq!(uids, (2_100_000_000..2_100_000_008).collect::<Vec<_>>());
 }
 
@@ -182,6 +192,7 @@ fn plan_is_refused_while_an_old_vmm_may_live() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("vmm.json"), "{").unwrap();
     let error = check(&plan, &Host::at(root.path())).unwrap_err();
+
     assert!(
         matches!(error, Error::Folder(FolderError::BadNote { .. })),
         "{error}"
@@ -196,11 +207,13 @@ fn named_user_belongs_to_one_guest_unless_shared() {
     let mut two = plan(root.path(), "two", daemon);
     start(&one, root.path()).unwrap().keep();
     let error = start(&two, root.path()).unwrap_err();
+
     assert_eq!(
         error.to_string(),
         "the user 'daemon' belongs to guest 'one'"
     );
     assert!(check_host(&two, &Host::at(root.path())).is_err());
+
     two.share_user = true;
     start(&two, root.path()).unwrap().keep();
     // With a user of its own again, the guest lets the other one go.

@@ -27,6 +27,7 @@ pub(crate) fn block_usages(survey: &DiskSurvey, stack: &BlockStack) -> UsageRepo
             usages.insert(Usage::Swap { block });
         }
     }
+
     for device in &survey.loops {
         if stack.values().any(|number| device.is_over(*number)) {
             usages.insert(Usage::Loop {
@@ -35,6 +36,7 @@ pub(crate) fn block_usages(survey: &DiskSurvey, stack: &BlockStack) -> UsageRepo
             });
         }
     }
+
     let mut report = UsageReport::default();
     if usages.is_empty() {
         report = exclusive_claims(survey, stack);
@@ -65,6 +67,7 @@ fn mounts(survey: &DiskSurvey, block: &str, number: Option<DeviceNumber>) -> Vec
                 .collect();
         }
     }
+
     Vec::new()
 }
 
@@ -92,6 +95,7 @@ fn exclusive_claims(survey: &DiskSurvey, stack: &BlockStack) -> UsageReport {
         report.usages = claims_in_sysfs(host, stack);
         return report;
     }
+
     for (block, number) in exclusive::whole_disks(host, stack) {
         if survey.held.contains(&number) {
             continue;
@@ -110,6 +114,7 @@ fn exclusive_claims(survey: &DiskSurvey, stack: &BlockStack) -> UsageReport {
             Err(blind_spot) => report.blind_spots.push(blind_spot),
         }
     }
+
     report
 }
 
@@ -167,6 +172,7 @@ fn with_btrfs_siblings(host: &Host, stack: &BlockStack) -> BlockStack {
             all.insert(device, number);
         }
     }
+
     all
 }
 
@@ -254,6 +260,7 @@ mod tests {
         dm(&tree, 1, "vg-srv", "sys/devices/virtual/block/dm-0");
         let info = "22 1 259:9 / / rw - ext4 /dev/sda1 rw\n\
                     30 22 253:1 / /srv/my\\040data rw - xfs /dev/dm-1 rw\n";
+
         assert_eq!(
             usages_with(&tree, info, ""),
             [mount("vg-srv", "/srv/my data")]
@@ -270,6 +277,7 @@ mod tests {
         tree.block(&format!("{head}/nvme0n1p1"), "259:2");
         tree.file(&format!("{head}/nvme0n1p1/partition"), "1\n");
         let info = "30 22 259:2 / /data rw shared:1 - ext4 /dev/nvme0n1p1 rw\n";
+
         assert_eq!(usages_with(&tree, info, ""), [mount("nvme0n1p1", "/data")]);
     }
 
@@ -298,12 +306,14 @@ mod tests {
             usages_with(&tree, "", "/dev/mapper/vg-swap partition 1 0 -2\n"),
             swap
         );
+
         tree.file("dev/dm-2", "block 253:2\n");
         tree.link("dev/vg/swap", "../dm-2");
         assert_eq!(
             usages_with(&tree, "", "/dev/vg/swap partition 1 0 -2\n"),
             swap
         );
+
         let mapped = [Usage::Exclusive {
             block: "nvme0n1".into(),
             holders: vec!["vg-swap".into()],
@@ -321,6 +331,7 @@ mod tests {
             usages_with(&nvme(), bind, ""),
             [mount("nvme0n1p3", "/run/pod")]
         );
+
         let both = format!("{bind}30 22 259:3 / /srv rw - ext4 /dev/nvme0n1p3 rw\n");
         assert_eq!(
             usages_with(&nvme(), &both, ""),

@@ -51,6 +51,7 @@ impl HeldDisks {
                 }
             });
         }
+
         Self { files }
     }
 

@@ -49,6 +49,7 @@ pub(super) fn loops(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<LoopDe
             }
         }
     }
+
     loops
 }
 

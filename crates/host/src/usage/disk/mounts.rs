@@ -67,6 +67,7 @@ pub(super) fn mount_namespaces(
             mounts,
         });
     }
+
     namespaces
 }
 
@@ -145,6 +146,7 @@ mod tests {
             std::slice::from_ref(&service),
             &mut blind_spots,
         );
+
         assert_eq!(
             (found[0].mounts.len(), &found[1].process),
             (1, &Some(service))
@@ -164,6 +166,7 @@ mod tests {
         mount_namespaces(&tree.host(), &[], &mut blind_spots);
         swaps(&tree.host(), &mut blind_spots);
         let usages: Vec<&str> = blind_spots.iter().map(|spot| spot.usages).collect();
+
         assert_eq!(usages, ["mounted file systems", "swap devices"]);
     }
 }

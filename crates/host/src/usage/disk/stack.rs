@@ -29,6 +29,7 @@ pub(crate) fn stack(host: &Host, blocks: &[String], loops: &[LoopDevice]) -> Blo
         todo.extend(above.map(|device| device.name.clone()));
         stack.insert(block, number);
     }
+
     stack
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn nodes(host: &Host, stack: &BlockStack) -> Vec<DeviceNode> {
         });
         nodes.extend(multipath_nodes(host, block));
     }
+
     nodes
 }
 

@@ -41,6 +41,7 @@ pub(super) fn targets(host: &Host, blind_spots: &mut Vec<BlindSpot>) -> Vec<Kern
             scan.add_blind_spot(dir.display(), "no configfs is mounted there");
         }
     }
+
     scan.add_nvmet(&config.join("nvmet/subsystems"));
     scan.add_lio(&config.join("target/core"));
     scan.add_gadgets(&config.join("usb_gadget"));
@@ -94,6 +95,7 @@ impl TargetScan<'_> {
             self.targets.push(KernelTarget { name, number });
             return;
         }
+
         let path = fileio_path(&info).or_else(|| sysfs::read(dir.join("udev_path")));
         if let Some(path) = path.filter(|path| path.starts_with('/')) {
             self.add_path(name, Some(path));
@@ -229,10 +231,12 @@ mod tests {
                 format!("{enable}\n"),
             );
         }
+
         let expected = [
             "nvmet namespace 1 of nqn.x: block 259:0",
             "nvmet passthru of nqn.x: char 240:0",
         ];
+
         assert_eq!(names(&tree), expected);
     }
 
@@ -258,6 +262,7 @@ mod tests {
             "LIO pscsi_0/disk: block 259:0",
             "USB gadget g1, mass_storage.0/lun.0: block 259:0",
         ];
+
         assert_eq!(names(&tree), expected);
     }
 
@@ -316,10 +321,13 @@ mod tests {
             tree.file(&format!("{core}/{hba}/x/enable"), "1\n");
             tree.file(&format!("{core}/{hba}/off/enable"), "0\n");
         }
+
         tree.dir(&format!("{core}/iblock_1/bare"));
         tree.dir(&format!("{core}/alua/lu_gps/default_lu_gp"));
         let (targets, blind_spots) = found(&tree);
+
         assert_eq!(targets, []);
+
         let places: Vec<String> = blind_spots.into_iter().map(|spot| spot.place).collect();
         let objects = ["fileio_0/x", "iblock_0/x", "iblock_1/bare", "new_0/x"];
         assert_eq!(places, objects.map(|object| format!("LIO {object}")));

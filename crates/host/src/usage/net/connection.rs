@@ -111,6 +111,7 @@ mod tests {
             };
             body[8 + 16 * i..8 + 16 * i + octets.len()].copy_from_slice(&octets);
         }
+
         body[68..72].copy_from_slice(&4711_u32.to_ne_bytes());
         body.extend(
             Body::default()

@@ -241,6 +241,7 @@ mod tests {
             parent: Some(("pci".into(), "0000:01:00.0".into())),
             ..Link::default()
         };
+
         assert_eq!(link, expected);
     }
 

@@ -75,6 +75,7 @@ impl NamespaceSurvey {
             let reason = "passthru does not run in the first pid namespace";
             survey.add_blind_spot("/proc/PID/ns/net", reason);
         }
+
         survey
     }
 
@@ -147,6 +148,7 @@ impl NamespaceSurvey {
                 self.add_mounted(process, &mount.mount_point);
             }
         }
+
         self.mounts.push(MountTable { network, mounts });
     }
 
@@ -267,6 +269,7 @@ mod tests {
         tree.file("proc/20/task/20/ns/net", "");
         tree.file("proc/20/task/21/ns/net", "");
         let container = "the network namespace of container (pid 20)";
+
         assert_eq!(
             names(&tree),
             ["the network namespace of the host", container, container]
@@ -285,6 +288,7 @@ mod tests {
             "the network namespace of the host",
             "network namespace blue",
         ];
+
         assert_eq!(names(&tree), expected);
     }
 
@@ -303,6 +307,7 @@ mod tests {
                 &format!("socket:[{}]", 1000 + pid),
             );
         }
+
         let survey = NamespaceSurvey::scan(&tree.host());
         assert_eq!(survey.ssh_sockets, [1020, 1021].into());
     }
@@ -314,6 +319,7 @@ mod tests {
         process(&tree, 20, "shell");
         tree.file("proc/thread-self/ns/net", "");
         let survey = NamespaceSurvey::scan(&tree.host());
+
         assert_eq!(survey.blind_spots[0].place, "/proc/1/ns/net");
         assert_eq!(
             survey.namespaces[0].name,
@@ -327,6 +333,7 @@ mod tests {
         process(&tree, 1, "init");
         tree.link("proc/self/ns/pid", "pid:[4026532180]");
         assert_eq!(NamespaceSurvey::scan(&tree.host()).blind_spots.len(), 1);
+
         let tree = Tree::new();
         process(&tree, 1, "init");
         tree.link("proc/self/ns/pid", FIRST_PID_NAMESPACE);

@@ -72,6 +72,7 @@ impl Network {
             let carriers = stack.carriers(interface.interface);
             needed.push((interface, carriers));
         }
+
         let routed = rules.routed();
         let routed_blind_spots = rules.unknown_carriers();
         Self {
@@ -98,6 +99,7 @@ impl Network {
                 }
             }
         }
+
         NetworkUsage::join(usages)
             .into_iter()
             .map(Usage::Network)
@@ -121,6 +123,7 @@ impl Network {
             let reason = "it is in a network namespace that no process and no mount shows";
             blind_spots.push(BlindSpot::new(USAGES, "its own network interface", reason));
         }
+
         if own.iter().any(|interface| self.routed.contains(interface)) {
             blind_spots.extend(self.routed_blind_spots.clone());
         }
@@ -149,6 +152,7 @@ impl Network {
                 }
             }
         }
+
         interfaces
     }
 
@@ -189,6 +193,7 @@ fn read_snapshots(
         snapshots.push(snapshot);
         all_sockets.push(sockets.ok());
     }
+
     (snapshots, all_sockets)
 }
 
@@ -220,6 +225,7 @@ pub(super) fn lookups(
             }
         }
     }
+
     lookups
 }
 
@@ -231,6 +237,7 @@ fn look_up(lookups: &BTreeSet<(usize, RouteLookup)>, sockets: &[Option<Sockets>]
             answers.insert((*namespace, lookup.clone()), interface);
         }
     }
+
     answers
 }
 

@@ -96,6 +96,7 @@ impl NetworkUsage {
                 _ => joined.push(usage),
             }
         }
+
         joined
     }
 
@@ -173,6 +174,7 @@ impl fmt::Display for NetworkUsage {
             }
             NetworkPurpose::OnlyLink => write!(f, "{interface}, the only network link that is up")?,
         }
+
         if *more > 0 {
             write!(f, " (and {more} more)")?;
         }
@@ -223,14 +225,17 @@ mod tests {
             scene.snapshots[HOST].tables.insert(table);
             scene = scene.default_over(CARD, table);
         }
+
         for network in 0..50 {
             scene = scene.route(CARD, &format!("10.{network}.0.0"), 16, 254);
             scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
         }
+
         let expected = [
             "the default route over eth0 (and 3 more)",
             "the route to 10.0.0.0/16 over eth0 (and 49 more)",
         ];
+
         assert_eq!(scene.usages(), expected);
     }
 
@@ -246,6 +251,7 @@ mod tests {
             };
             scene = scene.add(tun).default_over(index, 254);
         }
+
         let blind_spots = scene.blind_spots();
         assert_eq!(blind_spots.len(), 1, "{blind_spots:?}");
         assert!(
@@ -266,6 +272,7 @@ mod tests {
                 .answer(peer, CARD)
                 .connection("10.0.3.15:50000", &format!("{peer}:{port}"));
         }
+
         let expected = [
             "NFS with 10.0.3.1 over eth0 (and 1 more)",
             "iSCSI with 10.0.3.3 over eth0",

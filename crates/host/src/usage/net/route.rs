@@ -82,6 +82,7 @@ impl Route {
             interfaces.push(hop.interface);
             has_gateway |= hop.has_gateway;
         }
+
         Some(Self {
             destination,
             length,
@@ -102,6 +103,7 @@ impl Route {
             self.interfaces.extend(hop.interface);
             self.has_gateway |= hop.has_gateway;
         }
+
         self.interfaces.sort_unstable();
         self.interfaces.dedup();
         self
@@ -166,6 +168,7 @@ fn hops(mut bytes: &[u8]) -> Vec<Hop> {
         });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
+
     hops
 }
 
@@ -293,8 +296,10 @@ mod tests {
             hops.extend(interface.to_ne_bytes());
             hops.extend(gateway.bytes());
         }
+
         let attributes = Body::default().attribute(9, &hops);
         let route = Route::parse(&message(IPV4, 0, UNICAST, &attributes)).unwrap();
+
         assert_eq!((route.interfaces, route.has_gateway), (vec![2, 5], true));
     }
 
@@ -319,6 +324,7 @@ mod tests {
         let route = Route::parse(&message(IPV6, 0, UNICAST, &attributes))
             .unwrap()
             .resolve(&hops);
+
         assert_eq!((route.interfaces, route.has_gateway), (vec![2, 5], true));
     }
 
@@ -340,6 +346,7 @@ mod tests {
             group: vec![10, 11],
             ..NextHop::default()
         };
+
         assert_eq!(NextHop::parse(&message), Some(expected));
     }
 
@@ -373,6 +380,7 @@ mod tests {
         ] {
             assert!(route(text, length).is_wide(), "{text}/{length}");
         }
+
         for (text, length) in [("10.0.0.0", 8), ("fc00::", 7), ("192.0.2.0", 24)] {
             assert!(!route(text, length).is_wide(), "{text}/{length}");
         }

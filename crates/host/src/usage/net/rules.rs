@@ -55,6 +55,7 @@ impl Rules<'_> {
             }
             needed.extend(only_link(host));
         }
+
         for (namespace, snapshot) in self.snapshots.iter().enumerate().skip(1) {
             needed.extend(namespace_interfaces(namespace, snapshot));
         }
@@ -88,6 +89,7 @@ impl Rules<'_> {
             };
             names.entry(reason).or_default().push(&link.name);
         }
+
         names
             .into_iter()
             .map(|(reason, names)| BlindSpot::tunnel(abridge(&names, ", "), reason))
@@ -105,6 +107,7 @@ impl Rules<'_> {
                 routed.extend(self.stack.carriers(Interface::new(HOST, *index)));
             }
         }
+
         routed
     }
 
@@ -129,6 +132,7 @@ impl Rules<'_> {
                 }
             }
         }
+
         needed
     }
 
@@ -164,6 +168,7 @@ impl Rules<'_> {
                 interfaces.insert(Interface::new(namespace, *index));
             }
         }
+
         let own = self.snapshots.get(flow.namespace);
         if let Some(source) = flow.lookup.source
             && let Some(own) = own
@@ -172,6 +177,7 @@ impl Rules<'_> {
                 interfaces.insert(Interface::new(flow.namespace, index));
             }
         }
+
         interfaces
             .into_iter()
             .map(|interface| NeededInterface {
@@ -198,6 +204,7 @@ impl Rules<'_> {
                 });
             }
         }
+
         needed
     }
 
@@ -233,6 +240,7 @@ fn routed_interfaces(host: &NetworkSnapshot) -> Vec<NeededInterface> {
             needed.push(NeededInterface::on_host(*index, purpose.clone()));
         }
     }
+
     needed
 }
 
@@ -296,6 +304,7 @@ fn namespace_interfaces(namespace: usize, snapshot: &NetworkSnapshot) -> Vec<Nee
             },
         });
     }
+
     needed
 }
 

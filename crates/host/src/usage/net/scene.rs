@@ -61,6 +61,7 @@ impl Scene {
                 },
             );
         }
+
         Self {
             tree,
             snapshots: vec![host],
@@ -137,6 +138,7 @@ impl Scene {
             let answer = own.find(|(destination, _)| *destination == lookup.destination);
             answers.insert((namespace, lookup), answer.map(|(_, interface)| *interface));
         }
+
         Network::new(self.snapshots.clone(), &answers, &flows, &self.ssh_sockets)
     }
 

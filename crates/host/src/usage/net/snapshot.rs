@@ -61,6 +61,7 @@ impl NetworkSnapshot {
                 snapshot.links.insert(link.index, link);
             }
         }
+
         let addresses = netlink.dump(GET_ADDRESS, &Body::new(&[0; 8]))?;
         snapshot.addresses = addresses.iter().filter_map(link::parse_address).collect();
         snapshot.read_routes(netlink)?;
@@ -81,6 +82,7 @@ impl NetworkSnapshot {
                 hops.insert(hop.id, hop);
             }
         }
+
         self.tables.extend(USUAL_TABLES);
         for family in [IPV4, IPV6] {
             let request = route::request(family);
@@ -92,6 +94,7 @@ impl NetworkSnapshot {
             self.tables
                 .extend(rules.iter().filter_map(route::parse_rule));
         }
+
         Ok(())
     }
 
@@ -171,6 +174,7 @@ impl NetworkSnapshot {
                 self.neighbours.insert(number, index);
             }
         }
+
         for link in self.links.values() {
             let number = link.below_namespace;
             if number.is_some_and(|number| wanted.contains(&number)) {
@@ -205,6 +209,7 @@ pub(super) fn outgoing_interface(sockets: &Sockets, lookup: &RouteLookup) -> Opt
         };
         answer = netlink.ask(route::GET_ROUTE, &without_source.request());
     }
+
     RouteLookup::parse_answer(&answer.ok()?)
 }
 

@@ -58,6 +58,7 @@ impl Socket {
                 return Ok(messages);
             }
         }
+
         Err(rustix::io::Errno::INTR.into())
     }
 

@@ -25,6 +25,7 @@ impl InterfaceStack {
                 stack.add_pppoe(namespace, snapshot, link);
             }
         }
+
         stack
     }
 
@@ -37,6 +38,7 @@ impl InterfaceStack {
                 todo.extend(self.below.get(&interface).into_iter().flatten());
             }
         }
+
         carriers
     }
 
@@ -153,6 +155,7 @@ pub(super) fn tunnel_lookups(snapshot: &NetworkSnapshot, link: &Link) -> Vec<Rou
             remotes.insert(*remote);
         }
     }
+
     let mut lookups = Vec::new();
     for destination in remotes {
         let local = link.tunnel.local;
@@ -163,6 +166,7 @@ pub(super) fn tunnel_lookups(snapshot: &NetworkSnapshot, link: &Link) -> Vec<Rou
             interface: link.tunnel.link,
         });
     }
+
     lookups
 }
 
@@ -192,6 +196,7 @@ mod tests {
         });
         scene.link(11).master = Some(12);
         let scene = scene.default_over(12, 254);
+
         assert_eq!(
             scene.usages(),
             ["the default route over br0, carried by eth0"]
@@ -211,6 +216,7 @@ mod tests {
             ..link(11, "br-ex")
         });
         let usages = scene.default_over(11, 254).usages();
+
         assert_eq!(usages, ["the default route over br-ex, carried by eth0"]);
     }
 
@@ -227,7 +233,9 @@ mod tests {
             ..link(10, "vxlan0")
         };
         let scene = Scene::new().add(vxlan).default_over(10, 254);
+
         assert_eq!(scene.usages(), [""; 0]);
+
         let usages = scene.answer("10.0.3.100", CARD).usages();
         let expected = [
             "the default route over vxlan0, carried by eth0",
@@ -276,7 +284,9 @@ mod tests {
         scene.snapshots[1]
             .wireguard
             .insert(9, WireGuardPeers { mark: 0, remotes });
+
         assert_eq!(scene.usages(), [""; 0]);
+
         let usages = scene.answer("10.0.3.100", CARD).usages();
         assert_eq!(usages, ["wg0 in network namespace blue, carried by eth0"]);
     }

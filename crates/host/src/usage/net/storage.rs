@@ -53,6 +53,7 @@ pub(super) fn mounted(tables: &[MountTable]) -> (Vec<StorageServer>, Vec<BlindSp
             }
         }
     }
+
     (servers, blind_spots)
 }
 
@@ -73,6 +74,7 @@ pub(super) fn attached(host: &Host) -> Vec<StorageServer> {
             }
         }
     }
+
     let controllers = host.path("sys/class/nvme");
     for name in sysfs::names(&controllers) {
         servers.extend(nvme_target(&controllers.join(name)));
@@ -173,6 +175,7 @@ mod tests {
         let nfs =
             servers("nfs4 nas:/export rw,vers=4.2,proto=tcp,clientaddr=10.0.3.15,addr=10.0.3.100");
         assert_eq!(nfs, [("NFS", "10.0.3.100".into())]);
+
         let nfs = servers("nfs nas:/export rw,proto=tcp6,addr=fe80::1%eth0,mountproto=tcp");
         assert_eq!(nfs, [("NFS", "fe80::1".into())]);
         assert_eq!(
@@ -231,6 +234,7 @@ mod tests {
             ("iSCSI", "10.0.3.100".into()),
             ("NVMe over TCP", "10.0.3.101".into()),
         ];
+
         assert_eq!(texts, expected);
         assert_eq!(servers[1].source, Some("10.0.3.15".parse().unwrap()));
     }

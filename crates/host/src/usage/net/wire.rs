@@ -132,6 +132,7 @@ pub(super) fn messages(mut bytes: &[u8]) -> io::Result<Vec<Message>> {
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         messages.push(message);
     }
+
     Ok(messages)
 }
 
@@ -180,9 +181,11 @@ mod tests {
         bytes.extend(Body::new(&[]).request(KIND_DONE, 0, 5));
         let messages = messages(&bytes).unwrap();
         let kinds: Vec<u16> = messages.iter().map(|message| message.kind).collect();
+
         assert_eq!(kinds, [24, KIND_DONE]);
         assert_eq!(messages[0].flags, FLAG_DUMP | FLAG_REQUEST);
         assert_eq!(messages[0].sequence, 5);
+
         let attributes = Attributes::after(&messages[0].body, 12);
         assert_eq!(attributes.text(3).as_deref(), Some("eth0"));
         assert_eq!(attributes.u32(5), Some(9));

@@ -48,6 +48,7 @@ fn parse<'a>(messages: impl Iterator<Item = &'a Message>) -> WireGuardPeers {
             found.remotes.extend(end.map(|end| end.ip()));
         }
     }
+
     found.remotes.sort();
     found.remotes.dedup();
     found
@@ -99,6 +100,7 @@ mod tests {
             .map(|text| text.parse().unwrap())
             .to_vec();
         let found = parse([message(&v4, 0xca6c), message(&v6, 0xca6c)].iter());
+
         assert_eq!(
             found,
             WireGuardPeers {

@@ -22,6 +22,7 @@ pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
             vital: true,
         });
     }
+
     if let Some(group) = device.group.filter(|_| device.on_vfio()) {
         let dir = host.path("sys/class/vfio").join(group.to_string());
         nodes.push(DeviceNode {
@@ -30,6 +31,7 @@ pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
             vital: true,
         });
     }
+
     nodes
 }
 
@@ -64,6 +66,7 @@ pub(crate) fn holders(nodes: &[DeviceNode], processes: &Processes) -> Vec<Usage>
             }
         }
     }
+
     holders.into_iter().collect()
 }
 
@@ -108,6 +111,7 @@ mod tests {
             process(100, "qemu", "/dev/vfio/devices/vfio3", true),
             process(101, "qemu-old", "/dev/vfio/12", true),
         ];
+
         assert_eq!(
             tree.host().usage_report(&tree.host().devices()[0]).usages,
             expected
@@ -126,6 +130,7 @@ mod tests {
         open(&tree, 100, "Xorg", "/dev/nvidia1", "char 195:1");
         open(&tree, 101, "other", "/dev/nvidia0", "char 195:0");
         let usages = tree.host().usage_report(&tree.host().devices()[0]).usages;
+
         assert_eq!(usages, [process(100, "Xorg", "/dev/nvidia1", true)]);
     }
 
@@ -146,6 +151,7 @@ mod tests {
             process(100, "qemu", "/dev/sda", true),
             process(101, "logind", "/dev/input/event3", false),
         ];
+
         assert_eq!(
             tree.host().usage_report(&tree.host().devices()[0]).usages,
             expected

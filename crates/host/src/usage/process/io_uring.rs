@@ -93,6 +93,7 @@ impl<'a> IoUrings<'a> {
             }
             sleep(Duration::from_millis(2));
         }
+
         Err(BlindSpot::new(FILES, info.display(), "the ring is busy"))
     }
 
@@ -126,6 +127,7 @@ impl<'a> IoUrings<'a> {
                     .map_err(|reason| BlindSpot::new(FILES, dev.display(), reason))?;
             }
         }
+
         Ok(numbers)
     }
 
@@ -152,6 +154,7 @@ impl<'a> IoUrings<'a> {
                 }
             }
         }
+
         Ok(())
     }
 }
@@ -233,11 +236,13 @@ mod tests {
                 "{release}"
             );
         }
+
         // These kernels leave out the whole list of a busy ring, so here all slots are empty.
         for release in ["6.15.0", "7.3.0-rc1"] {
             tree.file("proc/sys/kernel/osrelease", release);
             assert_eq!(found(&tree), Ok(vec![]), "{release}");
         }
+
         assert_eq!(found(&ring("UserFiles:\t0\nUserBufs:\t0\n")), Ok(vec![]));
     }
 
@@ -305,6 +310,7 @@ mod tests {
         tree.file("dev/disks/xvdb", "block 259:1\n");
         let mut numbers = find(&tree, &["5", "6"]).unwrap();
         numbers.sort();
+
         assert_eq!(
             numbers,
             [DeviceNumber::Block(259, 0), DeviceNumber::Block(259, 1)]
@@ -317,6 +323,7 @@ mod tests {
         tree.dir("proc/77/root/dev/1/2/3/4");
         tree.dir("proc/77/root/dev/shm/1/2/3/4/5");
         assert_eq!(found(&tree), Ok(vec![]));
+
         tree.dir("proc/77/root/dev/1/2/3/4/5");
         let blind_spot = found(&tree).unwrap_err();
         assert_eq!(blind_spot.reason, "it has folders more than 4 deep");
@@ -330,6 +337,7 @@ mod tests {
             tree.file(&format!("dev/{name}"), "");
         }
         assert_eq!(found(&tree), Ok(vec![]));
+
         tree.file("dev/one-more", "");
         assert_eq!(
             found(&tree).unwrap_err().reason,
@@ -346,6 +354,7 @@ mod tests {
     fn list_beyond_the_limits_is_a_blind_spot() {
         let sockets = list(MAX_FILES + 1, "socket:[7]");
         assert_eq!(found(&ring(&sockets)), Ok(vec![]));
+
         let reason = "the process has registered more than 65536 files";
         assert_eq!(
             found(&ring(&list(MAX_FILES + 1, "/x"))).unwrap_err().reason,
@@ -355,6 +364,7 @@ mod tests {
             found(&ring(&list(MAX_FILES + 1, "x"))).unwrap_err().reason,
             reason
         );
+
         let large = "x".repeat(1 + (16 << 20));
         assert_eq!(
             found(&ring(&large)).unwrap_err().reason,

@@ -21,6 +21,7 @@ pub(super) fn vfio_number(host: &Host, info: &Path) -> Option<DeviceNumber> {
             return Some(number);
         }
     }
+
     let group = sysfs::link_name(device.join("iommu_group"))?;
     DeviceNumber::read_char(&host.path("sys/class/vfio").join(group))
 }

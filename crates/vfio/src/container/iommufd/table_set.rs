@@ -61,6 +61,7 @@ impl TableSet {
                 return Err(error);
             }
         }
+
         self.tracked = tables;
         self.tracking = true;
         Ok(())
@@ -165,6 +166,7 @@ impl TableSet {
                 result => return result,
             }
         }
+
         match self.new_table(bound, ioas) {
             Ok(table) => self.place_on(start, id, table.into(), ioas, attach),
             Err(error) => Err(Failed {
@@ -192,6 +194,7 @@ impl TableSet {
                 error,
             });
         }
+
         let attached =
             attach(start, Target::Ioas(Arc::clone(ioas))).map_err(into_container_error)?;
         Ok(self.used(id, None, attached))

@@ -121,11 +121,13 @@ impl Type1Container {
                 "take a passed character device: it opens groups",
             ));
         }
+
         if options.target.is_some() {
             return Err(unsupported(
                 "attach a device to anything but its own mappings",
             ));
         }
+
         let location = source.locate()?;
         let number = location.group().ok_or_else(|| Error::NoGroup {
             device: location.name(),
@@ -196,6 +198,7 @@ impl Container for Type1Container {
                 None => not_owned.push(device.address.to_string()),
             }
         }
+
         if !not_owned.is_empty() {
             return Err(Error::NotOwned { devices: not_owned });
         }
@@ -332,6 +335,7 @@ fn missing_extension(fd: BorrowedFd<'_>) -> Result<Option<&'static str>, Errno> 
             return Ok(Some(name));
         }
     }
+
     Ok(None)
 }
 

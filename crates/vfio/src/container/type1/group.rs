@@ -135,6 +135,7 @@ fn device_argument(device: &str, token: Option<[u8; 16]>) -> String {
         };
         uuid.push_str(&format!("{dash}{byte:02x}"));
     }
+
     format!("{device} vf_token={uuid}")
 }
 
@@ -159,9 +160,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Group::open_in(folder.path(), 3).unwrap_err();
         assert!(matches!(error, Error::Open { .. }), "{error}");
+
         fs::write(folder.path().join("noiommu-3"), "").unwrap();
         let error = Group::open_in(folder.path(), 3).unwrap_err();
         assert!(matches!(error, Error::NoIommu { group: 3 }), "{error}");
+
         fs::write(folder.path().join("4"), "").unwrap();
         let error = Group::open_in(folder.path(), 4).unwrap_err();
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");

@@ -74,6 +74,7 @@ impl Type1Info {
             }
             _ => {}
         }
+
         Ok(())
     }
 }
@@ -88,6 +89,7 @@ fn ranges(capability: &Capability<'_>) -> Result<Vec<RangeInclusive<u64>>, BadCa
         let at = 8 + 16 * index;
         ranges.push(capability.long(at)?..=capability.long(at + 8)?);
     }
+
     ranges.sort_by_key(|range| *range.start());
     Ok(ranges)
 }
@@ -147,6 +149,7 @@ mod tests {
             Type1Info::parse(&raw(24), &bytes).unwrap().mappings_left,
             Some(65_535)
         );
+
         let bytes = reply(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, &[0, 0x1000, 1 << 28]);
         let dirty = Type1Info::parse(&raw(24), &bytes).unwrap().dirty;
         assert_eq!(

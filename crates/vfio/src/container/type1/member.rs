@@ -35,6 +35,7 @@ impl Type1Member {
                 error: Error::InUse { device },
             });
         }
+
         Ok(Source::Sysfs(self.device.location().sysfs().into()))
     }
 }

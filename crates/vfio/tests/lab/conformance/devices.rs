@@ -77,6 +77,7 @@ fn detached_device_can_be_attached_again(backend: Backend) {
         map(&**container, from, IOVA, Access::Read).unwrap();
         map(&**container, to, IOVA + PAGE, Access::ReadWrite).unwrap();
     }
+
     assert!(reaches(&member, (from, IOVA), (to, IOVA + PAGE)));
 }
 

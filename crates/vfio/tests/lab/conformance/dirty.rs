@@ -31,6 +31,7 @@ fn dirty_tracking_works_or_names_devices(backend: Backend) {
         assert!(error.hint().is_some());
         return;
     }
+
     tracking.unwrap();
     let mut bitmap = [1 << 63, 0, 0];
     dma.dirty_pages(DirtyRange::new(IOVA, 128 * PAGE, PAGE), true, &mut bitmap)
@@ -56,6 +57,7 @@ fn unmap_dirty_returns_dirty_pages(backend: Backend) {
         assert_eq!(dma.unmap_all().unwrap(), 2 * PAGE);
         return;
     }
+
     dma.set_dirty_tracking(true).unwrap();
     assert_eq!(
         dma.unmap_dirty(DirtyRange::new(IOVA, 8 * PAGE, PAGE), &mut bitmap)

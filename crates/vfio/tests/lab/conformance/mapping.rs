@@ -99,6 +99,7 @@ fn partial_unmap_is_refused(backend: Backend) {
             error.hint()
         );
     }
+
     assert_eq!(setup.container.unmap(FROM, 4 * PAGE).unwrap(), 4 * PAGE);
 }
 
@@ -199,6 +200,7 @@ fn capabilities_match_supported_calls(backend: Backend) {
     } else {
         assert_unsupported(mapped);
     }
+
     assert_eq!(setup.container.ioas().is_some(), can.copy);
     let replaced = setup.member.replace(None);
     if can.nesting {
@@ -206,6 +208,7 @@ fn capabilities_match_supported_calls(backend: Backend) {
     } else {
         assert_unsupported(replaced);
     }
+
     assert_eq!(setup.member.bound().is_some(), can.pasid);
     // No device of the virtual host has PASIDs, so the kernel refuses the call.
     let ioas = setup.container.ioas().cloned();
@@ -216,6 +219,7 @@ fn capabilities_match_supported_calls(backend: Backend) {
     } else {
         assert_unsupported(refused);
     }
+
     let kept = setup
         .container
         .dirty_pages(DirtyRange::new(FROM, PAGE, PAGE), false, &mut [0]);
@@ -284,6 +288,7 @@ fn nodes_are_opened_close_on_exec(backend: Backend) {
             found += 1;
         }
     }
+
     assert!(found >= 2, "{found}");
     drop(setup);
 }

@@ -150,6 +150,7 @@ fn physical_function_is_not_reset_beside_its_vfs(backend: Backend) {
         };
         virtual_members.push(container.attach(at(address), options).unwrap());
     }
+
     let (all, _) = affected(&physical);
     let files = container.hot_reset_proof(&all);
     let files = files.as_ref().map(HotResetProof::files).unwrap_or_default();

@@ -18,6 +18,7 @@ fn auto_chooses_iommufd_where_available() {
     let choice = open(&Options::default(), &[taken.source().locate().unwrap()]).unwrap();
     assert_eq!(choice.backend, Backend::Iommufd);
     assert_eq!(choice.to_string(), "iommufd: /dev/iommu is available");
+
     let choice = choose(Options {
         iommufd: Some(iommufd()),
         ..Options::default()
@@ -70,6 +71,7 @@ fn only_iommufd_takes_device_by_descriptor() {
     let Failed { state, error } = type1
         .attach(Source::Fd(passed.into()).into(), AttachOptions::default())
         .unwrap_err();
+
     assert!(
         matches!(
             error,
@@ -81,6 +83,7 @@ fn only_iommufd_takes_device_by_descriptor() {
         "{error}"
     );
     assert!(error.hint().unwrap().contains("iommufd"));
+
     choose(Options::default())
         .container
         .attach(state, AttachOptions::default())
@@ -99,6 +102,7 @@ fn two_containers_share_one_iommufd() {
     let other = choose(options).container;
     let one = one.ioas().unwrap();
     let other = other.ioas().unwrap();
+
     assert_ne!(one.id(), other.id());
     assert!(Arc::ptr_eq(one.context(), other.context()));
 }

@@ -62,21 +62,26 @@ fn tracking_container_refuses_device_without_dirty_pages() {
     let included = tracking.include(&table).unwrap();
     tracking.set_dirty_tracking(true).unwrap();
     let beside = attach(&mut containers, edu);
+
     assert!(beside.is_new && !Arc::ptr_eq(&beside.container, &tracking));
+
     // The tracking container goes on. The other one cannot start, and names the device.
     write_to(&table, 0b101);
     assert_eq!(dirty(&*tracking, true), 0b101);
+
     let error = beside.container.set_dirty_tracking(true).unwrap_err();
     assert!(
         matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]),
         "{error}"
     );
+
     // After a stop, the first container accepts the device again.
     tracking.set_dirty_tracking(false).unwrap();
     let edu = beside.member.detach().unwrap();
     containers.remove(&beside.container);
     let back = attach(&mut containers, edu);
     assert!(!back.is_new && Arc::ptr_eq(&back.container, &tracking));
+
     let error = tracking.set_dirty_tracking(true).unwrap_err();
     assert!(
         matches!(&error, Error::NoDirtyTracking { devices } if devices == &[EDU]),
@@ -86,6 +91,7 @@ fn tracking_container_refuses_device_without_dirty_pages() {
         tracking.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]),
         Err(Error::NotTracking)
     ));
+
     drop((included, back, taken));
 }
 
@@ -100,16 +106,20 @@ fn containers_report_only_their_own_dirty_pages() {
     // The second device reports none, so it does not join the first container.
     let (second, _nvme) = with_pages(&mut containers, NVME);
     let other = table(&second);
+
     assert!(matches!(second.include(&one), Err(Error::OtherTable)));
+
     let other_included = second.include(&other).unwrap();
     second.set_dirty_tracking(true).unwrap();
     write_to(&one, 1);
     write_to(&other, 2);
     assert_eq!(dirty(&*first, true), 1);
     assert_eq!(dirty(&*second, true), 2);
+
     first.set_dirty_tracking(false).unwrap();
     write_to(&other, 4);
     assert_eq!(dirty(&*second, true), 4);
+
     drop((one_included, other_included, taken));
 }
 
@@ -121,10 +131,13 @@ fn group_may_join_or_leave_during_dirty_tracking() {
     map(&*edu.container, memory(3), IOVA, Access::ReadWrite).unwrap();
     edu.container.set_dirty_tracking(true).unwrap();
     let nvme = attach(&mut containers, at(NVME));
+
     assert!(!nvme.is_new);
     assert_eq!(dirty(&*edu.container, true), 7);
+
     nvme.member.detach().unwrap();
     assert_eq!(dirty(&*edu.container, true), 7);
+
     edu.container.set_dirty_tracking(false).unwrap();
     let ioas = Arc::new(Ioas::alloc(&iommufd()).unwrap());
     assert_unsupported(edu.container.include(&Mock::new(&ioas).table(&ioas)));

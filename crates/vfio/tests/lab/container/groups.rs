@@ -73,6 +73,7 @@ fn group_with_host_device_is_not_viable_and_names_it() {
         }]
     );
     assert!(error.hint().unwrap().contains("vfio-pci"));
+
     let named = error.to_string();
     for backend in [Backend::Type1, Backend::Iommufd] {
         let Failed { error, .. } = container(backend)
@@ -83,6 +84,7 @@ fn group_with_host_device_is_not_viable_and_names_it() {
             "{error}"
         );
     }
+
     drop(bound);
 }
 
@@ -130,6 +132,7 @@ fn group_is_viable_where_the_driver_rule_says_so() {
             "{driver}"
         );
     }
+
     drop((companion, bound));
 }
 
@@ -143,6 +146,7 @@ fn container_holds_several_groups() {
             .unwrap()
     });
     assert_eq!(container.groups(), [group(EDU), group(NVME)]);
+
     let before = container.info().unwrap();
     map(&container, memory(1), 0x10_0000, Access::Read).unwrap();
     let after = container.info().unwrap();
@@ -151,8 +155,10 @@ fn container_holds_several_groups() {
         before.mappings_left.unwrap() - 1
     );
     assert_eq!(after.dirty.unwrap().page_sizes, PAGE);
+
     edu.detach().unwrap();
     assert_eq!(container.groups(), [group(NVME)]);
+
     drop((nvme, taken));
 }
 
@@ -163,6 +169,7 @@ fn group_joins_one_container_at_a_time() {
     let other = container(Backend::Type1);
     let member = attach(&one, EDU);
     let Failed { state, error } = other.attach(at(EDU), AttachOptions::default()).unwrap_err();
+
     assert_eq!(
         error.io().and_then(Errno::from_io_error),
         Some(Errno::BUSY),
@@ -174,6 +181,7 @@ fn group_joins_one_container_at_a_time() {
             .unwrap()
             .contains("the other process or container")
     );
+
     member.detach().unwrap();
     other.attach(state, AttachOptions::default()).unwrap();
     drop(taken);
@@ -194,9 +202,11 @@ fn container_left_by_last_device_is_not_reused() {
     let second = containers
         .attach(at(EDU), &AttachOptions::default())
         .unwrap();
+
     assert!(second.is_new && !Arc::ptr_eq(&first.container, &second.container));
     assert_eq!(containers.choices().len(), 1);
     assert_eq!(second.container.unmap_all().unwrap(), 0);
+
     drop((second, taken));
 }
 
@@ -208,14 +218,17 @@ fn device_with_other_handles_is_not_detached() {
     let handle = member.device().clone();
     map(&*container, memory(1), 0x10_0000, Access::Read).unwrap();
     let Failed { state, error } = member.detach().unwrap_err();
+
     assert!(
         matches!(error, Error::InUse { .. }) && error.hint().is_some(),
         "{error}"
     );
     assert_eq!(container.unmap_all().unwrap(), PAGE);
+
     drop(handle);
     state.detach().unwrap();
     assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
+
     drop(taken);
 }
 
@@ -228,14 +241,17 @@ fn device_with_group_in_proof_is_not_detached() {
         .hot_reset_proof(&member.device().hot_reset_info().unwrap())
         .unwrap();
     let Failed { state, error } = member.detach().unwrap_err();
+
     assert!(
         matches!(error, Error::InUse { .. }) && error.to_string().contains("hot reset"),
         "{error}"
     );
     assert!(container.iova_ranges().is_ok());
+
     drop(proof);
     state.detach().unwrap();
     assert!(matches!(container.iova_ranges(), Err(Error::NoDevice)));
+
     drop(taken);
 }
 
@@ -272,18 +288,22 @@ fn bus_resets_across_containers() {
         .unwrap();
     let affected = one.member.device().hot_reset_info().unwrap();
     let error = containers.hot_reset_proof(&affected).unwrap_err();
+
     assert!(
         matches!(&error, Error::NotOwned { devices } if devices == &[second]),
         "{error}"
     );
+
     let other = containers
         .attach(at(second), &AttachOptions::default())
         .unwrap();
     assert!(other.is_new);
+
     let affected = one.member.device().hot_reset_info().unwrap();
     let proof = containers.hot_reset_proof(&affected).unwrap();
     assert_eq!(containers.choices().len(), 2);
     assert_eq!(proof.files().len(), 2);
+
     one.member.device().hot_reset(&proof.files()).unwrap();
     drop((proof, one, other, taken));
 }
@@ -324,8 +344,11 @@ fn virtual_function_opens_only_with_token() {
         );
         assert!(error.hint().unwrap().contains(words), "{error}");
     }
+
     let function = container.attach(at(VF), with_token(Some(TOKEN))).unwrap();
+
     assert!(function.device().info().unwrap().regions > 0);
+
     drop((function, physical, functions, taken));
 }
 
@@ -346,7 +369,9 @@ fn failed_group_call_can_be_repeated() {
         );
         Group::open(number).unwrap().check_viable().unwrap();
     });
+
     assert!(failed > 0 && HeldResources::read().unwrap() == before);
+
     let member = container
         .attach(taken.source().into(), AttachOptions::default())
         .unwrap();
@@ -357,5 +382,6 @@ fn failed_group_call_can_be_repeated() {
         assert_eq!(container.info().unwrap(), info);
     });
     assert!(failed > 0);
+
     drop(member);
 }

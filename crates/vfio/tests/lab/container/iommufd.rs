@@ -53,7 +53,9 @@ fn nested_hwpt_has_container_mappings() {
     let table =
         Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
     member.replace(Some(Arc::clone(&table).into())).unwrap();
+
     assert!(reaches(&member, (from, FROM), (dest, TO)));
+
     let Candidate::Bound(bound) = member.detach().unwrap() else {
         panic!("the device is not bound")
     };
@@ -61,10 +63,12 @@ fn nested_hwpt_has_container_mappings() {
         .attach(bound.into(), to(Arc::clone(&table)))
         .unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
+
     // The table does not report dirty pages, so the container cannot track them.
     container.set_dirty_tracking(true).unwrap_err();
     member.replace(None).unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
+
     Arc::into_inner(table).unwrap().close().unwrap();
     drop(taken);
 }
@@ -80,9 +84,12 @@ fn replaced_device_does_not_reach_container() {
     map(&*container, dest, TO, Access::ReadWrite).unwrap();
     let elsewhere = Arc::new(Ioas::alloc(&context).unwrap());
     let mut member = container.attach(at(EDU), to(elsewhere)).unwrap();
+
     assert!(!reaches(&member, (from, FROM), (dest, TO)));
+
     member.replace(None).unwrap();
     assert!(reaches(&member, (from, FROM), (dest, TO)));
+
     drop(taken);
 }
 
@@ -103,13 +110,17 @@ fn pasid_target_counts_for_dirty_tracking() {
     let Error::NoDirtyTracking { devices } = error else {
         panic!("{error}")
     };
+
     assert_eq!(devices, [format!("{EDU} (PASID 1)")]);
+
     let table =
         Arc::new(Hwpt::alloc(member.bound().unwrap(), ioas, &HwptOptions::default()).unwrap());
     let error = member.attach_pasid(1, table).unwrap_err();
     assert!(matches!(error, Error::Iommufd(_)), "{error}");
+
     let error = member.attach_pasid(1, elsewhere).unwrap_err();
     assert!(matches!(error, Error::Device(_)), "{error}");
+
     drop((member, taken));
 }
 
@@ -121,8 +132,10 @@ fn target_of_another_iommufd_leaves_device_bound() {
     let Failed { state, error } = container
         .attach(at(EDU), to(Arc::clone(&foreign)))
         .unwrap_err();
+
     assert!(matches!(error, Error::Device(_)), "{error}");
     assert!(matches!(state, Candidate::Bound(_)));
+
     let mut member = container.attach(state, AttachOptions::default()).unwrap();
     member.replace(Some(foreign.into())).unwrap_err();
     member.replace(None).unwrap();
@@ -157,22 +170,27 @@ fn bar_is_unmapped_before_reset_and_mapped_after() {
     let from = memory(1);
     map(&*container, from, FROM, Access::Read).unwrap();
     map_bar(&*container, &bar).unwrap();
+
     assert!(writes_arrive(&edu, from, &bar, 1));
     assert_eq!(container.unmap(TO, PAGE).unwrap(), PAGE);
+
     disk.device().reset().unwrap();
     enable(disk.device());
     map_bar(&*container, &bar).unwrap();
     assert!(writes_arrive(&edu, from, &bar, 2));
+
     // A mapping that stays through a reset is emptied, and its IOVA stays taken.
     disk.device().reset().unwrap();
     enable(disk.device());
     assert!(!writes_arrive(&edu, from, &bar, 3));
+
     let error = map_bar(&*container, &bar).unwrap_err();
     assert_eq!(
         error.io().and_then(Errno::from_io_error),
         Some(Errno::EXIST),
         "{error}"
     );
+
     drop(taken);
 }
 
@@ -187,6 +205,7 @@ fn incompatible_device_gets_container_on_same_iommufd() {
         .attach(at(NVME), &AttachOptions::default())
         .unwrap();
     assert!(first.is_new);
+
     first.member.detach().unwrap();
     // No device can use these IOVAs, which are those of interrupts.
     let ioas = first.container.ioas().unwrap();
@@ -199,12 +218,15 @@ fn incompatible_device_gets_container_on_same_iommufd() {
         ioas.context(),
         second.container.ioas().unwrap().context()
     ));
+
     let third = containers
         .attach(at(NVME), &AttachOptions::default())
         .unwrap();
     assert!(!third.is_new && Arc::ptr_eq(&third.container, &second.container));
     assert_eq!(containers.choices().len(), 2);
+
     containers.remove(&first.container);
     assert_eq!(containers.choices().len(), 1);
+
     drop(taken);
 }

@@ -96,9 +96,11 @@ fn dirty_pages_of_all_page_tables_are_merged() {
     write_to(&one, 0b0011);
     write_to(&other, 0b0110);
     drop(joined);
+
     assert_eq!(dirty(&container, false), 0b0111);
     assert_eq!(dirty(&container, true), 0b0111);
     assert_eq!(dirty(&container, true), 0);
+
     write_to(&one, 1 << 63);
     let mut bitmap = [1];
     assert_eq!(
@@ -108,6 +110,7 @@ fn dirty_pages_of_all_page_tables_are_merged() {
         64 * PAGE
     );
     assert_eq!(bitmap, [1 | 1 << 63]);
+
     container.set_dirty_tracking(false).unwrap();
     assert!(matches!(
         container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut bitmap),
@@ -122,6 +125,7 @@ fn tracking_starts_on_all_page_tables_or_none() {
     let ioas = container.ioas().unwrap();
     let silent = Arc::new(Hwpt::alloc(&Mock::new(ioas), ioas, &HwptOptions::default()).unwrap());
     let included = container.include(&silent).unwrap();
+
     assert!(
         container
             .set_dirty_tracking(true)
@@ -133,6 +137,7 @@ fn tracking_starts_on_all_page_tables_or_none() {
         container.dirty_pages(DirtyRange::new(IOVA, PAGE, PAGE), true, &mut [0]),
         Err(Error::NotTracking)
     ));
+
     drop(included);
     container.set_dirty_tracking(true).unwrap();
     container.include(&silent).unwrap_err();
@@ -223,10 +228,12 @@ fn failure_loses_no_dirty_page_of_page_tables() {
             failed
         });
     }
+
     assert!(
         partial_reads > 0,
         "pages of one table are returned although the other table failed"
     );
+
     container.unmap_all().unwrap();
     let memory = memory(64);
     each(|failure| {
@@ -255,7 +262,9 @@ fn page_table_without_dirty_pages_joins_after_tracking() {
     container.set_dirty_tracking(true).unwrap();
     container.include(&silent).unwrap_err();
     write_to(&one, 1);
+
     assert_eq!(dirty(&container, true), 1);
+
     container.set_dirty_tracking(false).unwrap();
     container.include(&silent).unwrap();
 }
@@ -265,11 +274,13 @@ fn page_table_blocks_discards() {
     let (container, [one, other]) = container();
     let discards = container.discards();
     assert!(discards.allowed());
+
     let [included, kept] = [&one, &other].map(|table| container.include(table).unwrap());
     container.set_dirty_tracking(true).unwrap();
     let name = format!("page table {}", one.id());
     drop((included, one, kept));
     assert!(!discards.allowed());
+
     drop(other);
     // Only the container still has the tables, for the dirty pages that they report.
     let error = discards.begin().unwrap_err();
@@ -278,11 +289,13 @@ fn page_table_blocks_discards() {
     };
     assert_eq!(devices.len(), 2);
     assert!(devices.contains(&name), "{error}");
+
     container.set_dirty_tracking(false).unwrap();
     drop(discards.begin().unwrap());
     let kept = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
     drop(container.include(&kept).unwrap());
     assert!(!discards.allowed());
+
     drop(kept);
     let discarding = discards.begin().unwrap();
     let late = Mock::new(container.ioas().unwrap()).table(container.ioas().unwrap());
@@ -290,6 +303,7 @@ fn page_table_blocks_discards() {
         container.include(&late),
         Err(Error::Discarding { .. })
     ));
+
     drop(discarding);
     container.include(&late).unwrap();
 }

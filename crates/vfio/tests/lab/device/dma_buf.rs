@@ -140,6 +140,7 @@ fn set_power_state(device: &Device, state: u16) {
         at = config.read::<u8>(at + 1).unwrap().into();
         assert!(at != 0, "the device has no power management capability");
     }
+
     let control: u16 = config.read(at + 4).unwrap();
     config.write(at + 4, control & !3 | state).unwrap();
 }
@@ -153,6 +154,7 @@ fn dma_buf_without_memory_decode_cannot_be_mapped() {
         number(&peers.map(BUFFER_IOVA).unwrap_err()),
         Some(Errno::NODEV)
     );
+
     decode(&peers.disk, true);
     peers.map(BUFFER_IOVA).unwrap();
     assert!(peers.reaches(0x77));
@@ -169,7 +171,9 @@ fn ranges_of_bar_have_separate_dma_bufs() {
     let sizes = bufs
         .each_ref()
         .map(|buf| rustix::fs::seek(buf, rustix::fs::SeekFrom::End(0)).unwrap());
+
     assert_eq!(sizes, [LENGTH, LENGTH, size]);
+
     let [one, other, _] = bufs.each_ref().map(|buf| fstat(buf).unwrap().st_ino);
     assert_ne!(one, other);
     assert!(
@@ -190,6 +194,7 @@ fn partial_page_of_bar_is_not_exported() {
         let error = bar.dma_buf(range).unwrap_err();
         assert_eq!(errno(&error), Some(Errno::INVAL), "{error}");
     }
+
     assert_hint(
         &bar.dma_buf(0x800..0x1000).unwrap_err(),
         Errno::INVAL,

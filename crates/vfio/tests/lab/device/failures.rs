@@ -217,6 +217,7 @@ fn failed_interrupt_call_can_be_repeated() {
             drop,
         );
     }
+
     let intx = device.irq(Irq::INTX).unwrap();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     withstands(|| intx.mask(), drop);
@@ -355,6 +356,7 @@ fn failed_migration_call_can_be_repeated() {
             error
         });
     }
+
     let data = device.set_migration_state(State::PreCopy).unwrap().unwrap();
     withstands(|| data.precopy(), drop);
     drop(data);
@@ -388,6 +390,7 @@ fn failed_migration_data_access_loses_no_byte() {
     });
     let rest = bytes.into_slice();
     data.read_exact(rest).unwrap();
+
     assert!(failed > 0 && !rest.is_empty());
 
     failed = 0;

@@ -44,6 +44,7 @@ fn feature_probe_changes_nothing() {
         mtty_two()
     };
     let device = mdev.device();
+
     assert!(
         device.supports(Feature::Migration).unwrap()
             && device.supports(Feature::PrecopyInfo2).unwrap()
@@ -60,6 +61,7 @@ fn low_power_is_entered_and_exited() {
     let version: u32 = bar.read(8).unwrap();
     device.enter_low_power().unwrap();
     let again = device.enter_low_power().unwrap_err();
+
     assert!(
         matches!(
             again,
@@ -70,11 +72,14 @@ fn low_power_is_entered_and_exited() {
         ),
         "{again}"
     );
+
     assert_hint(&again, Errno::INVAL, "already");
     // An access by the kernel wakes the device.
     assert_eq!(bar.read::<u32>(8).unwrap(), version);
+
     device.exit_low_power().unwrap();
     assert_eq!(bar.read::<u32>(8).unwrap(), version);
+
     device.enter_low_power().unwrap();
     device.exit_low_power().unwrap();
 }
@@ -87,12 +92,14 @@ fn wakeup_signals_eventfd() {
     let error = device
         .enter_low_power_with_wakeup(file.as_fd())
         .unwrap_err();
+
     assert!(
         error
             .to_string()
             .contains("VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP"),
         "{error}"
     );
+
     let event = Event::new().unwrap();
     device.enter_low_power_with_wakeup(event.as_fd()).unwrap();
     assert_eq!(
@@ -103,9 +110,11 @@ fn wakeup_signals_eventfd() {
         ),
         Some(Errno::INVAL)
     );
+
     // The virtual host's kernel lacks CONFIG_PM and puts no device to sleep: no wakeup follows.
     device.exit_low_power().unwrap();
     assert_eq!(event.take().unwrap(), 0);
+
     device.enter_low_power().unwrap();
     device.exit_low_power().unwrap();
 }

@@ -37,23 +37,28 @@ fn intx_is_raised_masked_and_unmasked() {
     let device = taken.device();
     let bar = enable_edu(&device);
     let intx = device.irq(Irq::INTX).unwrap();
+
     assert!(
         intx.count() == 1 && intx.maskable() && intx.automasked() && intx.eventfd(),
         "{intx:?}"
     );
+
     let [event] = events();
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
     // The kernel has masked the raised line. After the unmask, the kernel signals the event again.
     assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+
     intx.unmask().unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
+
     bar.write(ACKNOWLEDGE, 1u32).unwrap();
     intx.unmask().unwrap();
     intx.mask().unwrap();
     bar.write(RAISE, 1u32).unwrap();
     assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+
     bar.write(ACKNOWLEDGE, 1u32).unwrap();
     intx.disable().unwrap();
 }
@@ -68,12 +73,16 @@ fn intx_is_unmasked_by_resample_eventfd() {
     intx.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     intx.set_resample(Some(resample.as_fd())).unwrap();
     bar.write(RAISE, 1u32).unwrap();
+
     assert_eq!(event.wait(SOON).unwrap(), 1);
+
     resample.signal().unwrap();
     assert_eq!(event.wait(SOON).unwrap(), 1);
+
     intx.set_resample(None).unwrap();
     resample.signal().unwrap();
     assert_eq!(event.wait(A_WHILE).unwrap(), 0);
+
     bar.write(ACKNOWLEDGE, 1u32).unwrap();
 }
 
@@ -104,12 +113,15 @@ fn msi_is_raised_by_device_and_kernel() {
     let [event] = events();
     msi.set_triggers(0, &[Some(event.as_fd())]).unwrap();
     bar.write(RAISE, 1u32).unwrap();
+
     assert_eq!(event.wait(SOON).unwrap(), 1);
+
     bar.write(ACKNOWLEDGE, 1u32).unwrap();
     msi.raise(0, 1).unwrap();
     msi.raise_some(0, &[true]).unwrap();
     msi.raise_some(0, &[false]).unwrap();
     assert_eq!(event.take().unwrap(), 2);
+
     // Only one kind of interrupt can be enabled at a time.
     let intx = device.irq(Irq::INTX).unwrap();
     assert_hint(
@@ -133,7 +145,9 @@ fn sparse_vectors_have_own_eventfds() {
     let device = taken.device();
     decode(&device, true);
     let msix = device.irq(Irq::MSIX).unwrap();
+
     assert!(msix.count() > 8 && !msix.maskable(), "{msix:?}");
+
     let events: [Event; 4] = events();
     let fds = fds(&events);
     msix.set_triggers(0, &[fds[0], None, fds[2], None, fds[3]])
@@ -143,6 +157,7 @@ fn sparse_vectors_have_own_eventfds() {
         events.each_ref().map(|event| event.take().unwrap()),
         [1, 0, 1, 1]
     );
+
     // A change of a range leaves the other vectors alone.
     msix.set_triggers(1, &[fds[1], None]).unwrap();
     msix.raise_some(0, &[true, true, true, false, false])
@@ -151,6 +166,7 @@ fn sparse_vectors_have_own_eventfds() {
         events.each_ref().map(|event| event.take().unwrap()),
         [1, 1, 0, 0]
     );
+
     msix.disable().unwrap();
     assert_hint(
         &msix.raise(0, 1).unwrap_err(),
@@ -169,7 +185,9 @@ fn msix_vectors_can_be_added_later() {
     let events: [Event; 2] = events();
     msix.set_triggers(0, &[Some(events[0].as_fd())]).unwrap();
     let added = msix.set_triggers(6, &[Some(events[1].as_fd())]);
+
     assert_eq!(added.is_ok(), msix.resizable(), "{added:?}");
+
     msix.raise(0, 7).unwrap();
     assert_eq!(events[0].take().unwrap(), 1);
     assert_eq!(events[1].take().unwrap(), u64::from(msix.resizable()));
@@ -186,10 +204,12 @@ fn excess_vectors_are_refused() {
         .set_triggers(msix.count(), &[Some(event.as_fd())])
         .unwrap_err();
     assert_hint(&error, Errno::INVAL, "interrupts that exist");
+
     assert!(
         error.to_string().contains(IGB) && error.to_string().contains("from 10 on"),
         "{error}"
     );
+
     // A file that is not an eventfd is refused, and no vector is left enabled.
     let file = std::fs::File::open("/dev/null").unwrap();
     let error = msix
@@ -199,6 +219,7 @@ fn excess_vectors_are_refused() {
         matches!(error, Error::Irq { count: 2, .. }) && error.io().is_some(),
         "{error}"
     );
+
     assert_hint(
         &msix.disable().unwrap_err(),
         Errno::INVAL,
@@ -228,9 +249,11 @@ fn missing_interrupt_is_refused() {
     let taken = take(EDU);
     let device = taken.device();
     assert_eq!(device.irq(Irq::MSIX).unwrap().count(), 0);
+
     let error = device.irq(99).unwrap_err();
     assert!(matches!(error, Error::IrqInfo { index: 99, .. }), "{error}");
     assert_eq!(errno(&error), Some(Errno::INVAL));
+
     // Before Linux 7.3, only PCI Express devices have error interrupts. `edu` is not one.
     let irq = device.irq(Irq::ERR);
     if passthru_lab::host().kernel_is_since((7, 3)) {
@@ -261,7 +284,9 @@ fn ioeventfd_writes_until_cleared() {
     bar.write(LIVENESS, 1u32).unwrap();
     bar.set_ioeventfd(LIVENESS, 0x77u32, event.as_fd()).unwrap();
     event.signal().unwrap();
+
     assert!(reaches_liveness(&bar, 0x77));
+
     let error = bar
         .set_ioeventfd(LIVENESS, 0x77u32, other.as_fd())
         .unwrap_err();
@@ -271,10 +296,12 @@ fn ioeventfd_writes_until_cleared() {
         errno(&bar.clear_ioeventfd(LIVENESS, 0x77u32).unwrap_err()),
         Some(Errno::NODEV)
     );
+
     bar.write(LIVENESS, 1u32).unwrap();
     event.signal().unwrap();
     sleep(A_WHILE);
     assert!(reaches_liveness(&bar, 1));
+
     let config = device.region(Region::CONFIG).unwrap();
     assert!(config.set_ioeventfd(4, 1u16, event.as_fd()).is_err());
     assert!(matches!(

@@ -52,13 +52,16 @@ fn stopped_device_migrates_to_another() {
             .contains(MigrationFlags::STOP_COPY | MigrationFlags::P2P | MigrationFlags::PRE_COPY)
     );
     assert_eq!(from.migration_state().unwrap(), State::Running);
+
     write_ports(&from, [0xa5, 0x5a]);
     let mut data = from.set_migration_state(State::StopCopy).unwrap().unwrap();
     assert_eq!(from.migration_state().unwrap(), State::StopCopy);
+
     let mut state = Vec::new();
     data.read_to_end(&mut state).unwrap();
     assert_eq!(state.len() as u64, from.migration_data_size().unwrap());
     assert!(from.set_migration_state(State::Stop).unwrap().is_none());
+
     resume(&to, &state).unwrap();
     assert_eq!(read_ports(&to), [0xa5, 0x5a]);
     assert_eq!(to.migration_state().unwrap(), State::Running);
@@ -80,7 +83,9 @@ fn precopy_data_is_completed_after_stop() {
     else {
         panic!("dirty")
     };
+
     assert!(initial > 0);
+
     let mut state = vec![0; initial as usize];
     data.read_exact(&mut state).unwrap();
     assert_eq!(
@@ -91,6 +96,7 @@ fn precopy_data_is_completed_after_stop() {
             reinit: false
         }
     );
+
     // The device still runs: its changes come with the rest of the data.
     write_ports(&from, [3, 4]);
     assert!(
@@ -102,9 +108,11 @@ fn precopy_data_is_completed_after_stop() {
         from.set_migration_state(State::StopCopy).unwrap().is_none(),
         "the transfer goes on"
     );
+
     data.read_to_end(&mut state).unwrap();
     let error = data.precopy().unwrap_err();
     assert!(matches!(error, Error::Precopy { .. }), "{error}");
+
     assert_hint(&error, Errno::INVAL, "PRE_COPY");
     resume(&to, &state).unwrap();
     assert_eq!(read_ports(&to), [3, 4]);
@@ -147,6 +155,7 @@ fn invalid_migration_transition_is_refused_with_state() {
             "{error}"
         );
     }
+
     device.set_migration_state(State::Running).unwrap();
 }
 
@@ -163,6 +172,7 @@ fn truncated_migration_data_is_refused_until_reset() {
         .unwrap();
     state.pop();
     let error = resume(&to, &state).unwrap_err();
+
     assert!(
         matches!(
             &error,
@@ -173,6 +183,7 @@ fn truncated_migration_data_is_refused_until_reset() {
         ),
         "{error}"
     );
+
     to.reset().unwrap();
     assert_eq!(to.migration_state().unwrap(), State::Running);
 }
@@ -190,6 +201,7 @@ fn invalid_migration_data_is_refused() {
         data.read(&mut [0; 8]).is_err(),
         "the file of a resuming device can only be written"
     );
+
     device.reset().unwrap();
 }
 
@@ -205,6 +217,7 @@ fn device_without_migration_is_refused() {
     for error in errors {
         assert_hint(&error, Errno::NOTTY, "does not have");
     }
+
     assert!(matches!(
         device.set_migration_state(State::Stop),
         Err(Error::Migrate { now: None, .. })
@@ -223,16 +236,19 @@ fn dma_log_starts_reports_and_stops() {
     let [mdev, _other] = mtty_two();
     let device = mdev.device();
     assert!(device.supports(Feature::DmaLoggingStart).unwrap());
+
     let chosen = device
         .start_dma_logging(0x1000, &[0..=0xffff, 0x10_0000..=0x10_ffff])
         .unwrap();
     assert_eq!(chosen, 0x1000);
+
     // The sample does no DMA. Set bits of the bitmap stay set.
     let mut bitmap = [0b101];
     device
         .read_dma_log(DirtyRange::new(0, 0x10000, 0x1000), &mut bitmap)
         .unwrap();
     assert_eq!(bitmap, [0b101]);
+
     device.stop_dma_logging().unwrap();
 }
 
@@ -257,10 +273,12 @@ fn invalid_dma_log_is_refused() {
             "{error}"
         );
     }
+
     // A bitmap that is too short does not reach the kernel.
     let error = device
         .read_dma_log(DirtyRange::new(0, 65 * 0x1000, 0x1000), &mut [0])
         .unwrap_err();
+
     assert_eq!(errno(&error), Some(Errno::INVAL));
     assert!(
         device

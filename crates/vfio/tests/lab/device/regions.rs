@@ -15,6 +15,7 @@ fn regions_are_listed_by_index() {
     let regions = device.regions().unwrap();
     // BAR 1 is the upper half of BAR 0's address, or absent. The VGA region is unknown.
     let found: Vec<_> = regions.keys().copied().collect();
+
     assert!(
         found.contains(&Region::BAR0) && found.contains(&Region::CONFIG),
         "{found:?}"
@@ -27,6 +28,7 @@ fn regions_are_listed_by_index() {
         assert_eq!(region.index(), *index);
         assert_eq!(region.size(), device.region(*index).unwrap().size());
     }
+
     let vendor: u16 = regions[&Region::CONFIG].read(0).unwrap();
     assert_eq!(vendor, 0x8086);
 }
@@ -40,6 +42,7 @@ fn unknown_region_is_refused() {
         matches!(error, Error::RegionInfo { index: 4711, .. })
             && errno(&error) == Some(Errno::INVAL)
     );
+
     // An unused BAR has size 0, so any access is outside of it.
     let unused = device.region(Region::BAR0 + 3).unwrap();
     assert_eq!((unused.size(), unused.areas()), (0, [].as_slice()));
@@ -64,9 +67,12 @@ fn region_file_reads_and_writes_registers() {
     let device = taken.device();
     decode(&device, true);
     let bar = device.region(Region::BAR0).unwrap();
+
     assert_eq!(bar.read::<u32>(0).unwrap(), ID);
+
     bar.write(LIVENESS, 0x1234_5678u32).unwrap();
     assert_eq!(bar.read::<u32>(LIVENESS).unwrap(), !0x1234_5678);
+
     let mut bytes = [0; 4];
     bar.read_bytes(0, &mut bytes).unwrap();
     assert_eq!(u32::from_le_bytes(bytes), ID);
@@ -84,6 +90,7 @@ fn outside_or_misaligned_access_is_refused() {
             "{offset:#x}"
         );
     }
+
     let mut bytes = vec![0; size as usize + 1];
     let error = config.read_bytes(0, &mut bytes).unwrap_err();
     assert!(error.to_string().contains(EDU), "{error}");
@@ -106,6 +113,7 @@ fn access_without_memory_decode_fails() {
         "command register",
     );
     decode(&device, true);
+
     assert_eq!(bar.read::<u32>(0).unwrap(), ID);
 }
 
@@ -121,15 +129,18 @@ fn mmap_accesses_by_width_and_outlives_handles() {
     // CAP is a 64-bit register, and VS a 32-bit one, with the values of QEMU's controller.
     let capabilities = map.read::<u64>(0).unwrap();
     let version = map.read::<u32>(8).unwrap();
+
     assert_eq!(capabilities & 0xffff, 2047, "{capabilities:#x}");
     assert_eq!(map.read::<u32>(4).unwrap(), (capabilities >> 32) as u32);
     assert_eq!(version, 0x1_0400, "{version:#x}");
+
     // AQA keeps the written value.
     map.write(0x24, 0x001f_001fu32).unwrap();
     assert_eq!(map.read::<u32>(0x24).unwrap(), 0x001f_001f);
     assert_eq!(map.region().read::<u32>(0x24).unwrap(), 0x001f_001f);
     assert!(matches!(map.read::<u32>(0x1000), Err(Error::Range { .. })));
     assert!(matches!(map.read::<u64>(4), Err(Error::Range { .. })));
+
     // The device is in use until the mapping is dropped.
     let context = iommufd();
     let failed = taken
@@ -149,10 +160,12 @@ fn narrow_registers_are_accessed_by_width() {
     let config = device.region(Region::CONFIG).unwrap();
     let low = config.read::<u8>(0).unwrap();
     let high = config.read::<u8>(1).unwrap();
+
     assert_eq!(
         u16::from_le_bytes([low, high]),
         config.read::<u16>(0).unwrap()
     );
+
     decode(&device, true);
     let map = device
         .region(Region::BAR0)
@@ -179,5 +192,6 @@ fn invalid_mmap_is_refused() {
     for range in [0..0, 0..size + 0x1000, 0x800..0x1000, size..size + 0x1000] {
         assert_hint(&bar.mmap(range).unwrap_err(), Errno::INVAL, "whole pages");
     }
+
     assert!(config.areas().is_empty() && config.mmap(0..0x1000).is_err());
 }

@@ -41,6 +41,7 @@ fn reset_of_device_without_reset_method_fails() {
     let taken = take(EDU);
     let device = taken.device();
     assert!(!device.info().unwrap().reset);
+
     assert_hint(&device.reset().unwrap_err(), Errno::INVAL, "hot reset");
     assert_hint(
         &device.hot_reset_info().unwrap_err(),
@@ -59,10 +60,12 @@ fn bus_of_one_device_resets_without_proof() {
     let bound = taken.bound();
     let device = bound.device();
     let info = device.hot_reset_info().unwrap();
+
     assert_eq!(info.owned, Some(true));
     assert_eq!(info.devices.len(), 1);
     assert_eq!(info.devices[0].address, NVME.parse().unwrap());
     assert_eq!(info.devices[0].owner, HotResetOwner::Bound(bound.id()));
+
     // A device that was opened by its character device accepts no proof.
     let file = File::open("/dev/null").unwrap();
     assert_hint(
@@ -94,19 +97,23 @@ fn bus_resets_when_all_devices_are_owned() {
     // The other device is in the same group, so no other process can have it.
     let info = first.device().hot_reset_info().unwrap();
     let first_owner = HotResetOwner::Bound(first.id());
+
     assert_eq!(info.owned, Some(true));
     assert_eq!(owner(&info, SHARED_FREE), Some(first_owner));
     assert_eq!(owner(&info, SHARED_COMPANION), Some(HotResetOwner::Owned));
+
     let second = other.bind(&context);
     let info = first.device().hot_reset_info().unwrap();
     let second_owner = HotResetOwner::Bound(second.id());
     assert_eq!(info.owned, Some(true));
     assert_eq!(owner(&info, SHARED_FREE), Some(first_owner));
     assert_eq!(owner(&info, SHARED_COMPANION), Some(second_owner));
+
     enable(second.device());
     let bar = second.device().region(Region::BAR0).unwrap();
     bar.write(TDBAL, 0x1000u32).unwrap();
     assert_eq!(bar.read::<u32>(TDBAL).unwrap(), 0x1000);
+
     first.device().hot_reset(&[]).unwrap();
     enable(second.device());
     assert_eq!(bar.read::<u32>(TDBAL).unwrap(), 0);
@@ -120,6 +127,7 @@ fn bus_with_unowned_device_is_not_reset() {
     fs::write(format!("{driver}/unbind"), SHARED_COMPANION).unwrap();
     let bound = one.bound();
     let info = bound.device().hot_reset_info().unwrap();
+
     assert_eq!(info.owned, Some(false));
     assert!(
         info.devices
@@ -127,8 +135,10 @@ fn bus_with_unowned_device_is_not_reset() {
             .any(|device| device.owner == HotResetOwner::NotOwned),
         "{info:?}"
     );
+
     let error = bound.device().hot_reset(&[]).unwrap_err();
     assert!(error.hint().is_some() && errno(&error).is_some(), "{error}");
+
     drop(bound);
     fs::write("/sys/bus/pci/drivers_probe", SHARED_COMPANION).unwrap();
 }

@@ -21,6 +21,7 @@ fn device_is_found_by_every_source() {
     let taken = take(EDU);
     let location = taken.source().locate().unwrap();
     assert_eq!(location.kind(), DeviceKind::Pci(EDU.parse().unwrap()));
+
     let cdev = location.cdev().unwrap();
     let address = Source::Pci(EDU.parse().unwrap());
     // An inherited descriptor is not close-on-exec.
@@ -47,8 +48,10 @@ fn mediated_device_is_recognized_by_descriptor() {
         .unwrap()
         .bind(&context, None)
         .unwrap();
+
     assert_eq!(bound.device().location().kind(), DeviceKind::Mdev);
     assert!(bound.device().is_mdev() && bound.device().location().group().is_some());
+
     // A mediated device has no page table, but reaches memory through the address space.
     let ioas = ioas(&context);
     let mut attached = bound.attach(Arc::clone(&ioas)).unwrap();
@@ -123,12 +126,15 @@ fn device_is_attached_replaced_and_detached() {
     let one = ioas(&context);
     let other = ioas(&context);
     let mut attached = taken.bind(&context).attach(Arc::clone(&one)).unwrap();
+
     assert!(one.unmap_all().is_ok());
+
     attached.replace(Arc::clone(&other)).unwrap();
     let Some(Target::Ioas(now)) = attached.target() else {
         panic!("detached")
     };
     assert_eq!(now.id(), other.id());
+
     drop(now);
     Arc::into_inner(one).unwrap().close().unwrap();
     let bound = attached.detach().unwrap();
@@ -144,7 +150,9 @@ fn device_is_attached_to_its_hwpt() {
     let ioas = ioas(&context);
     let table = Arc::new(Hwpt::alloc(&bound, &ioas, &HwptOptions::default()).unwrap());
     let mut attached = bound.attach(Arc::clone(&table)).unwrap();
+
     assert_eq!(attached.target().unwrap().id(), table.id());
+
     attached.replace(ioas).unwrap();
     Arc::into_inner(table).unwrap().close().unwrap();
 }
@@ -158,7 +166,9 @@ fn failed_attach_leaves_device_bound() {
         .bind(&context)
         .attach(Arc::clone(&elsewhere))
         .unwrap_err();
+
     assert!(matches!(error, Error::OtherContext { .. }), "{error}");
+
     // The device cannot use the allowed IOVAs of this address space.
     let narrow = ioas(&context);
     narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
@@ -174,6 +184,7 @@ fn refused_replace_keeps_former_target() {
     let narrow = ioas(former.context());
     narrow.allow_iovas(&[0xfee0_0000..=0xfee0_ffff]).unwrap();
     let error = attached.replace(narrow).unwrap_err();
+
     assert_eq!(errno(&error), Some(Errno::ADDRINUSE), "{error}");
     assert_eq!(attached.target().unwrap().id(), former.id());
     // The kernel still has the device attached there.
@@ -199,6 +210,7 @@ fn device_lives_until_last_handle_drops() {
         info.reset && info.regions >= 9 && info.irqs >= 5,
         "{info:?}"
     );
+
     device.reset().unwrap();
 }
 
@@ -208,11 +220,13 @@ fn pasid_attach_is_refused_without_pasid_support() {
     let context = iommufd();
     let bound = taken.bind(&context);
     let error = bound.attach_pasid(1, ioas(&context)).unwrap_err();
+
     assert!(
         matches!(error, Error::Attach { pasid: Some(1), .. }),
         "{error}"
     );
     assert!(error.to_string().contains("PASID 1"), "{error}");
+
     assert_hint(&error, Errno::INVAL, "own for PASIDs");
     bound.attach(ioas(&context)).unwrap();
 }

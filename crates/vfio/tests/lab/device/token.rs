@@ -49,6 +49,7 @@ fn virtual_function_binds_only_with_token() {
     let context = iommufd();
     let physical = taken.bind(&context);
     assert!(physical.device().supports(Feature::VfToken).unwrap());
+
     let functions = VirtualFunctions::new();
     assert!(
         Path::new("/sys/bus/pci/devices")
@@ -56,6 +57,7 @@ fn virtual_function_binds_only_with_token() {
             .join("physfn")
             .exists()
     );
+
     physical.device().set_vf_token(TOKEN).unwrap();
 
     let unbound = virtual_function().open().unwrap();
@@ -107,5 +109,6 @@ fn unneeded_token_is_refused_at_bind() {
     let bound = state.bind(&context, None).unwrap();
     let error = bound.device().set_vf_token(TOKEN).unwrap_err();
     assert_hint(&error, Errno::NOTTY, "physical function");
+
     assert!(errno(&error).is_some());
 }

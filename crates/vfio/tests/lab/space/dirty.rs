@@ -29,10 +29,13 @@ fn dirty_pages_cover_gaps() {
     let all = Span::new(15 * PAGE, 192 * PAGE).unwrap();
     let mut bitmap = [0; 3];
     let error = space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap_err();
+
     assert!(matches!(error, Error::DirtyPages { .. }), "{error}");
+
     space.set_dirty_tracking(true).unwrap();
     space.dirty_pages(all, PAGE, true, &mut bitmap).unwrap();
     assert_eq!(bitmap, [0b1110, u64::MAX << 1, 0b111]);
+
     space.set_dirty_tracking(false).unwrap();
 }
 
@@ -42,6 +45,7 @@ fn iommu_without_dirty_tracking_is_named() {
     let space = AddressSpace::default();
     space.join(Arc::clone(&guest.container)).unwrap();
     let error = space.set_dirty_tracking(true).unwrap_err();
+
     assert!(
         matches!(error, Error::DirtyTracking { on: true, .. }) && error.hint().is_some(),
         "{error}"
@@ -108,6 +112,7 @@ impl DirtySetup {
             change.add(Section::ram(place(), &self.memory, 0).unwrap());
             change.commit()?;
         }
+
         let translation = Translation {
             iova: place(),
             target: IOVA,

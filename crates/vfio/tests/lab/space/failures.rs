@@ -335,5 +335,6 @@ fn failed_memory_allocation_leaves_nothing() {
             assert_eq!(HeldResources::read().unwrap(), before, "{failure:?}");
         });
     }
+
     assert!(failed > 0, "no allocation failed");
 }

@@ -21,5 +21,6 @@ fn huge_page_memory_has_whole_pages() {
         // SAFETY: the memory is mapped, and no other thread or device has it.
         assert_eq!(unsafe { last.read_volatile() }, 0);
     }
+
     fs::write("/proc/sys/vm/nr_hugepages", "0").unwrap();
 }

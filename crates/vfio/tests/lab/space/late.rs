@@ -38,7 +38,9 @@ fn reserved_iovas_refuse_device_or_section() {
     else {
         panic!("the device is attached")
     };
+
     assert!(error.io().is_some(), "{error}");
+
     let dma = Arc::clone(&container) as Arc<dyn Dma>;
     assert_eq!(space.mappings(&dma).unwrap(), [low, reserved]);
 
@@ -56,6 +58,7 @@ fn reserved_iovas_refuse_device_or_section() {
         "{error}"
     );
     assert_eq!(space.mappings(&dma).unwrap(), [low]);
+
     poke(&memory, 2 * PAGE, 0x1a7e);
     assert_eq!(Reader::new(member.device(), &space).read(0x10_0000), 0x1a7e);
 }

@@ -83,6 +83,7 @@ fn run_sequences(setup: &Setup) {
         mapped += mapped_pages;
         shared += shared_mappings;
     }
+
     assert!(
         mapped > 20 * SEQUENCES,
         "hardly anything was mapped: {mapped} pages"
@@ -109,12 +110,14 @@ fn run(setup: &Setup, steps: &[Step], sequence: u64) -> (u64, usize) {
             poke(memory, page * PAGE, mark(sequence, index, page));
         }
     }
+
     for step in steps {
         runner.step(step);
         let is_sound = !runner.broken && !runner.noted && runner.abandoned.is_none();
         assert!(is_sound, "{step:?} of {steps:?}");
         mapped += check(&runner, setup);
     }
+
     join_all(&mut runner);
     runner.restore_all();
     mapped += check(&runner, setup);
@@ -162,6 +165,7 @@ fn check_pages(dma: &dyn Dma, is_expected: impl Fn(u64) -> bool) -> u64 {
         assert_eq!(is_mapped, is_expected(page), "page {page}");
         count += u64::from(is_mapped);
     }
+
     count
 }
 

@@ -62,6 +62,7 @@ fn second_container_shares_pins() {
     space.join(Arc::clone(&first)).unwrap();
     let before = pinned();
     super::add(&space, 32 << 20, &memory(Pages::Base));
+
     assert!(pinned() >= before + LENGTH);
 
     let before = pinned();
@@ -73,6 +74,7 @@ fn second_container_shares_pins() {
             && !notes.is_empty()
     );
     assert_eq!(pinned(), before);
+
     // The copied mapping stays when the first container leaves.
     space.leave(&first).unwrap();
     assert_eq!(pinned(), before);
@@ -96,6 +98,7 @@ fn shared_pins_come_from_writable_mapping() {
     change.add(Section::ram(Span::new(1 << 32, LENGTH).unwrap(), &memory, 0).unwrap());
     change.commit().unwrap();
     let notes = space.join(second).unwrap();
+
     assert!(
         notes.len() >= 2
             && notes
@@ -119,6 +122,7 @@ fn refused_sharing_pins_again_and_is_noted() {
     let [note] = &notes[..] else {
         panic!("{notes:?}")
     };
+
     assert!(matches!(note.kind, NoteKind::PinnedAgain(_)), "{note}");
     assert!(note.to_string().contains("IOMMU_IOAS_COPY"), "{note}");
     assert_eq!(second.unmap(1 << 32, LENGTH).unwrap(), LENGTH);
@@ -157,16 +161,19 @@ fn viommu_mappings_share_pins_with_guest_memory() {
     let [note] = &notes[..] else {
         panic!("{notes:?}")
     };
+
     assert!(
         matches!(note.kind, NoteKind::Shared(SharingReason::BasePages)),
         "{note}"
     );
+
     let first = page_translation(0x10_0000, 3);
     let second = page_translation(0x20_0000, 7);
     viommu.replay([first, second]).unwrap();
     let edu = Reader::new(member.device(), viommu.space());
     assert_eq!(edu.read(0x10_0000), 0x1111);
     assert_eq!(edu.read(0x20_0000), 0x2222);
+
     viommu.unmap(Span::new(0x10_0000, PAGE).unwrap()).unwrap();
     assert_ne!(edu.read(0x10_0000), 0x1111);
     // The sections of the guest's memory do not change.
@@ -196,6 +203,7 @@ fn pins_are_shared_at_memlock_limit() {
     let [NoteKind::Shared(SharingReason::Memlock { needed, left })] = notes[..] else {
         panic!("{notes:?}")
     };
+
     assert_eq!(needed, LENGTH);
     assert!(left < LENGTH, "{left}");
 }

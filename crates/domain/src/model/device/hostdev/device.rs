@@ -184,6 +184,7 @@ impl Hostdev {
         } else if !has_source {
             v.error("<hostdev> needs a <source> that says which device it is".into());
         }
+
         if self.kind == Some(HostdevType::Mdev) && self.model.is_none() {
             v.error("<hostdev> of type 'mdev' needs the attribute 'model'".into());
         }
@@ -202,6 +203,7 @@ impl Hostdev {
             self.iommufd_id = None;
             self.driver.get_or_insert_default().iommufd = Some(true);
         }
+
         if let Some(driver) = &mut self.driver
             && driver.name == Some(HostdevDriverName::Iommufd)
         {
@@ -224,6 +226,7 @@ impl Element for HostdevDriver {
                 model.escape_debug()
             ));
         }
+
         if self.name == Some(HostdevDriverName::Iommufd) && self.iommufd == Some(false) {
             v.error("name='iommufd' contradicts iommufd='no'".into());
         }

@@ -174,6 +174,7 @@ impl Element for PciHostAddress {
                 "the <source> of a PCI device has an <address> of type 'pci', not '{kind}'"
             ));
         }
+
         if !visit_pci(&mut self.0, v) {
             v.error("<address> of a PCI device needs domain= bus= slot= function=".into());
         }
@@ -189,6 +190,7 @@ impl Element for UsbSource {
             v.child_word(name, "id", &mut id);
             *slot = id.map(|id| id.0);
         }
+
         v.child("address", &mut self.address);
         if self.vendor.is_some() != self.product.is_some() {
             v.error("<source> of a USB device needs <vendor> and <product> together".into());

@@ -42,6 +42,7 @@ fn default_route_over_a_dummy_does_not_free_a_card() {
     let mut scene = scene.default_over(9, 254).route(CARD, "10.0.3.0", 24, 254);
     scene.snapshots[HOST].routes[0].has_gateway = false;
     let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
+
     assert_eq!(scene.usages(), [only]);
 }
 
@@ -64,10 +65,12 @@ fn parts_of_a_default_route_and_routers_are_used() {
         let expected = format!("the route to {destination}/{length} over eth0");
         assert_eq!(scene.usages(), [expected]);
     }
+
     let mut scene = Scene::new()
         .default_over(OTHER, 254)
         .route(CARD, "10.9.0.0", 16, 254);
     assert_eq!(scene.usages(), [""; 0]);
+
     scene.snapshots[HOST].routes.last_mut().unwrap().has_gateway = true;
     assert_eq!(scene.usages(), ["the route to 10.9.0.0/16 over eth0"]);
 }
@@ -81,6 +84,7 @@ fn bridge_with_the_tap_of_a_guest_is_used() {
         ..link(10, "br0")
     });
     assert_eq!(scene.usages(), [""; 0]);
+
     let tap = Link {
         kind: "tun".into(),
         master: Some(10),
@@ -101,10 +105,12 @@ fn tunnel_of_a_program_makes_routed_cards_unknown() {
     let mut scene = scene.default_over(10, 254);
     scene.snapshots[HOST].routes[0].has_gateway = false;
     assert_eq!(scene.blind_spots(), [""; 0]);
+
     let scene = scene
         .route(CARD, "10.0.3.0", 24, 254)
         .default_over(OTHER, 254);
     assert_eq!(scene.usages(), [""; 0]);
+
     let tun = "interfaces that carry tunnels cannot be seen (tun0: a program carries its packets)";
     assert_eq!(scene.blind_spots(), [tun]);
 }
@@ -152,6 +158,7 @@ fn macvlan_of_a_container_is_carried_by_its_card() {
     };
     scene.snapshots[1].links.insert(9, macvlan);
     scene.snapshots[1].neighbours.insert(0, HOST);
+
     assert_eq!(
         scene.usages(),
         ["mv0 in network namespace blue, carried by eth0"]
@@ -176,11 +183,13 @@ fn storage_and_ssh_are_found_by_their_routes() {
         .answer("10.0.3.100", CARD);
     let nfs = scene.connection("10.0.3.15:50000", "10.0.3.100:2049");
     assert_eq!(nfs.usages(), ["NFS with 10.0.3.100 over eth0"]);
+
     let scene = Scene::new()
         .default_over(OTHER, 254)
         .answer("10.0.3.2", CARD);
     let ssh = scene.connection("10.0.3.15:22", "10.0.3.2:50000");
     assert_eq!(ssh.usages(), ["the SSH session of 10.0.3.2 over eth0"]);
+
     let scene = Scene::new()
         .default_over(OTHER, 254)
         .answer("10.0.3.2", CARD);
@@ -197,6 +206,7 @@ fn ssh_server_on_another_port_is_known_by_its_sockets() {
         .answer("10.0.3.2", CARD);
     let mut scene = scene.connection("10.0.3.15:2222", "10.0.3.2:50000");
     assert_eq!(scene.usages(), [""; 0]);
+
     scene
         .ssh_sockets
         .insert(scene.snapshots[HOST].connections[0].inode);
@@ -216,6 +226,7 @@ fn ssh_server_bound_to_one_address_needs_its_card() {
         scene.usages(),
         ["the SSH server's address 10.0.3.15 on eth0"]
     );
+
     scene.snapshots[HOST].connections[0]
         .local
         .set_ip(address("0.0.0.0"));
