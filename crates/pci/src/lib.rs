@@ -1,10 +1,11 @@
 //! The address of a PCI function, `DDDD:BB:SS.F`: parsing, formatting, ordering.
 //!
 //! One type serves host devices and guest devices. The devices behind an address are the subject of
-//! other crates.
+//! other crates. Rules of the kernel that several of them need stand here.
 
 #![forbid(unsafe_code)]
 
+mod cdev;
 mod driver;
 #[cfg(feature = "serde")]
 mod text;
@@ -12,6 +13,7 @@ mod text;
 use std::fmt;
 use std::str::FromStr;
 
+pub use cdev::vfio_cdev;
 pub use driver::{is_vfio_driver, leaves_group_viable};
 
 /// Address of a PCI function: domain (segment), bus, slot (device) and function.

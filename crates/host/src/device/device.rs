@@ -103,7 +103,7 @@ impl Device {
             group: sysfs::link_name(dir.join("iommu_group")).and_then(|name| name.parse().ok()),
             no_iommu: has_no_iommu(&dir),
             numa_node: sysfs::number(dir.join("numa_node")),
-            cdev: cdev(&dir),
+            cdev: passthru_pci::vfio_cdev(&dir).ok().flatten(),
             sriov: Sriov::read(&dir),
             boot_vga: sysfs::number(dir.join("boot_vga")) == Some(1),
         })
@@ -204,14 +204,6 @@ fn header_type(dir: &Path) -> Option<u8> {
 fn driver_override(dir: &Path) -> Option<String> {
     let name = sysfs::read(dir.join("driver_override"))?;
     (!name.is_empty() && name != "(null)").then_some(name)
-}
-
-/// Returns the name of the VFIO character device. The kernel creates the folder with and without
-/// character devices; only with them, the folder has a file `dev`.
-fn cdev(dir: &Path) -> Option<String> {
-    let vfio = dir.join("vfio-dev");
-    let mut names = sysfs::names(&vfio).into_iter();
-    names.find(|name| vfio.join(name).join("dev").exists())
 }
 
 /// Returns whether the kernel marks a device as without an IOMMU. The mark is in the name of the

@@ -65,6 +65,7 @@ mod tests {
         }
 
         fs::create_dir_all(root.path().join("a/vfio-dev/vfio0")).unwrap();
+        fs::write(root.path().join("a/vfio-dev/vfio0/dev"), "511:0\n").unwrap();
         fs::create_dir(root.path().join("without")).unwrap();
 
         assert_eq!(

@@ -158,7 +158,9 @@ mod tests {
     #[test]
     fn device_without_iommu_is_refused_by_every_policy() {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("vfio-dev/noiommu-vfio7")).unwrap();
+        let node = root.path().join("vfio-dev/noiommu-vfio7");
+        std::fs::create_dir_all(&node).unwrap();
+        std::fs::write(node.join("dev"), "511:7\n").unwrap();
         let devices = [Location::from_sysfs(root.path()).unwrap()];
         for policy in [Policy::Auto, Policy::Iommufd, Policy::Type1] {
             let error = open(

@@ -147,12 +147,8 @@ impl Location {
     }
 
     pub(super) fn find_cdev(&self) -> io::Result<Option<PathBuf>> {
-        let mut entries = match fs::read_dir(self.sysfs.join("vfio-dev")) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            entries => entries?,
-        };
-        let entry = entries.next().transpose()?;
-        Ok(entry.map(|entry| Path::new("/dev/vfio/devices").join(entry.file_name())))
+        let name = passthru_pci::vfio_cdev(&self.sysfs)?;
+        Ok(name.map(|name| Path::new("/dev/vfio/devices").join(name)))
     }
 
     /// Returns the number of the device's IOMMU group; `None` if it does not belong to one.
@@ -201,7 +197,9 @@ mod tests {
     fn device_with_node(name: &str, bus: &str, node: &str) -> (tempfile::TempDir, Location) {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join(name);
-        fs::create_dir_all(folder.join("vfio-dev").join(node)).unwrap();
+        let node = folder.join("vfio-dev").join(node);
+        fs::create_dir_all(&node).unwrap();
+        fs::write(node.join("dev"), "511:7\n").unwrap();
         symlink(format!("../bus/{bus}"), folder.join("subsystem")).unwrap();
         symlink("../kernel/iommu_groups/12", folder.join("iommu_group")).unwrap();
         let location = Location::from_sysfs(&folder).unwrap();

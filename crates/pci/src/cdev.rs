@@ -1,0 +1,48 @@
+//! The VFIO character device of a device.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Returns the name of the VFIO character device of a device: `vfioN`, or `noiommu-vfioN` if the
+/// device has no IOMMU (Linux 7.3). Its node is in `/dev/vfio/devices`.
+///
+/// `device` is the device's folder in sysfs. `None` if the device is not on a VFIO driver, or if the
+/// kernel lacks `CONFIG_VFIO_DEVICE_CDEV`: then `vfio-dev/vfioN` has no file `dev`.
+///
+/// # Errors
+/// If the folder `vfio-dev` exists and cannot be read.
+pub fn vfio_cdev(device: &Path) -> io::Result<Option<String>> {
+    let entries = match fs::read_dir(device.join("vfio-dev")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.path().join("dev").exists() {
+            return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+        }
+    }
+
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cdev_is_a_folder_with_a_device_number() {
+        let device = std::env::temp_dir().join(format!("passthru-cdev-{}", std::process::id()));
+        assert_eq!(vfio_cdev(&device).unwrap(), None);
+
+        let folder = device.join("vfio-dev/vfio3");
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(vfio_cdev(&device).unwrap(), None);
+
+        fs::write(folder.join("dev"), "511:3\n").unwrap();
+        assert_eq!(vfio_cdev(&device).unwrap().as_deref(), Some("vfio3"));
+
+        fs::remove_dir_all(&device).unwrap();
+    }
+}
