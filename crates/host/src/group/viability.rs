@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(
             companions[0].usages,
             [Usage::Guest {
-                name: "other".into(),
+                name: Some("other".into()),
                 pid
             }]
         );

@@ -80,8 +80,8 @@ pub enum Usage {
     },
     /// A guest or command of this program has the device.
     Guest {
-        /// Name of the guest, or a description of the command.
-        name: String,
+        /// Name of the guest; `None` for a command, such as one that binds the device.
+        name: Option<String>,
         /// The process that runs the guest or command.
         pid: u32,
     },
@@ -113,9 +113,8 @@ impl Usage {
 
 impl From<Owner> for Usage {
     fn from(owner: Owner) -> Self {
-        let name = owner.guest.clone().unwrap_or_else(|| owner.to_string());
         Self::Guest {
-            name,
+            name: owner.guest,
             pid: owner.pid,
         }
     }
@@ -153,7 +152,27 @@ impl fmt::Display for Usage {
             Self::Process {
                 pid, comm, node, ..
             } => write!(f, "{comm} (pid {pid}, {node})"),
-            Self::Guest { name, pid } => write!(f, "guest {name} (pid {pid})"),
+            Self::Guest { name, pid } => match name {
+                Some(name) => write!(f, "guest {name} (pid {pid})"),
+                None => write!(f, "another passthru (pid {pid})"),
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claim_is_shown_with_its_guest_or_as_a_command() {
+        let mut owner = Owner {
+            guest: Some("web".into()),
+            pid: 7,
+        };
+        assert_eq!(Usage::from(owner.clone()).to_string(), "guest web (pid 7)");
+
+        owner.guest = None;
+        assert_eq!(Usage::from(owner).to_string(), "another passthru (pid 7)");
     }
 }
