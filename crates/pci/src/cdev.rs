@@ -7,8 +7,8 @@ use std::path::Path;
 /// Returns the name of the VFIO character device of a device: `vfioN`, or `noiommu-vfioN` if the
 /// device has no IOMMU (Linux 7.3). Its node is in `/dev/vfio/devices`.
 ///
-/// `device` is the device's folder in sysfs. `None` if the device is not on a VFIO driver, or if the
-/// kernel lacks `CONFIG_VFIO_DEVICE_CDEV`: then `vfio-dev/vfioN` has no file `dev`.
+/// `device` is the device's folder in sysfs. `None` if the device is not on a VFIO driver, or if
+/// the kernel lacks `CONFIG_VFIO_DEVICE_CDEV`: then `vfio-dev/vfioN` has no file `dev`.
 ///
 /// # Errors
 /// If the folder `vfio-dev` exists and cannot be read.
