@@ -54,7 +54,6 @@ impl<'a> Chain<'a> {
                 top.is_layered |= top.place.decrypts();
             }
         }
-
         if disk.target.bus == Some(DiskBus::Sd) {
             images.clear();
         }
@@ -69,7 +68,6 @@ impl<'a> Chain<'a> {
             images.extend(image(context, *kind, *format, Some(source)));
             below = backing.as_deref();
         }
-
         Self {
             disk,
             images,
@@ -104,7 +102,6 @@ impl<'a> Chain<'a> {
                 .with("discard", "unmap");
             options.push(Opt::json("-blockdev", node));
         }
-
         Ok(options)
     }
 
@@ -152,12 +149,10 @@ impl<'a> Chain<'a> {
             options.push(Opt::json("-blockdev", node.around(protocol.node, storage)));
             return Ok(options);
         }
-
         if let Some(encryption) = image.place.encryption.filter(|_| image.place.decrypts()) {
             let key = secret::object(context, &secret, encryption.secrets.first())?;
             options.push(key);
         }
-
         let below = self.file_node(image, FileNode::below_format());
         options.push(Opt::json(
             "-blockdev",
@@ -188,7 +183,6 @@ impl<'a> Chain<'a> {
                 "a <slice> of {bytes} bytes of an image that is not raw"
             )));
         }
-
         let driver = self.disk.driver.as_ref().filter(|_| depth == 0);
         Ok(match (image.format, encryption) {
             (ImageFormat::Raw | ImageFormat::Iso, Some(_)) => {

@@ -66,7 +66,6 @@ impl Processes {
                 found.open.push((process, numbers));
             }
         }
-
         found.blind_spots.extend(scan.refused.into_values());
         found
     }
@@ -119,7 +118,6 @@ impl ProcessScan<'_> {
             self.add_descriptors(&thread, &mut numbers);
             self.add_mappings(&thread, &mut numbers);
         }
-
         numbers
     }
 
@@ -164,7 +162,6 @@ impl ProcessScan<'_> {
                 Err(error) => self.note_refusal(&path, &error),
             }
         }
-
         self.add_registered(rings.find_named(), numbers);
     }
 
@@ -296,7 +293,6 @@ mod tests {
         tree.link("proc/77/map_files/7f00-8f00", "/dev/nvme0n1");
         tree.file("bin/cat", "");
         let found = scan(&tree);
-
         assert_eq!(numbers(&found), [(77, vec![DISK])]);
         assert_eq!(found.blind_spots, []);
     }
@@ -313,9 +309,7 @@ mod tests {
                 format!("UserFiles:\t1\n    0: {file}\n"),
             );
         }
-
         let found = scan(&tree);
-
         assert_eq!(
             numbers(&found),
             [(77, vec![DeviceNumber::Block(8, 16), DISK])]
@@ -369,7 +363,6 @@ mod tests {
         fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
         tree.link("proc/1/ns/pid", "pid:[4026532000]");
         let blind_spot = scan(&tree).blind_spots.remove(0);
-
         assert!(
             blind_spot
                 .reason
@@ -394,7 +387,6 @@ mod tests {
             tree.link(&format!("proc/{pid}/ns/mnt"), namespace);
             tree.file(&format!("proc/{pid}/comm"), "name\n");
         }
-
         let pids: Vec<u32> = scan(&tree)
             .mount_namespaces
             .iter()
