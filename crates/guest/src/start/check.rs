@@ -21,19 +21,18 @@ pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     if let Some(error) = find_survivor(&folder, &plan.name, host)? {
         return Err(error.into());
     }
-    check_host(plan, host)?;
-    Ok(())
+    check_host(plan, host)
 }
 
-/// Checks the plan's user and devices, as [`check`] does, and returns the identities of the
-/// devices. The caller knows that no VMM of an earlier start lives.
-pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>, Error> {
+/// Checks the plan's user and devices, as [`check`] does. The caller knows that no VMM of an
+/// earlier start lives.
+pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     check_user(plan)?;
-    let identities = check_identities(plan, host)?;
+    check_identities(plan, host)?;
     let objections = host.check(&plan.requests)?;
     match passthru_host::Error::several(objections) {
         Some(error) => Err(error.into()),
-        None => Ok(identities),
+        None => Ok(()),
     }
 }
 

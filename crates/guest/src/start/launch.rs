@@ -23,7 +23,7 @@ use crate::run::guest::{Guest, Lifecycle};
 use crate::run::leftovers::Leftovers;
 use crate::run::machine::Machine;
 use crate::run::vmm::Vmm;
-use crate::start::check::check_host;
+use crate::start::check::{check_host, check_identities};
 use crate::start::nvram;
 use crate::start::opened::{self, Opened};
 use crate::start::registration::register;
@@ -56,7 +56,7 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
     // Rust drops values in the reverse order of their declaration, which is the right order for a
     // start that fails on the way.
     let folder = GuestFolder::create(&plan.run_dir, &plan.name, host)?;
-    let identities = check_host(&plan, host)?;
+    check_host(&plan, host)?;
     if !plan.requests.is_empty() {
         host.require_iommufd()?;
     }
@@ -68,6 +68,8 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
         leftovers.make_folder(Path::new(path), &opener)?;
     }
     let registration = if plan.is_recorded() {
+        // The steps above take time, in which a card can be exchanged.
+        let identities = check_identities(&plan, host)?;
         Some(register(&plan, identities, interrupted)?)
     } else {
         None

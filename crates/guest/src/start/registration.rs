@@ -65,11 +65,15 @@ fn enter_user(plan: &StartPlan, record: &mut GuestRecord) -> Result<(), RecordEr
     if record.own == Some(ids) {
         return Ok(());
     }
-    let others = plan.records.others(&plan.name)?;
-    let is_taken = others.iter().any(|other| other.has_uid(ids.uid));
-    if is_taken || record.own.is_some() {
+    let mut is_taken = record.own.is_some();
+    if !is_taken {
+        let others = plan.records.others(&plan.name)?;
+        is_taken = others.iter().any(|other| other.has_uid(ids.uid));
+    }
+    if is_taken {
         return Err(RecordError::UidTaken { uid: ids.uid });
     }
+
     record.own = Some(ids);
     Ok(())
 }
