@@ -1,5 +1,7 @@
 //! The domain, the capabilities and the style, which all sections of the command line share.
 
+use std::cell::OnceCell;
+
 use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::{Arch, Board, Domain, IdSet, Machine, Platform};
 
@@ -30,6 +32,8 @@ pub(crate) struct Context<'a> {
     pub(crate) machine: Machine,
     pub(crate) style: Style,
     pub(crate) boot: BootOrder,
+    /// Numbers of the disks' topmost block nodes, and last the first number after all of them.
+    pub(crate) disk_nodes: OnceCell<Vec<usize>>,
 }
 
 impl<'a> Context<'a> {
@@ -48,6 +52,7 @@ impl<'a> Context<'a> {
             machine,
             style,
             boot: BootOrder::new(domain),
+            disk_nodes: OnceCell::new(),
         })
     }
 

@@ -258,21 +258,6 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Returns the number of the topmost node of a disk. Nodes are numbered from the last disk on, and
-/// within a disk from the top.
-pub(crate) fn first_node(context: &Context<'_>, disk: usize) -> usize {
-    let later = context.domain.devices.disks.iter().skip(disk + 1);
-    let nodes: usize = later.map(|disk| Chain::new(context, disk).len()).sum();
-    nodes + 1
-}
-
-/// Returns the number of the first node after those of all disks.
-pub(crate) fn node_after_disks(context: &Context<'_>) -> usize {
-    let disks = context.domain.devices.disks.iter();
-    let nodes: usize = disks.map(|disk| Chain::new(context, disk).len()).sum();
-    nodes + 1
-}
-
 /// Returns the property `encrypt` of a format that decrypts by itself.
 fn encrypt(encryption: &Encryption, secret: String) -> Object {
     let format = match encryption.format {

@@ -7,8 +7,8 @@ use passthru_domain::device::disk::{
     CacheMode, Disk, DiskBus, DiskDevice, DiskSource, DiskType, ErrorPolicy, ImageFormat, Wwn,
 };
 
-use super::block::{self, Chain, cache_mode};
-use super::{controller, iothreads, pci, reservations, virtio};
+use super::block::{Chain, cache_mode};
+use super::{controller, iothreads, node_number, pci, reservations, virtio};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, List, Object, Opt, Want};
@@ -24,7 +24,7 @@ pub(crate) fn shared(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
 /// Returns the block nodes of a disk, and its device. `index` is the place among the disks.
 pub(crate) fn device(context: &Context<'_>, index: usize, disk: &Disk) -> Result<Vec<Opt>, Error> {
     let chain = Chain::new(context, disk);
-    let number = block::first_node(context, index);
+    let number = node_number::first_node(context, index);
     let mut options = chain.nodes(context, number)?;
     match (disk.kind, disk.target.bus) {
         (_, Some(DiskBus::Sd)) => options.push(sd_card(disk)?),

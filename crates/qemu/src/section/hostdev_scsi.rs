@@ -5,7 +5,7 @@ use passthru_domain::device::controller::{ControllerModel, ControllerType};
 use passthru_domain::device::hostdev::{Hostdev, HostdevSource, ScsiSource};
 use passthru_domain::device::{Address, DriveAddress};
 
-use super::block::node_after_disks;
+use super::node_number::node_after_disks;
 use super::secret;
 use crate::context::Context;
 use crate::error::Error;

@@ -26,6 +26,7 @@ pub(crate) mod memballoon;
 pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod netdev;
+pub(crate) mod node_number;
 pub(crate) mod numa;
 pub(crate) mod overrides;
 pub(crate) mod panic;
