@@ -39,7 +39,8 @@ impl Drop for VirtualIommu {
         if !state.tracking {
             return;
         }
-        for part in dirty {
+        // The parts outlive the lock: the last owner of memory may call the address space.
+        for part in &dirty {
             let range = part.offset..part.offset + part.length;
             state.dirty.insert(&part.memory, range);
         }

@@ -107,8 +107,12 @@ impl Location {
     /// Looks at the name of its character device, and for a PCI function also at the name of its
     /// group. A PCI function is in a group `vfio-noiommu` only for lack of an IOMMU.
     pub(crate) fn require_iommu(&self) -> Result<(), Error> {
-        if let Some(cdev) = self.cdev() {
-            self.check_iommu(&cdev)?;
+        for entry in fs::read_dir(self.sysfs.join("vfio-dev"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            self.check_iommu(Path::new(&entry.file_name()))?;
         }
         let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
         if matches!(self.kind(), DeviceKind::Pci(_)) && name.trim() == "vfio-noiommu" {
