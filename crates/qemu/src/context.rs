@@ -1,6 +1,7 @@
 //! The domain, the capabilities and the style, which all sections of the command line share.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 
 use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::{Arch, Board, Domain, IdSet, Machine, Platform};
@@ -34,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) boot: BootOrder,
     /// Numbers of the disks' topmost block nodes, and last the first number after all of them.
     pub(crate) disk_nodes: OnceCell<Vec<usize>>,
+    /// Numbers of the block nodes of the host's SCSI devices, by the device's address in memory.
+    pub(crate) scsi_nodes: OnceCell<HashMap<*const Hostdev, usize>>,
 }
 
 impl<'a> Context<'a> {
@@ -53,6 +56,7 @@ impl<'a> Context<'a> {
             style,
             boot: BootOrder::new(domain),
             disk_nodes: OnceCell::new(),
+            scsi_nodes: OnceCell::new(),
         })
     }
 

@@ -2,10 +2,10 @@
 //! commands.
 
 use passthru_domain::device::controller::{ControllerModel, ControllerType};
-use passthru_domain::device::hostdev::{Hostdev, HostdevSource, ScsiSource};
+use passthru_domain::device::hostdev::{Hostdev, ScsiSource};
 use passthru_domain::device::{Address, DriveAddress};
 
-use super::node_number::node_after_disks;
+use super::node_number::scsi_node;
 use super::secret;
 use crate::context::Context;
 use crate::error::Error;
@@ -19,7 +19,7 @@ pub(crate) fn device(
     hostdev: &Hostdev,
     scsi: &ScsiSource,
 ) -> Result<Vec<Opt>, Error> {
-    let node = format!("libvirt-{}-backend", node_number(context, hostdev));
+    let node = format!("libvirt-{}-backend", scsi_node(context, hostdev));
     let secret = format!("{node}-secret0");
     let backend = if scsi.is_iscsi() {
         iscsi(scsi, &secret)?
@@ -42,18 +42,6 @@ pub(crate) fn device(
     Ok(made
         .chain([Opt::json("-blockdev", backend), Opt::device(device)])
         .collect())
-}
-
-/// Returns the number of a device's block node. Those of SCSI devices follow those of the disks.
-fn node_number(context: &Context<'_>, hostdev: &Hostdev) -> usize {
-    let before = context
-        .domain
-        .devices
-        .assigned()
-        .take_while(|other| !std::ptr::eq(*other, hostdev));
-    let scsi = before
-        .filter(|other| matches!(other.source, HostdevSource::Scsi(_)) && !other.is_unassigned());
-    node_after_disks(context) + scsi.count()
 }
 
 /// Returns the node of a device on an adapter. Only the host knows the `/dev/sgN`.

@@ -1,8 +1,10 @@
 //! Elements that name options and properties of QEMU: `<qemu:commandline>`, `<qemu:override>` and
 //! `<qemu:deprecation>`.
 
+use std::collections::HashMap;
+
 use passthru_domain::Domain;
-use passthru_domain::emulator::{DeprecationBehavior, DeviceOverride, Property, PropertyValue};
+use passthru_domain::emulator::{DeprecationBehavior, Property, PropertyValue};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -48,54 +50,48 @@ pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
 /// # Errors
 /// If an override names an alias that no `-device` has, then [`Error::Unsupported`].
 pub(crate) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
-    for overrides in overrides_of(domain) {
-        if !apply_one(overrides, options) {
-            return Err(Error::unsupported(format!(
-                "<qemu:override> of '{}', which no device has as its alias,",
-                overrides.alias
-            )));
-        }
-    }
-
-    Ok(())
-}
-
-/// Sets and removes properties of the devices among the options. Overrides of other devices are
-/// ignored.
-pub(crate) fn apply_known(domain: &Domain, options: &mut [Opt]) {
-    for overrides in overrides_of(domain) {
-        apply_one(overrides, options);
+    match apply_known(domain, options).first() {
+        None => Ok(()),
+        Some(alias) => Err(Error::unsupported(format!(
+            "<qemu:override> of '{alias}', which no device has as its alias,"
+        ))),
     }
 }
 
-fn overrides_of(domain: &Domain) -> &[DeviceOverride] {
-    let overrides = domain.emulator_override.as_ref();
-    overrides.map_or(&[], |overrides| &overrides.devices)
-}
-
-/// Changes the device of an override. Returns whether the options have the device.
-fn apply_one(overrides: &DeviceOverride, options: &mut [Opt]) -> bool {
-    let Some(object) = device_mut(options, &overrides.alias) else {
-        return false;
+/// Sets and removes properties of the devices among the options. Returns the aliases of overrides
+/// of other devices.
+pub(crate) fn apply_known<'a>(domain: &'a Domain, options: &mut [Opt]) -> Vec<&'a str> {
+    let Some(overrides) = &domain.emulator_override else {
+        return Vec::new();
     };
-    if let Some(frontend) = &overrides.frontend {
-        for property in &frontend.properties {
-            set(object, property);
+    let mut devices = devices_by_alias(options);
+    let mut unknown = Vec::new();
+    for device in &overrides.devices {
+        let Some(object) = devices.get_mut(&device.alias) else {
+            unknown.push(device.alias.as_str());
+            continue;
+        };
+        if let Some(frontend) = &device.frontend {
+            for property in &frontend.properties {
+                set(object, property);
+            }
         }
     }
 
-    true
+    unknown
 }
 
-/// Returns the `-device` of an alias: the last one, if several have it.
-fn device_mut<'a>(options: &'a mut [Opt], alias: &str) -> Option<&'a mut Object> {
-    let option = options
-        .iter_mut()
-        .rfind(|option| option.flag == "-device" && option.id() == Some(alias))?;
-    match &mut option.value {
-        Value::Json(object) => Some(object),
-        _ => None,
+/// Returns the `-device` of each alias: the last one, if several have it.
+fn devices_by_alias(options: &mut [Opt]) -> HashMap<String, &mut Object> {
+    let mut devices = HashMap::new();
+    for option in options.iter_mut().filter(|option| option.flag == "-device") {
+        let id = option.id().map(str::to_owned);
+        if let (Some(id), Value::Json(object)) = (id, &mut option.value) {
+            devices.insert(id, object);
+        }
     }
+
+    devices
 }
 
 fn set(object: &mut Object, property: &Property) {
