@@ -4,6 +4,15 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+/// Name of the IOMMU groups that VFIO makes for devices without an IOMMU.
+pub const NO_IOMMU_GROUP: &str = "vfio-noiommu";
+
+/// Returns whether the name of a VFIO character device marks its device as without an IOMMU:
+/// `noiommu-vfioN`, since Linux 7.3.
+pub fn is_no_iommu_cdev(name: &str) -> bool {
+    name.starts_with("noiommu-")
+}
+
 /// Returns the name of the VFIO character device of a device: `vfioN`, or `noiommu-vfioN` if the
 /// device has no IOMMU (Linux 7.3). Its node is in `/dev/vfio/devices`.
 ///

@@ -13,7 +13,7 @@ mod text;
 use std::fmt;
 use std::str::FromStr;
 
-pub use cdev::vfio_cdev;
+pub use cdev::{NO_IOMMU_GROUP, is_no_iommu_cdev, vfio_cdev};
 pub use driver::{is_vfio_driver, leaves_group_viable};
 
 /// Address of a PCI function: domain (segment), bus, slot (device) and function.

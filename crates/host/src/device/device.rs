@@ -4,13 +4,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use passthru_pci::{Address, ParseAddressError};
+use passthru_pci::{Address, NO_IOMMU_GROUP, ParseAddressError};
 use serde::{Serialize, Serializer};
 
 use crate::{Error, Host, sysfs};
-
-/// Name of the IOMMU groups that VFIO makes for devices without an IOMMU.
-pub(crate) const NO_IOMMU_GROUP: &str = "vfio-noiommu";
 
 /// A PCI function of the host, as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -212,7 +209,9 @@ fn has_no_iommu(dir: &Path) -> bool {
     let group = sysfs::read(dir.join("iommu_group/name"));
     let cdevs = sysfs::names(dir.join("vfio-dev"));
     group.as_deref() == Some(NO_IOMMU_GROUP)
-        || cdevs.iter().any(|name| name.starts_with("noiommu-"))
+        || cdevs
+            .iter()
+            .any(|name| passthru_pci::is_no_iommu_cdev(name))
 }
 
 /// Returns the three addresses nearest to `wanted`: by domain, then bus, slot and function.

@@ -9,7 +9,6 @@ mod names;
 mod number;
 mod serial;
 
-pub(crate) use device::NO_IOMMU_GROUP;
 pub use device::{Device, Sriov, parse_device};
 pub(crate) use driver::expect_vfio;
 pub use identity::{Comparison, Identity};

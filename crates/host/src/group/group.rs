@@ -1,8 +1,7 @@
 //! The IOMMU groups in sysfs.
 
-use passthru_pci::Address;
+use passthru_pci::{Address, NO_IOMMU_GROUP};
 
-use crate::device::NO_IOMMU_GROUP;
 use crate::{Host, sysfs};
 
 impl Host {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use passthru_pci::Address;
+use passthru_pci::{Address, NO_IOMMU_GROUP};
 use rustix::fs::{FileType, Stat};
 
 use crate::device::Error;
@@ -92,7 +92,7 @@ impl Location {
     /// groups of mediated devices are called `vfio-noiommu` too.
     pub(super) fn check_iommu(&self, node: &Path) -> Result<(), Error> {
         let name = node.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("noiommu-") {
+        if passthru_pci::is_no_iommu_cdev(&name) {
             return Err(Error::NoIommu {
                 sysfs: self.sysfs.clone(),
                 node: name.into_owned(),
@@ -115,7 +115,7 @@ impl Location {
             self.check_iommu(Path::new(&entry.file_name()))?;
         }
         let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
-        if matches!(self.kind(), DeviceKind::Pci(_)) && name.trim() == "vfio-noiommu" {
+        if matches!(self.kind(), DeviceKind::Pci(_)) && name.trim() == NO_IOMMU_GROUP {
             let node = format!("noiommu-{}", self.group().unwrap_or_default());
             return Err(Error::NoIommu {
                 sysfs: self.sysfs.clone(),
