@@ -116,6 +116,14 @@ fn failed_bind_is_undone_and_leaves_no_record() {
     assert_eq!(tree.host().owner(address("02:00.0")), None);
 }
 
+/// Leaves the record of a guest that crashed while it had a device.
+fn leave_record_of_crashed_guest(tree: &Tree, device: Address, former: FormerState) {
+    let claim = tree.host().claim(device, Some("crashed")).unwrap();
+    tree.host()
+        .write_record(&claim.new_record("vfio-pci", former))
+        .unwrap();
+}
+
 #[test]
 fn failed_rollback_is_part_of_the_error() {
     let tree = host();
@@ -125,11 +133,7 @@ fn failed_rollback_is_part_of_the_error() {
         driver: Some("no-such-driver".into()),
         driver_override: None,
     };
-    let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-    tree.host()
-        .write_record(&claim.new_record("vfio-pci", former))
-        .unwrap();
-    drop(claim);
+    leave_record_of_crashed_guest(&tree, nic, former);
     let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
     let error = tree
         .host()
@@ -233,11 +237,7 @@ fn device_of_a_crashed_guest_keeps_its_former_state() {
         driver: Some("e1000e".into()),
         driver_override: None,
     };
-    let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-    tree.host()
-        .write_record(&claim.new_record("vfio-pci", former.clone()))
-        .unwrap();
-    drop(claim);
+    leave_record_of_crashed_guest(&tree, nic, former.clone());
 
     let assignment = tree
         .host()
@@ -260,11 +260,7 @@ fn interrupted_assignment_gives_all_devices_back() {
         driver: Some("vfio-pci".into()),
         driver_override: None,
     };
-    let claim = tree.host().claim(nic, Some("crashed")).unwrap();
-    tree.host()
-        .write_record(&claim.new_record("vfio-pci", former))
-        .unwrap();
-    drop(claim);
+    leave_record_of_crashed_guest(&tree, nic, former);
     let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
     // The interruption comes while the first device is bound.
     let calls = Cell::new(0);
