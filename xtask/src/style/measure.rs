@@ -78,8 +78,7 @@ fn measure(paths: &[PathBuf]) -> Result<Report> {
         if path.extension().is_some_and(|extension| extension == "md") {
             prose::measure_page(&name, &text, &mut report);
         } else {
-            source::measure(&name, &text, &mut report)?;
-            if let Some(line) = source::line_with_unsafe(&text)
+            if let Some(line) = source::measure(&name, &text, &mut report)?
                 && !may_be_unsafe
                     .iter()
                     .any(|listed| Path::new(&name).starts_with(listed))

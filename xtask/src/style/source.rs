@@ -28,15 +28,20 @@ const EMPTY_NAMES: &[&str] = &[
 /// Begin of a test's name that hides its subject.
 const RIDDLES: &[&str] = &["of_", "what_", "who_"];
 
-/// Measures one source file.
-pub(super) fn measure(file: &str, text: &str, report: &mut Report) -> Result<()> {
+/// Measures one source file. Returns the line that lifts the lint against unsafe code, if one does.
+pub(super) fn measure(file: &str, text: &str, report: &mut Report) -> Result<Option<usize>> {
     report.lines += text.lines().count();
     prose::measure_comments(file, text, report);
     check_docs(file, text, report);
     let syntax = syn::parse_file(text).with_context(|| format!("{file}: not Rust"))?;
     check_imports(file, &syntax.items, report);
-    Visitor { file, report }.visit_file(&syntax);
-    Ok(())
+    let mut visitor = Visitor {
+        file,
+        report,
+        unsafe_line: None,
+    };
+    visitor.visit_file(&syntax);
+    Ok(visitor.unsafe_line)
 }
 
 /// Checks that imports stand in groups with a blank line between: std, other crates, our own.
@@ -72,37 +77,11 @@ fn group_of(import: &ItemUse) -> u8 {
     }
 }
 
-/// Visitor that finds the first attribute that lifts the lint against unsafe code.
-#[derive(Default)]
-struct UnsafeFinder {
-    line: Option<usize>,
-}
-
-impl<'ast> Visit<'ast> for UnsafeFinder {
-    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        let path = attribute.path();
-        let lifts = path.is_ident("allow") || path.is_ident("expect");
-        if lifts
-            && attribute
-                .to_token_stream()
-                .to_string()
-                .contains("unsafe_code")
-        {
-            self.line.get_or_insert(attribute.span().start().line);
-        }
-    }
-}
-
-/// Returns the line that lifts the lint against unsafe code.
-pub(super) fn line_with_unsafe(text: &str) -> Option<usize> {
-    let mut finder = UnsafeFinder::default();
-    finder.visit_file(&syn::parse_file(text).ok()?);
-    finder.line
-}
-
 struct Visitor<'a> {
     file: &'a str,
     report: &'a mut Report,
+    /// Line of the first attribute that lifts the lint against unsafe code.
+    unsafe_line: Option<usize>,
 }
 
 impl Visitor<'_> {
@@ -147,6 +126,16 @@ impl Visitor<'_> {
 }
 
 impl<'ast> Visit<'ast> for Visitor<'_> {
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        let path = attribute.path();
+        let is_level = path.is_ident("allow") || path.is_ident("expect");
+        let tokens = attribute.to_token_stream().to_string();
+        if is_level && tokens.contains("unsafe_code") {
+            let line = attribute.span().start().line;
+            self.unsafe_line.get_or_insert(line);
+        }
+    }
+
     fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
         self.check_function(&function.attrs, &function.sig, &function.block);
         visit::visit_item_fn(self, function);
@@ -269,11 +258,15 @@ mod tests {
         );
     }
 
+    fn unsafe_line(text: &str) -> Option<usize> {
+        measure("x.rs", text, &mut Report::default()).unwrap()
+    }
+
     #[test]
     fn lifted_lint_against_unsafe_code_is_found() {
         let text = "fn f() {}\n#[allow(\n    unsafe_code, reason = \"r\"\n)]\nfn g() {}\n";
-        assert_eq!(line_with_unsafe(text), Some(2));
-        assert_eq!(line_with_unsafe("// #[allow(unsafe_code)]"), None);
+        assert_eq!(unsafe_line(text), Some(2));
+        assert_eq!(unsafe_line("// #[allow(unsafe_code)]"), None);
     }
 
     #[test]
