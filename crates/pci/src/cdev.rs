@@ -20,7 +20,7 @@ pub fn is_no_iommu_cdev(name: &str) -> bool {
 /// the kernel lacks `CONFIG_VFIO_DEVICE_CDEV`: then `vfio-dev/vfioN` has no file `dev`.
 ///
 /// # Errors
-/// If the folder `vfio-dev` exists and cannot be read.
+/// If the folder `vfio-dev` exists and it or its contents cannot be read.
 pub fn vfio_cdev(device: &Path) -> io::Result<Option<String>> {
     let entries = match fs::read_dir(device.join("vfio-dev")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -28,7 +28,7 @@ pub fn vfio_cdev(device: &Path) -> io::Result<Option<String>> {
     };
     for entry in entries {
         let entry = entry?;
-        if entry.path().join("dev").exists() {
+        if entry.path().join("dev").try_exists()? {
             return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
         }
     }
@@ -51,6 +51,17 @@ mod tests {
 
         fs::write(folder.join("dev"), "511:3\n").unwrap();
         assert_eq!(vfio_cdev(&device).unwrap().as_deref(), Some("vfio3"));
+
+        fs::remove_dir_all(&device).unwrap();
+    }
+    #[test]
+    fn entry_that_cannot_be_examined_is_an_error() {
+        let device = std::env::temp_dir().join(format!("passthru-loop-{}", std::process::id()));
+        let folder = device.join("vfio-dev/vfio3");
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink("dev", folder.join("dev")).unwrap();
+
+        assert!(vfio_cdev(&device).is_err());
 
         fs::remove_dir_all(&device).unwrap();
     }
