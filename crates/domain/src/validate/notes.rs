@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::clock;
 use crate::error::Note;
 use crate::model::backend::Backend;
 use crate::model::device::interface::InterfaceType;
@@ -32,6 +33,9 @@ impl Domain {
         notes.extend(without_caching_mode(self));
         notes.extend(crowded_expanders(self));
         notes.extend(without_effect(self));
+        if let (Some(clock), Some(arch)) = (&self.clock, self.os.kind.arch) {
+            notes.extend(clock::notes(clock, arch));
+        }
         notes.extend(devices.interfaces.iter().filter_map(tap_settings));
         notes.extend(devices.interfaces.iter().filter_map(host_card_settings));
         notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));

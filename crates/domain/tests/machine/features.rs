@@ -1,5 +1,7 @@
 //! Features and timers.
 
+use passthru_domain::Domain;
+
 use crate::common::{accepted, refused};
 use crate::helpers::with;
 
@@ -125,9 +127,23 @@ fn timers_of_other_machines_are_refused() {
         "for aarch64 only",
         "<timer",
     );
+    for name in ["hpet", "kvmclock", "tsc", "pit"] {
+        let present = timer("virt", &format!("name='{name}' present='yes'"));
+        refused(&present, "for x86 only", "<timer");
+    }
     refused(
-        &timer("virt", "name='hpet' present='no'"),
-        "for x86 only",
+        &timer("virt", "name='armvtimer' present='no'"),
+        "cannot be left out",
+        "<timer",
+    );
+    refused(
+        &timer("virt", "name='armvtimer'").replace("'kvm'", "'qemu'"),
+        "needs <domain type='kvm'>",
+        "<timer",
+    );
+    refused(
+        &timer("virt", "name='pit' tickpolicy='catchup'"),
+        "has no tickpolicy 'catchup'",
         "<timer",
     );
     refused(
@@ -150,6 +166,22 @@ fn timers_of_other_machines_are_refused() {
         "only 'rtc' can",
         "<timer",
     );
+    refused(
+        &timer("q35", "name='hpet' mode='native'"),
+        "only 'tsc' has",
+        "<timer",
+    );
+    refused(
+        &timer("q35", "name='kvmclock' tickpolicy='delay'"),
+        "has no tickpolicy 'delay'",
+        "<timer",
+    );
+    let limited = "<clock><timer name='rtc'><catchup slew='7'/></timer></clock>";
+    refused(
+        &with("q35", limited),
+        "needs tickpolicy='catchup'",
+        "<timer",
+    );
     let twice = with(
         "q35",
         &format!("<clock>{}</clock>", "<timer name='pit'/>".repeat(2)),
@@ -165,4 +197,42 @@ fn timers_of_other_machines_are_refused() {
         "must be a number of seconds or 'reset'",
         "<clock",
     );
+}
+
+#[test]
+fn absent_timers_of_other_architectures_are_accepted() {
+    for machine in ["virt", "s390-ccw-virtio"] {
+        for name in ["hpet", "pit", "tsc", "kvmclock", "hypervclock"] {
+            let domain = accepted(&timer(machine, &format!("name='{name}' present='no'")));
+            assert_eq!(timer_notes(&domain), Vec::<String>::new(), "{machine} {name}");
+        }
+    }
+
+    let set = accepted(&timer("virt", "name='tsc' frequency='1000'"));
+    assert_eq!(
+        timer_notes(&set),
+        ["frequency of the timer 'tsc' has no effect: aarch64 has no such timer"]
+    );
+}
+
+#[test]
+fn timer_settings_without_effect_are_accepted_and_noted() {
+    for (text, setting) in [
+        ("name='hpet' present='no' tickpolicy='catchup'", "tickpolicy"),
+        ("name='hpet' tickpolicy='merge'", "tickpolicy"),
+        ("name='tsc' tickpolicy='discard'", "tickpolicy"),
+        ("name='tsc' mode='paravirt'", "mode"),
+        ("name='rtc' present='no'", "present"),
+    ] {
+        let notes = timer_notes(&accepted(&timer("q35", text)));
+        assert!(
+            matches!(&notes[..], [note] if note.starts_with(setting)),
+            "{text}: {notes:?}"
+        );
+    }
+}
+
+fn timer_notes(domain: &Domain) -> Vec<String> {
+    let notes = domain.notes().into_iter().map(|note| note.message);
+    notes.filter(|message| message.contains("timer")).collect()
 }

@@ -82,8 +82,11 @@ fn rtc_clock(track: &str) -> &'static str {
     }
 }
 
-/// Returns the policy of KVM's PIT. Lost ticks are delivered late (`delay`) by default.
+/// Returns the policy of KVM's PIT, on x86. Lost ticks are delivered late (`delay`) by default.
 fn pit(context: &Context<'_>) -> Option<Opt> {
+    if !context.is_x86() {
+        return None;
+    }
     let policy = policy(timer(context, "pit")?).unwrap_or("delay");
     matches!(policy, "delay" | "discard")
         .then(|| Opt::plain("-global", format!("kvm-pit.lost_tick_policy={policy}")))
@@ -97,11 +100,15 @@ pub(crate) fn hpet(context: &Context<'_>) -> Option<bool> {
 /// Returns the CPU's properties of timers: paravirtual clocks, and Arm's virtual timer.
 pub(crate) fn cpu_properties(context: &Context<'_>) -> Properties {
     let timers = context.domain.clock.iter().flat_map(|clock| &clock.timers);
-    timers.filter_map(cpu_property).collect()
+    timers
+        .filter_map(|timer| cpu_property(context, timer))
+        .collect()
 }
 
-fn cpu_property(timer: &Timer) -> Option<(String, Term)> {
+/// Returns the CPU's property of a timer. Only CPUs of x86 have `kvmclock` and `tsc-frequency`.
+fn cpu_property(context: &Context<'_>, timer: &Timer) -> Option<(String, Term)> {
     let (name, value) = match timer.name? {
+        TimerName::Kvmclock | TimerName::Tsc if !context.is_x86() => return None,
         TimerName::Kvmclock => ("kvmclock", timer.present?.into()),
         TimerName::Hypervclock => ("hv-time", timer.present.filter(|present| *present)?.into()),
         TimerName::Tsc => ("tsc-frequency", timer.frequency?.into()),
