@@ -1,6 +1,6 @@
 //! `<os>`: architecture, machine type and boot.
 
-use crate::model::firmware::{Firmware, FirmwareFeatures, Loader};
+use crate::model::firmware::{Firmware, FirmwareFeatures, Loader, LoaderType};
 use crate::model::nvram::Nvram;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{AbsolutePath, FilePath, visit_as};
@@ -162,6 +162,16 @@ pub struct BootMenu {
     pub enable: Option<bool>,
     /// Duration of the display in milliseconds.
     pub timeout: Option<u16>,
+}
+
+impl Os {
+    /// Returns the storage of the firmware's variables. `None` also if the firmware of a completed
+    /// domain is a file in read-only memory: it ignores `<nvram>`.
+    pub fn variables(&self) -> Option<&Nvram> {
+        let loader = self.loader.as_ref().filter(|_| self.firmware.is_none());
+        let is_rom = loader.is_some_and(|l| l.path.is_some() && l.kind == Some(LoaderType::Rom));
+        self.nvram.as_ref().filter(|_| !is_rom)
+    }
 }
 
 impl Element for Os {

@@ -8,6 +8,7 @@ use crate::platform::Board;
 
 pub(super) fn check(check: &mut Check<'_>) {
     check_firmware(check);
+    check_bios(check);
     check_boot(check);
 }
 
@@ -23,6 +24,17 @@ fn check_firmware(check: &mut Check<'_>) {
     if x86 && (pflash || os.firmware == Some(Firmware::Efi)) && !acpi {
         let message = "UEFI firmware needs ACPI on x86".to_owned();
         check.error_with_hint(&os.span, message, "add <features><acpi/></features>");
+    }
+
+    // The tables of the machine 'virt' reach the guest through its firmware alone.
+    let efi = pflash || os.firmware == Some(Firmware::Efi);
+    if check.machine.arch == Arch::Aarch64 && acpi && !efi {
+        let message = "ACPI needs UEFI firmware on aarch64".to_owned();
+        check.error_with_hint(
+            &os.span,
+            message,
+            "set <os firmware='efi'>, or remove <acpi/> from <features>",
+        );
     }
 
     let names_file = os.loader.as_ref().map(|l| l.path.is_some());
@@ -41,7 +53,7 @@ fn check_firmware(check: &mut Check<'_>) {
 
     check_nvram(check);
     check_secure(check);
-    if os.nvram.is_some() && os.firmware.is_none() && !pflash {
+    if os.nvram.is_some() && os.firmware.is_none() && names_file.is_none() {
         let message = "<nvram> is for firmware in flash memory only".to_owned();
         check.error_with_hint(
             &os.span,
@@ -57,6 +69,24 @@ fn check_firmware(check: &mut Check<'_>) {
         if is_set && os.kernel.is_none() {
             check.error(&os.span, format!("<{part}> needs a <kernel>"));
         }
+    }
+}
+
+/// Checks that output of the BIOS to the serial port has a port, on x86.
+fn check_bios(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    if os.bios.as_ref().and_then(|bios| bios.useserial) != Some(true) {
+        return;
+    }
+    let arch = check.machine.arch;
+    if !matches!(arch, Arch::X86_64 | Arch::I686) {
+        check.error(
+            &os.span,
+            format!("<bios useserial='yes'> is for x86 only, not for {arch}"),
+        );
+    } else if check.domain.devices.serials.is_empty() {
+        let message = "<bios useserial='yes'> needs at least one serial port".to_owned();
+        check.error_with_hint(&os.span, message, "add <serial type='pty'/>");
     }
 }
 

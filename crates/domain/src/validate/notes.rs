@@ -30,6 +30,7 @@ impl Domain {
             notes.push(Note::new(message.into(), capabilities.span.0.clone()));
         }
 
+        notes.extend(unused_nvram(self));
         notes.extend(without_caching_mode(self));
         notes.extend(crowded_expanders(self));
         notes.extend(without_effect(self));
@@ -43,6 +44,16 @@ impl Domain {
         notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
         notes
     }
+}
+
+/// Notes an `<nvram>` of firmware in read-only memory, which keeps no variables.
+fn unused_nvram(domain: &Domain) -> Option<Note> {
+    let nvram = domain.os.nvram.as_ref()?;
+    if domain.os.variables().is_some() {
+        return None;
+    }
+    let message = "<nvram> has no effect: firmware in <loader type='rom'> keeps no variables";
+    Some(Note::new(message.into(), nvram.span.0.clone()))
 }
 
 /// Notes a host device behind an Intel IOMMU without `caching_mode`.

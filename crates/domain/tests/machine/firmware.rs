@@ -72,6 +72,50 @@ fn loader_and_nvram_that_disagree_are_refused() {
     );
 }
 
+#[test]
+fn nvram_of_firmware_in_rom_is_accepted_and_noted() {
+    for kind in ["type='rom'", ""] {
+        let xml = firmware(kind, "<nvram>/v</nvram>");
+        let domain = accepted(&xml);
+        let notes = domain.notes();
+        let note = notes.iter().find(|note| note.message.contains("<nvram>"));
+        let span = note.unwrap().span.clone().unwrap();
+        assert!(xml[span].starts_with("<nvram"), "{notes:?}");
+        assert_eq!(domain.os.variables(), None);
+    }
+
+    let flash = accepted(&firmware("type='pflash' readonly='yes'", "<nvram>/v</nvram>"));
+    assert!(flash.os.variables().is_some());
+    let without_loader = with("q35", "").replace("</os>", "<nvram>/v</nvram></os>");
+    refused(&without_loader, "firmware in flash memory only", "<os");
+}
+
+#[test]
+fn acpi_on_arm_without_uefi_is_refused() {
+    let acpi = with("virt", "<features><acpi/></features>");
+    refused(&acpi, "ACPI needs UEFI", "<os");
+    let rom = acpi.replace("</os>", "<loader>/fw</loader></os>");
+    refused(&rom, "ACPI needs UEFI", "<os");
+    accepted(&acpi.replace(
+        "</os>",
+        "<loader type='pflash' readonly='yes'>/fw</loader></os>",
+    ));
+    accepted(&with("virt", ""));
+}
+
+fn bios(machine: &str, devices: &str) -> String {
+    guest(machine, devices).replace("</os>", "<bios useserial='yes'/></os>")
+}
+
+#[test]
+fn bios_output_without_a_serial_port_is_refused() {
+    refused(&bios("q35", ""), "needs at least one serial port", "<os");
+    refused(&bios("virt", "<serial type='pty'/>"), "is for x86 only", "<os");
+    accepted(&bios("q35", "<serial type='pty'/>"));
+    accepted(&bios("q35", "<console type='pty'/>"));
+    accepted(&bios("q35", "").replace("'yes'", "'no'"));
+}
+
 fn smbios(text: &str) -> String {
     with("q35", &format!("<sysinfo type='smbios'>{text}</sysinfo>"))
 }

@@ -168,8 +168,7 @@ impl Memlock {
             .and_then(|loader| loader.path.as_deref());
         let nvram = domain
             .os
-            .nvram
-            .as_ref()
+            .variables()
             .and_then(|nvram| nvram.path.as_deref());
         self.add("firmware", loader.map_or(0, size_of));
         self.add("firmware variables", nvram.map_or(0, size_of));

@@ -26,7 +26,7 @@ pub(crate) fn set_default_path(domain: &mut Domain) {
 
 /// Returns the path of the file and of its template, if the file is missing.
 pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'a str, &'a str)> {
-    let nvram = domain.os.nvram.as_ref()?;
+    let nvram = domain.os.variables()?;
     let path = nvram.path.as_deref()?;
     let template = nvram.template.as_deref()?;
     // A file that the opener refuses is not missing: opening it later gives the error.

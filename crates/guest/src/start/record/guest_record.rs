@@ -116,7 +116,7 @@ impl Firmware {
             .loader
             .as_ref()
             .and_then(|loader| loader.path.clone());
-        let nvram = domain.os.nvram.as_ref();
+        let nvram = domain.os.variables();
         let firmware = Self {
             loader,
             nvram: nvram.and_then(|nvram| nvram.path.clone()),
