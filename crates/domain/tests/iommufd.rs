@@ -6,7 +6,7 @@ mod common;
 
 use passthru_domain::{Backend, Domain, IommufdObject};
 
-use common::{check, guest};
+use common::{check, guest, refused};
 
 fn hostdev(bus: u8, inner: &str) -> String {
     format!(
@@ -108,16 +108,20 @@ fn device_behind_accelerated_vsmmu_gets_iommufd() {
 fn iommufd_object_exists_only_for_devices_that_use_it() {
     let two = format!("{}{}", hostdev(1, ""), hostdev(2, ""));
     assert_eq!(with("", &two).iommufd_objects(), []);
-    assert_eq!(
-        with("<iommufd enabled='no' fdgroup='g'/>", &two).iommufd_objects(),
-        []
-    );
+    assert_eq!(with("<iommufd enabled='no'/>", &two).iommufd_objects(), []);
 
     let domain = with("<iommufd enabled='yes' fdgroup='g'/>", &two);
     assert_eq!(
         domain.iommufd_objects(),
         [object("iommufd0", None, Some("g"))]
     );
+}
+
+#[test]
+fn fdgroup_of_disabled_iommufd_is_refused() {
+    let disabled = "<iommufd enabled='no' fdgroup='g'/>";
+    let xml = guest("q35", "").replace("<os>", &format!("{disabled}<os>"));
+    refused(&xml, "cannot have fdgroup='g'", "<iommufd");
 }
 
 #[test]

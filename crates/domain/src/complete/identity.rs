@@ -4,13 +4,17 @@ use hmac_sha256::Hash;
 
 use crate::model::device::interface::{InterfaceModel, InterfaceType, Mac};
 use crate::model::domain::Domain;
+use crate::model::sysinfo::Sysinfo;
 use crate::model::uuid::Uuid;
 use crate::platform::Machine;
 
 /// Derives the missing UUIDs and MAC addresses. Cards without a model get the machine's default.
 pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     let name = domain.name.as_deref().unwrap_or_default();
-    let uuid = *domain.uuid.get_or_insert_with(|| uuid_of(name));
+    let given = domain.uuid.or_else(|| smbios_uuid(&domain.sysinfos));
+    let uuid = given.unwrap_or_else(|| uuid_of(name));
+    domain.uuid = Some(uuid);
+    normalize_smbios_uuids(&mut domain.sysinfos);
     if let Some(genid) = &mut domain.genid {
         genid.uuid.get_or_insert_with(|| generation_id(uuid));
     }
@@ -22,6 +26,26 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
                 Some(InterfaceType::VhostUser | InterfaceType::Vdpa) => InterfaceModel::Virtio,
                 _ => machine.interface.clone(),
             });
+        }
+    }
+}
+
+/// Returns the UUID in the SMBIOS tables, which is that of a guest without a `<uuid>`.
+fn smbios_uuid(sysinfos: &[Sysinfo]) -> Option<Uuid> {
+    let mut tables = sysinfos.iter().filter_map(|s| s.system.as_ref());
+    tables.find_map(|table| table.get("uuid")?.parse().ok())
+}
+
+/// Spells the UUIDs in the SMBIOS tables with lower-case digits and dashes, as the emulator reads
+/// them.
+fn normalize_smbios_uuids(sysinfos: &mut [Sysinfo]) {
+    let tables = sysinfos.iter_mut().filter_map(|s| s.system.as_mut());
+    for entry in tables.flat_map(|table| &mut table.entries) {
+        if entry.name.as_deref() != Some("uuid") {
+            continue;
+        }
+        if let Some(Ok(uuid)) = entry.value.as_deref().map(str::parse::<Uuid>) {
+            entry.value = Some(uuid.to_string());
         }
     }
 }

@@ -82,7 +82,7 @@ fn check_backends(check: &mut Check<'_>) {
 }
 
 /// Returns the backend of a character device.
-fn backend_of(devices: &Devices, item: Item) -> Option<&CharBackend> {
+pub(super) fn backend_of(devices: &Devices, item: Item) -> Option<&CharBackend> {
     match item {
         Item::Serial(n) => Some(&devices.serials.get(n)?.backend),
         Item::Parallel(n) => Some(&devices.parallels.get(n)?.backend),

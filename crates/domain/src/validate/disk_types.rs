@@ -1,6 +1,7 @@
 //! Disks: types, protocols and drivers.
 
 use super::check::Check;
+use crate::model::device::Sgio;
 use crate::model::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
 use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
 use crate::model::device::secret::{Auth, SecretType};
@@ -113,6 +114,13 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
     }
     if (disk.rawio.is_some() || disk.sgio.is_some()) && !is_lun {
         error(check, disk, "rawio and sgio are for device='lun' only");
+    }
+    if disk.sgio == Some(Sgio::Unfiltered) {
+        error(
+            check,
+            disk,
+            "sgio='unfiltered' is no longer supported: current kernels always filter",
+        );
     }
 }
 

@@ -3,7 +3,8 @@
 use super::check::Check;
 use super::{
     addresses, boot, chardevs, clock, controllers, cpu, disks, features, hostdev_types, hostdevs,
-    ids, interfaces, iommus, iothreads, memory, numa, pci, peripherals, security, shared_memory,
+    ids, inputs, interfaces, iommus, iothreads, memory, numa, pci, peripherals, security,
+    shared_memory, spice, sysinfo,
 };
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors};
@@ -33,11 +34,14 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
     clock::check(&mut check);
     iothreads::check(&mut check);
     security::check(&mut check);
+    sysinfo::check(&mut check);
     controllers::check(&mut check);
     addresses::check(&mut check);
     pci::check(&mut check);
     disks::check(&mut check);
     chardevs::check(&mut check);
+    spice::check(&mut check);
+    inputs::check(&mut check);
     peripherals::check(&mut check);
     shared_memory::check(&mut check);
     hostdevs::check(&mut check);

@@ -152,7 +152,7 @@ fn check_scsi(check: &mut Check<'_>, hostdev: &Hostdev) {
     if hostdev.sgio == Some(Sgio::Unfiltered) {
         check.error(
             span,
-            "sgio='unfiltered' is not supported: current kernels always filter".into(),
+            "sgio='unfiltered' is no longer supported: current kernels always filter".into(),
         );
     }
 

@@ -31,8 +31,25 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_rom(check, hostdev);
     }
 
+    check_fdgroup(check);
     check_objects(check);
     check_units(check);
+}
+
+/// Checks that `<iommufd>` of the domain names a descriptor only if it enables iommufd.
+fn check_fdgroup(check: &mut Check<'_>) {
+    let Some(iommufd) = &check.domain.iommufd else {
+        return;
+    };
+    if let Some(group) = iommufd.fdgroup.as_ref().filter(|_| !iommufd.enabled) {
+        let group = group.escape_debug();
+        let message = format!("<iommufd enabled='no'> cannot have fdgroup='{group}'");
+        check.error_with_hint(
+            &iommufd.span,
+            message,
+            "set enabled='yes', or leave 'fdgroup' out",
+        );
+    }
 }
 
 /// Checks that no two SCSI devices share a unit, whether disks or host devices.

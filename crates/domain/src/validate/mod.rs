@@ -18,6 +18,7 @@ mod features;
 mod hostdev_types;
 mod hostdevs;
 mod ids;
+mod inputs;
 mod interfaces;
 mod iommus;
 mod iothreads;
@@ -29,5 +30,7 @@ mod pci_targets;
 mod peripherals;
 mod security;
 mod shared_memory;
+mod spice;
+mod sysinfo;
 
 pub(crate) use domain::check;

@@ -116,6 +116,9 @@ fn check_shmem(check: &mut Check<'_>, shmem: &Shmem) {
 }
 
 /// Checks that the machine has each watchdog, and that all watchdogs have one action.
+///
+/// A guest can have several cards of model `i6300esb`, and one watchdog of each other model
+/// (libvirt's `qemuValidateDomainDefWatchdogs`).
 fn check_watchdogs(check: &mut Check<'_>) {
     let watchdogs = &check.domain.devices.watchdogs;
     let x86 = matches!(check.machine.arch, Arch::X86_64 | Arch::I686);
@@ -141,7 +144,10 @@ fn check_watchdogs(check: &mut Check<'_>) {
         }
     }
 
-    for (_, second) in duplicates(watchdogs.iter().map(|w| (w.model, w))) {
+    let single = watchdogs
+        .iter()
+        .filter(|w| w.model != Some(WatchdogModel::I6300esb));
+    for (_, second) in duplicates(single.map(|w| (w.model, w))) {
         let model = second.model.map_or("", WatchdogModel::as_str);
         check.error(
             &second.info.span,

@@ -51,7 +51,8 @@ fn usb_devices_take_free_ports_and_get_a_hub_when_full() {
     );
     assert_eq!(usb_port(&domain, Item::Input(0)), "2");
 
-    let many = complete("pc", &"<redirdev bus='usb' type='spicevmc'/>".repeat(4));
+    let redirdevs = "<redirdev bus='usb' type='spicevmc'/>".repeat(4);
+    let many = complete("pc", &format!("<graphics type='spice'/>{redirdevs}"));
     assert_eq!(many.devices.hubs.len(), 1);
 
     let ports: Vec<_> = (0..4).map(|n| usb_port(&many, Item::Redirdev(n))).collect();

@@ -1,6 +1,7 @@
 //! Devices that cannot work.
 
-use crate::common::{check, guest};
+use crate::common;
+use crate::common::{accepted, check, guest};
 use crate::helpers::refused;
 
 #[test]
@@ -71,6 +72,10 @@ fn impossible_small_devices_are_refused() {
         "<watchdog model='i6300esb' action='pause'/><watchdog model='itco' action='reset'/>",
         "all watchdogs must have the same action",
     );
+    let itco = "<watchdog model='itco' action='reset'/>";
+    refused("q35", &itco.repeat(2), "two watchdogs of the model 'itco'");
+    let card = "<watchdog model='i6300esb' action='reset'/>";
+    accepted(&guest("q35", &format!("{}{itco}", card.repeat(2))));
     refused(
         "pc",
         "<filesystem type='bind'><source dir='/a'/><target dir='a'/></filesystem>",
@@ -232,6 +237,15 @@ fn impossible_disks_are_refused() {
     );
     refused(
         "q35",
+        &disk(
+            "block",
+            "scsi",
+            " device='lun' sgio='unfiltered'><source dev='/dev/a'/>",
+        ),
+        "sgio='unfiltered' is no longer supported",
+    );
+    refused(
+        "q35",
         &disk("file", "virtio", "><source file='/a'/><transient/>"),
         "<transient/>",
     );
@@ -267,4 +281,35 @@ fn impossible_disks_are_refused() {
         ),
         "namespace",
     );
+}
+
+#[test]
+fn parts_of_spice_without_a_spice_screen_are_refused() {
+    let channel = "<channel type='spicevmc'><target type='virtio' name='a'/></channel>";
+    let port = "<serial type='spiceport'><source channel='a'/></serial>";
+    let redirdev = "<redirdev bus='usb' type='spicevmc'/>";
+    let smartcard = "<smartcard mode='passthrough' type='spicevmc'/>";
+    for device in [channel, port, redirdev, smartcard] {
+        let at = &device[..4];
+        let without = guest("q35", &format!("<graphics type='vnc'/>{device}"));
+        common::refused(&without, "not supported without SPICE graphics", at);
+        accepted(&guest("q35", &format!("<graphics type='spice'/>{device}")));
+    }
+
+    let audio = "<sound model='ich9'/><audio id='1' type='spice'/>";
+    let without = guest("q35", &format!("{audio}<graphics type='vnc'/>"));
+    common::refused(&without, "SPICE audio is not supported", "<audio");
+    accepted(&guest("q35", &format!("{audio}<graphics type='spice'/>")));
+}
+
+#[test]
+fn virtio_input_of_another_generation_is_refused() {
+    for kind in ["keyboard", "mouse", "tablet"] {
+        for model in ["virtio-transitional", "virtio-non-transitional"] {
+            let input = format!("<input type='{kind}' bus='virtio' model='{model}'/>");
+            refused("q35", &input, "there is no virtio <input>");
+        }
+    }
+
+    accepted(&guest("q35", "<input type='mouse' bus='virtio' model='virtio'/>"));
 }

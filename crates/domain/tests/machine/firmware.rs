@@ -150,6 +150,31 @@ fn unknown_sysinfo_entries_are_refused() {
     );
 }
 
+fn smbios_uuid(uuid: &str) -> String {
+    smbios(&format!("<system><entry name='uuid'>{uuid}</entry></system>"))
+}
+
+#[test]
+fn sysinfo_uuid_that_differs_from_the_guests_is_refused() {
+    let own = "00000000-0000-4000-8000-0000000000ab";
+    let uuid = format!("<uuid>{own}</uuid><sysinfo");
+    refused(
+        &smbios_uuid("00000000-0000-4000-8000-0000000000ff").replace("<sysinfo", &uuid),
+        "UUID mismatch between <uuid> and <sysinfo>",
+        "<system",
+    );
+    refused(&smbios_uuid("one"), "malformed uuid 'one'", "<system");
+    accepted(&smbios_uuid(own).replace("<sysinfo", &uuid));
+}
+
+#[test]
+fn guest_without_uuid_gets_that_of_its_sysinfo() {
+    let domain = accepted(&smbios_uuid("000000000000400080000000000000AB"));
+    let expected = "00000000-0000-4000-8000-0000000000ab";
+    assert_eq!(domain.uuid.unwrap().to_string(), expected);
+    assert!(domain.format().contains(&format!(">{expected}</entry>")));
+}
+
 fn with_last(machine: &str, text: &str) -> String {
     guest(machine, "").replace("</domain>", &format!("{text}</domain>"))
 }
