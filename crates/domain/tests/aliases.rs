@@ -72,3 +72,39 @@ fn aliases_on_q35_match_libvirts() {
         [&disks[..], &cards, &controllers, &others].concat()
     );
 }
+
+fn named_hostdev(function: u8) -> String {
+    format!(
+        "<hostdev mode='subsystem' type='pci'><source><address bus='1' function='{function}'/>\
+         </source><alias name='hostdev0'/></hostdev>"
+    )
+}
+
+#[test]
+fn aliases_of_a_running_guest_are_ignored() {
+    let serials = "<controller type='virtio-serial' index='0'><alias name='serials'/></controller>";
+    let devices = format!("{}{}{serials}", named_hostdev(0), named_hostdev(1));
+    let found = aliases("q35", &devices);
+    for expected in ["hostdev0", "hostdev1", "virtio-serial0"] {
+        let count = found.iter().filter(|alias| *alias == expected).count();
+        assert_eq!(count, 1, "{expected}: {found:?}");
+    }
+
+    let written = check(&guest("q35", &devices)).unwrap().format();
+    assert!(!written.contains("<alias"), "{written}");
+}
+
+#[test]
+fn formatted_guest_keeps_its_aliases() {
+    let devices = "<interface type='user'><alias name='net7'/></interface>\
+        <interface type='user'><alias name='ua-uplink'/></interface>";
+    let domain = check(&guest("q35", devices)).unwrap();
+    let again = check(&domain.format()).unwrap();
+    for (first, second) in domain.devices.items().into_iter().zip(again.devices.items()) {
+        let info = domain.devices.info(first).unwrap();
+        let other = again.devices.info(second).unwrap();
+        assert_eq!(info.id(), other.id());
+    }
+    assert_eq!(domain.devices.interfaces[0].info().id(), "net0");
+    assert_eq!(domain.devices.interfaces[1].info().id(), "ua-uplink");
+}

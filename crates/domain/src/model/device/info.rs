@@ -12,7 +12,8 @@ pub struct Info {
     pub span: SourceSpan,
     /// Position in the boot order.
     pub boot: Option<Boot>,
-    /// `<alias name=…/>`: the device's id. `complete` gives every device an alias.
+    /// `<alias name=…/>`: the device's id. Only an alias that begins with `ua-` is read and
+    /// written; `complete` chooses the others.
     pub alias: Option<String>,
     /// Option ROM of a PCI device.
     pub rom: Option<Rom>,
@@ -82,11 +83,13 @@ impl Info {
         self.visit_address(v);
     }
 
+    /// Visits the alias. Only the user's own begin with `ua-`. The others are those of a running
+    /// guest, which libvirt ignores as well (`virDomainDeviceInfoParseXML`).
     fn visit_alias(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
-        let mut alias = self.alias.take().filter(|alias| alias.starts_with("ua-"));
+        let mut alias = self.alias.take().filter(|alias| is_users(alias));
         v.child_word("alias", "name", &mut alias);
-        self.alias = alias;
+        self.alias = alias.filter(|alias| is_users(alias));
     }
 
     fn visit_address(&mut self, v: &mut dyn Visitor) {
@@ -104,6 +107,11 @@ impl Info {
             _ => false,
         }
     }
+}
+
+/// Returns whether an alias is the user's own choice.
+fn is_users(alias: &str) -> bool {
+    alias.starts_with("ua-")
 }
 
 impl Element for Boot {
