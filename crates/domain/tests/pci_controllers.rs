@@ -6,6 +6,7 @@ mod common;
 
 use passthru_domain::Domain;
 use passthru_domain::device::ControllerType;
+use passthru_domain::device::controller::ControllerModel;
 
 use common::guest;
 
@@ -276,4 +277,44 @@ fn second_function_without_multifunction_is_refused() {
     accepted("q35", &port_at_function(1, 1, ""));
     let both = port_at_function(1, 0, "multifunction='off'") + &port_at_function(2, 1, "");
     refused("q35", &both, "in that slot has multifunction='off'");
+}
+
+fn bus_of(domain: &Domain, index: u32) -> u8 {
+    let controller = domain.devices.controller(ControllerType::Pci, index);
+    let address = controller.unwrap().info.address.clone();
+    address.unwrap().pci().unwrap().bus
+}
+
+#[test]
+fn bridge_to_pci_goes_behind_an_added_port() {
+    let domain = accepted("q35", "<controller type='pci' model='pcie-to-pci-bridge'/>");
+    let port = domain.devices.controller(ControllerType::Pci, 2).unwrap();
+    assert_eq!(port.model, Some(ControllerModel::PcieRootPort));
+    assert_eq!((bus_of(&domain, 1), bus_of(&domain, 2)), (2, 0));
+
+    refused(
+        "pc",
+        "<controller type='pci' model='pcie-to-pci-bridge'/>",
+        "none can be added",
+    );
+}
+
+fn switch_port(index: u32, model: &str, bus: u32) -> String {
+    format!(
+        "<controller type='pci' index='{index}' model='{model}'>\
+         <address type='pci' bus='{bus}' slot='0'/></controller>"
+    )
+}
+
+#[test]
+fn buses_in_a_loop_are_refused() {
+    let up = "pcie-switch-upstream-port";
+    let down = switch_port(2, "pcie-switch-downstream-port", 1);
+    let port = "<controller type='pci' index='3' model='pcie-root-port'/>";
+    accepted("q35", &format!("{}{down}{port}", switch_port(1, up, 3)));
+    refused(
+        "q35",
+        &format!("{}{down}{port}", switch_port(1, up, 2)),
+        "the buses form a loop",
+    );
 }

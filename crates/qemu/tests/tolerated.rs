@@ -52,3 +52,37 @@ fn tick_policy_of_hpet_gives_no_option() {
         timers(Arch::X86_64, "q35", plain)
     );
 }
+
+/// Returns the position of the first word that contains a text.
+fn position(words: &[String], text: &str) -> usize {
+    let found = words.iter().position(|word| word.contains(text));
+    found.unwrap_or_else(|| panic!("no {text}: {words:?}"))
+}
+
+#[test]
+fn buses_come_before_the_controllers_on_them() {
+    let alone = "<controller type='pci' model='pcie-to-pci-bridge'/>";
+    let line = words(&guest(Arch::X86_64, "q35", "", alone));
+    let bridge = position(&line, r#""driver":"pcie-pci-bridge","id":"pci.1","bus":"pci.2""#);
+    let port = line.iter().position(|word| word.contains(r#""id":"pci.2""#));
+    assert!(port.unwrap() < bridge, "{line:?}");
+
+    let switch = "<controller type='pci' index='1' model='pcie-switch-upstream-port'>\
+        <address type='pci' bus='3' slot='0'/></controller>\
+        <controller type='pci' index='2' model='pcie-switch-downstream-port'>\
+        <address type='pci' bus='1' slot='0'/></controller>\
+        <controller type='pci' index='3' model='pcie-root-port'/>";
+    let line = words(&guest(Arch::X86_64, "q35", "", switch));
+    let ids = ["pci.3", "pci.1", "pci.2"].map(|id| position(&line, &format!(r#""id":"{id}""#)));
+    assert!(ids.is_sorted(), "{line:?}");
+}
+
+#[test]
+fn absent_usb_controller_with_an_address_gives_no_option() {
+    let at = "<address type='pci' bus='0' slot='7' function='0'/>";
+    let controller = format!("<controller type='usb' model='none'>{at}</controller>");
+    let line = words(&guest(Arch::X86_64, "q35", "", &controller));
+    let without = words(&guest(Arch::X86_64, "q35", "", &controller.replace(at, "")));
+    assert_eq!(line, without);
+    assert!(line.iter().any(|word| word.contains("usb=off")));
+}

@@ -145,7 +145,9 @@ impl Buses {
                 self.buses.push(Bus::new(ControllerModel::PcieToPciBridge));
                 (ControllerModel::PciBridge, bus)
             }
-            Plug::Pcie | Plug::UpstreamPort if self.express => (ControllerModel::PcieRootPort, bus),
+            Plug::Pcie | Plug::UpstreamPort | Plug::PcieToPciBridge if self.express => {
+                (ControllerModel::PcieRootPort, bus)
+            }
             // Bridges get their addresses first, so that they need only one slot more.
             Plug::PciBridge if self.buses.iter().any(|b| b.accepts(Plug::PciBridge)) => {
                 (ControllerModel::PciBridge, bus)
@@ -252,6 +254,16 @@ mod tests {
             "0000:03:00.0",
             "the bridge's port accepts only the bridge"
         );
+    }
+
+    #[test]
+    fn bridge_to_conventional_pci_gets_a_port_after_it() {
+        let models = [ControllerModel::PcieRoot, ControllerModel::PcieToPciBridge];
+        let mut buses = Buses::new(&controllers(&models), true, true);
+        assert_eq!(next(&mut buses, Plug::PcieToPciBridge), "0000:02:00.0");
+        assert_eq!(buses.model(2), Some(ControllerModel::PcieRootPort));
+        let mut pc = Buses::new(&controllers(&[ControllerModel::PciRoot]), false, true);
+        assert!(next(&mut pc, Plug::PcieToPciBridge).contains("none can be added"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn check_kind(check: &mut Check<'_>, item: Item) {
     let devices = &check.domain.devices;
     let machine = check.machine;
-    let Some(info) = devices.info(item) else {
+    let Some(info) = devices.info(item).filter(|_| !devices.is_absent(item)) else {
         return;
     };
     let device = devices.describe(item);

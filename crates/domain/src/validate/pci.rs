@@ -7,7 +7,7 @@ use passthru_pci::Address as FunctionAddress;
 use super::check::{Check, span_of};
 use crate::error::Error;
 use crate::model::device::controller::{ControllerModel, ControllerType};
-use crate::model::device::{Address, Item};
+use crate::model::device::{Address, Controller, Item};
 use crate::place::plug::{Need, Plug};
 use crate::place::{Buses, chipset};
 
@@ -154,19 +154,54 @@ fn check_chassis(check: &mut Check<'_>) {
     }
 }
 
-/// Checks that the index of each controller is larger than its bus.
+/// Checks that each controller is below a root bus.
+///
+/// The index of a `pci-bridge` must be larger than its bus, as in libvirt
+/// (`qemuDomainAssignPCIAddresses`). Other controllers may be on a bus of a larger index.
 fn check_below(check: &mut Check<'_>) {
-    for controller in check.domain.devices.controllers_of(ControllerType::Pci) {
-        let at = controller.info.address.as_ref().and_then(Address::pci);
-        if let (Some(index), Some(at)) = (controller.index, at)
-            && index <= u32::from(at.bus)
-        {
-            let bus = at.bus;
-            let message = format!(
-                "the PCI controller with index {index} is on bus {bus}; \
-                 its index must be larger than its bus"
-            );
-            check.error(&controller.info.span, message);
+    let devices = &check.domain.devices;
+    let mut above: HashMap<u32, u32> = HashMap::new();
+    for controller in devices.controllers_of(ControllerType::Pci) {
+        if let (Some(index), Some(bus)) = (controller.index, bus_of(controller)) {
+            above.entry(index).or_insert(bus);
         }
     }
+
+    for controller in devices.controllers_of(ControllerType::Pci) {
+        let (Some(index), Some(bus)) = (controller.index, bus_of(controller)) else {
+            continue;
+        };
+        let message = if controller.model == Some(ControllerModel::PciBridge) && index <= bus {
+            format!(
+                "the PCI controller with index {index} is on bus {bus}; \
+                 its index must be larger than its bus"
+            )
+        } else if is_in_loop(&above, bus) {
+            format!(
+                "the PCI controller with index {index} is on bus {bus}, which is not below the \
+                 root bus: the buses form a loop"
+            )
+        } else {
+            continue;
+        };
+        check.error(&controller.info.span, message);
+    }
+}
+
+/// Returns the bus that a controller other than the root is on.
+fn bus_of(controller: &Controller) -> Option<u32> {
+    let at = controller.info.address.as_ref().and_then(Address::pci)?;
+    (controller.index != Some(0)).then_some(u32::from(at.bus))
+}
+
+/// Returns whether the way up from a bus never ends. `above` has the next bus for each bus.
+fn is_in_loop(above: &HashMap<u32, u32>, mut bus: u32) -> bool {
+    for _ in 0..=u8::MAX {
+        match above.get(&bus) {
+            Some(next) => bus = *next,
+            None => return false,
+        }
+    }
+
+    true
 }

@@ -121,3 +121,17 @@ fn duplicate_acpi_index_names_both_devices() {
         "<interface",
     );
 }
+
+#[test]
+fn address_of_an_absent_device_is_ignored() {
+    let at = "<address type='pci' domain='0x0000' bus='0x00' slot='0x07' function='0x0'/>";
+    let usb = format!("<controller type='usb' index='0' model='none'>{at}</controller>");
+    let balloon = format!("<memballoon model='none'>{at}</memballoon>");
+    let video = format!("<video><model type='none'/>{at}</video>");
+    let card = format!("{VIRTIO_NET}{at}</interface>");
+    for machine in ["q35", "pc", "virt"] {
+        accepted(machine, &format!("{usb}{balloon}{video}"));
+    }
+
+    accepted("pc", &format!("{usb}{balloon}{video}{card}"));
+}

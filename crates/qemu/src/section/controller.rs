@@ -1,10 +1,12 @@
 //! `<controller>`: PCI bridges and ports, USB, SATA, SCSI, virtio-serial.
 
+use std::collections::BTreeMap;
+
 use passthru_domain::Board;
 use passthru_domain::device::controller::{
     Controller, ControllerModel, ControllerTarget, ControllerType,
 };
-use passthru_domain::device::{Item, VirtioModel};
+use passthru_domain::device::{Address, Item, VirtioModel};
 
 use super::{iothreads, pci};
 use crate::context::Context;
@@ -23,8 +25,8 @@ const ORDER: [ControllerType; 8] = [
     ControllerType::Nvme,
 ];
 
-/// Names the controllers, by kind, and within a kind by number: the order in which their buses are
-/// made.
+/// Names the controllers, by kind, and within a kind by number. A PCI controller comes after the
+/// one whose bus it is on, whatever their numbers: QEMU looks the bus up by name.
 pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
     let controllers = &context.domain.devices.controllers;
     let mut items = Vec::new();
@@ -35,10 +37,42 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
             .filter(|(_, controller)| controller.kind == Some(kind))
             .collect();
         of_kind.sort_by_key(|(_, controller)| controller.index);
+        if kind == ControllerType::Pci {
+            of_kind = below_their_buses(of_kind);
+        }
         items.extend(of_kind.iter().map(|(number, _)| Item::Controller(*number)));
     }
 
     items
+}
+
+/// Moves each PCI controller behind those that its bus is below, and keeps the order otherwise.
+fn below_their_buses<'a>(sorted: Vec<(usize, &'a Controller)>) -> Vec<(usize, &'a Controller)> {
+    let mut waiting: BTreeMap<Option<u32>, Vec<(usize, &'a Controller)>> = BTreeMap::new();
+    for (number, controller) in &sorted {
+        let of_index = waiting.entry(controller.index).or_default();
+        of_index.push((*number, *controller));
+    }
+
+    let mut ordered = Vec::with_capacity(sorted.len());
+    for (_, controller) in &sorted {
+        // The way up ends at a bus that is on the line already, or at the root.
+        let mut way_up = Vec::new();
+        let mut index = controller.index;
+        while let Some(of_index) = waiting.remove(&index) {
+            index = of_index.first().and_then(|(_, above)| bus_of(above));
+            way_up.push(of_index);
+        }
+        ordered.extend(way_up.into_iter().rev().flatten());
+    }
+
+    ordered
+}
+
+/// Returns the index of the bus that a PCI controller is on.
+fn bus_of(controller: &Controller) -> Option<u32> {
+    let at = controller.info.address.as_ref().and_then(Address::pci)?;
+    Some(u32::from(at.bus))
 }
 
 /// Returns the options of a controller; none for a controller on the board.

@@ -1,6 +1,9 @@
 //! `<devices>`: the list of all kinds of device, and a way to name one device.
 
 use super::chardev::{CharTargetType, Chardev};
+use super::controller::ControllerModel;
+use super::memballoon::MemballoonModel;
+use super::video::VideoModel;
 use super::{
     Address, Audio, Controller, ControllerType, Crypto, Disk, Filesystem, Graphics, Hostdev, Hub,
     Info, Input, Interface, Iommu, Memballoon, MemoryDevice, Panic, Redirdev, Redirfilter, Rng,
@@ -247,9 +250,30 @@ impl Devices {
         orders
     }
 
-    /// Returns the PCI address of a device, if it has one.
+    /// Returns the PCI address of a device, if it has one. The address of an element that stands
+    /// for no device is ignored.
     pub fn pci_address(&self, item: Item) -> Option<passthru_pci::Address> {
-        self.info(item)?.address.as_ref().and_then(Address::pci)
+        let info = self.info(item).filter(|_| !self.is_absent(item))?;
+        info.address.as_ref().and_then(Address::pci)
+    }
+
+    /// Returns whether an element stands for no device, as a USB controller of model `none` does.
+    pub(crate) fn is_absent(&self, item: Item) -> bool {
+        match item {
+            Item::Controller(n) => self.controllers.get(n).is_some_and(|controller| {
+                controller.kind == Some(ControllerType::Usb)
+                    && controller.model == Some(ControllerModel::None)
+            }),
+            Item::Memballoon(_) => self
+                .memballoon
+                .as_ref()
+                .is_some_and(|balloon| balloon.model == Some(MemballoonModel::None)),
+            Item::Video(n) => self
+                .videos
+                .get(n)
+                .is_some_and(|video| video.model() == Some(VideoModel::None)),
+            _ => false,
+        }
     }
 
     /// Returns the name of a device for a message: `disk 'vda'`, `hostdev 0000:01:00.0`,
@@ -288,14 +312,18 @@ impl Devices {
         controllers.find(|controller| controller.index == Some(index))
     }
 
-    /// Returns the index of the root bus or expander bus that a guest's PCI address is below.
+    /// Returns the index of the root bus or expander bus that a guest's PCI address is below. For
+    /// buses that form a loop, which `validate` refuses, the index is one of theirs.
     pub(crate) fn root_bus_of(&self, address: passthru_pci::Address) -> u32 {
         let mut bus = u32::from(address.bus);
-        while let Some(controller) = self.controller(ControllerType::Pci, bus) {
-            let address = controller.info.address.as_ref().and_then(Address::pci);
-            match address.map(|address| u32::from(address.bus)) {
-                Some(parent) if parent < bus && !controller.is_expander() => bus = parent,
-                _ => break,
+        for _ in 0..=u8::MAX {
+            let controller = self.controller(ControllerType::Pci, bus);
+            let Some(controller) = controller.filter(|c| bus != 0 && !c.is_expander()) else {
+                break;
+            };
+            match controller.info.address.as_ref().and_then(Address::pci) {
+                Some(above) => bus = u32::from(above.bus),
+                None => break,
             }
         }
 
