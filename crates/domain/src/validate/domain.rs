@@ -3,8 +3,8 @@
 use super::check::Check;
 use super::{
     addresses, boot, chardevs, clock, controllers, cpu, disks, features, hostdev_types, hostdevs,
-    ids, inputs, interfaces, iommus, iothreads, memory, numa, pci, peripherals, security,
-    shared_memory, spice, sysinfo,
+    ids, inputs, interfaces, iommus, iothreads, memory, memory_addresses, numa, pci, peripherals,
+    security, shared_memory, spice, sysinfo,
 };
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors};
@@ -27,6 +27,7 @@ impl Domain {
 pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
     let mut check = Check::new(domain, machine);
     memory::check(&mut check);
+    memory_addresses::check(&mut check);
     numa::check(&mut check);
     cpu::check(&mut check);
     boot::check(&mut check);

@@ -23,6 +23,7 @@ mod interfaces;
 mod iommus;
 mod iothreads;
 mod memory;
+mod memory_addresses;
 mod notes;
 mod numa;
 mod pci;

@@ -181,3 +181,35 @@ fn memory_devices_get_default_access_and_node() {
         Some(0)
     );
 }
+
+fn virtio_mem_at(base: &str) -> String {
+    format!(
+        "<memory model='virtio-mem'><target><size unit='MiB'>256</size><node>0</node>\
+         <block unit='MiB'>2</block><requested>0</requested><address base='{base}'/></target>\
+         </memory>"
+    )
+}
+
+fn dimm_at(base: &str) -> String {
+    dimm(&format!("<address type='dimm' slot='0' base='{base}'/>"))
+}
+
+#[test]
+fn overlapping_memory_devices_are_refused() {
+    let first = virtio_mem_at("0x140000000");
+    for second in ["0x140000000", "0x148000000", "0x138000000"] {
+        for other in [virtio_mem_at(second), dimm_at(second)] {
+            let both = format!("{first}{other}");
+            device_refused(nodes(TWO, ROOM, &both), "overlaps with the one at");
+        }
+    }
+
+    let behind = format!("{first}{}", virtio_mem_at("0x150000000"));
+    accepted(&nodes(TWO, ROOM, &behind));
+    let chosen = format!("{0}{0}{first}", virtio_mem_at("0x0"));
+    accepted(&nodes(TWO, ROOM, &chosen));
+    let odd = virtio_mem_at("0x140100000");
+    device_refused(nodes(TWO, ROOM, &odd), "must be a multiple of the <block>");
+    let beyond = virtio_mem_at("0xfffffffffff00000");
+    device_refused(nodes(TWO, ROOM, &beyond), "does not fit into 64 bits");
+}

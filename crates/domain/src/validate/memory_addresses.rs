@@ -1,0 +1,81 @@
+//! Memory devices with an address of their own: the ranges are aligned and do not overlap.
+
+use super::check::Check;
+use crate::model::device::{Address, MemoryDevice, MemoryModel};
+
+/// A memory device and its range in the guest's memory.
+struct Range<'a> {
+    start: u64,
+    /// First address behind the range.
+    end: u64,
+    device: &'a MemoryDevice,
+}
+
+/// Checks the addresses that the user gave. The others are chosen by the emulator (libvirt's
+/// `virDomainMemoryDefCheckConflict`).
+pub(super) fn check(check: &mut Check<'_>) {
+    let mut ranges = Vec::new();
+    for device in &check.domain.devices.memories {
+        let Some(start) = start_of(device) else {
+            continue;
+        };
+        check_alignment(check, device, start);
+        let size = device.target.size.bytes();
+        match start.checked_add(size) {
+            Some(end) => ranges.push(Range { start, end, device }),
+            None => check.error(
+                &device.info.span,
+                format!("the memory device at {start:#x} does not fit into 64 bits"),
+            ),
+        }
+    }
+
+    // The sort is stable: of two devices with one address, the later one gets the error.
+    ranges.sort_by_key(|range| range.start);
+    let mut furthest: Option<&Range<'_>> = None;
+    for range in &ranges {
+        if let Some(other) = furthest.filter(|other| range.start < other.end) {
+            let message = format!(
+                "the memory device at {:#x} overlaps with the one at {:#x}, which ends at {:#x}",
+                range.start, other.start, other.end
+            );
+            check.error_with_hint(
+                &range.device.info.span,
+                message,
+                "move one of them, or leave the addresses out",
+            );
+        }
+        if furthest.is_none_or(|other| other.end < range.end) {
+            furthest = Some(range);
+        }
+    }
+}
+
+/// Returns the address that the user gave a device. An address of 0 is none, as in libvirt.
+fn start_of(device: &MemoryDevice) -> Option<u64> {
+    let of_module = match &device.info.address {
+        Some(Address::Dimm(dimm)) => dimm.base,
+        _ => None,
+    };
+    let of_target = device.target.address.as_ref().and_then(|at| at.base);
+    let start = if device.has_slot() {
+        of_module
+    } else {
+        of_target
+    };
+    start.filter(|start| *start != 0)
+}
+
+/// Checks that a `virtio-mem` device begins at a multiple of its block size.
+fn check_alignment(check: &mut Check<'_>, device: &MemoryDevice, start: u64) {
+    let block = device.target.block.map_or(0, |block| block.bytes());
+    let is_virtio_mem = device.model == Some(MemoryModel::VirtioMem);
+    // The check of the device itself reports other block sizes.
+    if is_virtio_mem && block.is_power_of_two() && !start.is_multiple_of(block) {
+        let kib = block / 1024;
+        check.error(
+            &device.info.span,
+            format!("the address {start:#x} must be a multiple of the <block>, {kib} KiB"),
+        );
+    }
+}
