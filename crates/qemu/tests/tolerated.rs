@@ -86,3 +86,13 @@ fn absent_usb_controller_with_an_address_gives_no_option() {
     assert_eq!(line, without);
     assert!(line.iter().any(|word| word.contains("usb=off")));
 }
+
+#[test]
+fn product_of_a_sata_disk_is_its_model() {
+    let disk = "<disk type='file'><source file='/x'/><target dev='sda' bus='sata'/>\
+        <vendor>V</vendor><product>Disk of forty</product></disk>";
+    let line = words(&guest(Arch::X86_64, "q35", "", disk));
+    let device = &line[position(&line, r#""driver":"ide-hd""#)];
+    assert!(device.contains(r#""model":"Disk of forty""#), "{device}");
+    assert!(!device.contains("vendor"), "{device}");
+}

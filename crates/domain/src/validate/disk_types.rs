@@ -10,6 +10,8 @@ use crate::model::device::secret::{Auth, SecretType};
 const MAX_VENDOR: usize = 8;
 /// Longest product that a SCSI disk can have, in bytes.
 const MAX_PRODUCT: usize = 16;
+/// Longest product that an ATA disk can have, in bytes: its model number.
+const MAX_ATA_PRODUCT: usize = 40;
 
 pub(super) fn check(check: &mut Check<'_>) {
     for disk in &check.domain.devices.disks {
@@ -234,16 +236,22 @@ fn check_secrets(check: &mut Check<'_>, disk: &Disk) {
 /// Checks vendor, product, WWN and the other attributes that only some buses have.
 fn check_identity(check: &mut Check<'_>, disk: &Disk) {
     let bus = disk.target.bus;
+    let has_names = disk.is_ata() || bus == Some(DiskBus::Scsi);
+    let max_product = if disk.is_ata() {
+        MAX_ATA_PRODUCT
+    } else {
+        MAX_PRODUCT
+    };
     for (part, text, longest) in [
         ("vendor", &disk.vendor, MAX_VENDOR),
-        ("product", &disk.product, MAX_PRODUCT),
+        ("product", &disk.product, max_product),
     ] {
         let Some(text) = text else { continue };
-        if bus != Some(DiskBus::Scsi) {
+        if !has_names {
             error(
                 check,
                 disk,
-                &format!("only a disk on the bus 'scsi' can have a {part}"),
+                &format!("only a disk on the buses 'scsi', 'ide' and 'sata' can have a {part}"),
             );
         }
         if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
@@ -255,8 +263,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
         }
     }
 
-    let has_wwn = matches!(bus, Some(DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata));
-    if disk.wwn.is_some() && !has_wwn {
+    if disk.wwn.is_some() && !has_names {
         error(
             check,
             disk,
@@ -264,7 +271,7 @@ fn check_identity(check: &mut Check<'_>, disk: &Disk) {
         );
     }
 
-    if disk.target.rotation_rate.is_some() && !has_wwn {
+    if disk.target.rotation_rate.is_some() && !has_names {
         error(
             check,
             disk,

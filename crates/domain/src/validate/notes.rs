@@ -265,6 +265,7 @@ fn disk_settings(disk: &Disk) -> Option<Note> {
             source.is_some_and(|source| !source.seclabels.is_empty()),
         ),
         ("sgio", disk.sgio.is_some()),
+        ("vendor", disk.vendor.is_some() && disk.is_ata()),
         ("rawio", disk.rawio.is_some()),
     ];
     note("<disk>", "not supported", &all, &disk.info.span)

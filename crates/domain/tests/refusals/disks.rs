@@ -1,6 +1,6 @@
 //! Disks.
 
-use crate::helpers::refused;
+use crate::helpers::{accepted, refused};
 
 fn file_disk(attributes: &str, inner: &str) -> String {
     format!("<disk type='file' {attributes}>{inner}</disk>")
@@ -89,6 +89,32 @@ fn contradictory_disks_are_refused() {
         "q35",
         &file_disk("", &format!("{image}{beyond}")),
         "there is no 'scsi' controller 4000000000",
+        "<disk",
+    );
+}
+
+fn named(bus: &str, names: &str) -> String {
+    file_disk(
+        "",
+        &format!("<source file='/x'/><target dev='sda' bus='{bus}'/>{names}"),
+    )
+}
+
+#[test]
+fn names_of_disks_depend_on_the_bus() {
+    let long = "<product>a model of up to forty characters</product>";
+    for (machine, bus) in [("q35", "sata"), ("pc", "ide"), ("pc", "sata")] {
+        accepted(machine, &named(bus, &format!("<vendor>V</vendor>{long}")));
+    }
+
+    accepted("q35", &named("scsi", "<vendor>V</vendor><product>P</product>"));
+    refused("q35", &named("scsi", long), "at most 16", "<disk");
+    let longer = format!("<product>{}</product>", "a".repeat(41));
+    refused("q35", &named("sata", &longer), "at most 40", "<disk");
+    refused(
+        "q35",
+        &named("usb", "<product>P</product>"),
+        "can have a product",
         "<disk",
     );
 }

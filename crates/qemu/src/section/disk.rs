@@ -151,13 +151,17 @@ fn geometry(disk: &Disk) -> Object {
         .maybe("discard_granularity", blockio.discard_granularity)
 }
 
-/// Returns vendor, product and numbers that the guest sees.
+/// Returns vendor, product and numbers that the guest sees. `ide-hd` and `ide-cd` call the product
+/// their `model`, and have no vendor.
 fn identity(disk: &Disk) -> Object {
+    let is_ata = disk.is_ata();
+    let vendor = disk.vendor.clone().filter(|_| !is_ata);
+    let product = if is_ata { "model" } else { "product" };
     Object::default()
         .maybe("wwn", disk.wwn.as_ref().map(Wwn::number))
         .maybe("rotation_rate", disk.target.rotation_rate.map(u32::from))
-        .maybe("vendor", disk.vendor.clone())
-        .maybe("product", disk.product.clone())
+        .maybe("vendor", vendor)
+        .maybe(product, disk.product.clone())
         .maybe("serial", serial(disk))
 }
 

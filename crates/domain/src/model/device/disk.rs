@@ -249,6 +249,13 @@ pub struct DiskTarget {
     pub rotation_rate: Option<u16>,
 }
 
+impl Disk {
+    /// Returns whether the guest sees an ATA disk, on the bus `ide` or `sata`.
+    pub const fn is_ata(&self) -> bool {
+        matches!(self.target.bus, Some(DiskBus::Ide | DiskBus::Sata))
+    }
+}
+
 impl DiskTarget {
     /// Returns the number of the name: 0 for `vda`, 25 for `sdz`, 26 for `hdaa`.
     pub fn index(&self) -> Option<u32> {
