@@ -100,7 +100,12 @@ fn formatted_guest_keeps_its_aliases() {
         <interface type='user'><alias name='ua-uplink'/></interface>";
     let domain = check(&guest("q35", devices)).unwrap();
     let again = check(&domain.format()).unwrap();
-    for (first, second) in domain.devices.items().into_iter().zip(again.devices.items()) {
+    for (first, second) in domain
+        .devices
+        .items()
+        .into_iter()
+        .zip(again.devices.items())
+    {
         let info = domain.devices.info(first).unwrap();
         let other = again.devices.info(second).unwrap();
         assert_eq!(info.id(), other.id());

@@ -16,8 +16,7 @@ fn words(xml: &str) -> Vec<String> {
         .unwrap_or_else(|e| panic!("{e}"));
     domain.set_default_backend(Backend::Type1);
     let line = command_line(&domain, &capabilities, Style::Managed);
-    line.unwrap_or_else(|e| panic!("{e}"))
-        .render(&Placeholders)
+    line.unwrap_or_else(|e| panic!("{e}")).render(&Placeholders)
 }
 
 /// Returns the XML of a guest with elements before its devices, and with devices.
@@ -30,7 +29,12 @@ fn guest(arch: Arch, machine: &str, elements: &str, devices: &str) -> String {
 }
 
 fn timers(arch: Arch, machine: &str, timers: &str) -> Vec<String> {
-    words(&guest(arch, machine, &format!("<clock>{timers}</clock>"), ""))
+    words(&guest(
+        arch,
+        machine,
+        &format!("<clock>{timers}</clock>"),
+        "",
+    ))
 }
 
 #[test]
@@ -63,8 +67,13 @@ fn position(words: &[String], text: &str) -> usize {
 fn buses_come_before_the_controllers_on_them() {
     let alone = "<controller type='pci' model='pcie-to-pci-bridge'/>";
     let line = words(&guest(Arch::X86_64, "q35", "", alone));
-    let bridge = position(&line, r#""driver":"pcie-pci-bridge","id":"pci.1","bus":"pci.2""#);
-    let port = line.iter().position(|word| word.contains(r#""id":"pci.2""#));
+    let bridge = position(
+        &line,
+        r#""driver":"pcie-pci-bridge","id":"pci.1","bus":"pci.2""#,
+    );
+    let port = line
+        .iter()
+        .position(|word| word.contains(r#""id":"pci.2""#));
     assert!(port.unwrap() < bridge, "{line:?}");
 
     let switch = "<controller type='pci' index='1' model='pcie-switch-upstream-port'>\

@@ -7,10 +7,20 @@ use crate::model::domain::VirtType;
 use crate::model::os::Arch;
 use crate::platform::Board;
 
+/// Latest start of the guest's clock, 9999-12-31T23:59:59, in seconds since 1970.
+const LATEST_START: u64 = 253_402_300_799;
+
 pub(super) fn check(check: &mut Check<'_>) {
     let Some(clock) = &check.domain.clock else {
         return;
     };
+    if let Some(start) = clock.start.filter(|start| *start > LATEST_START) {
+        check.error(
+            &check.domain.span,
+            format!("start='{start}' of <clock> is above {LATEST_START}, the end of the year 9999"),
+        );
+    }
+
     for timer in &clock.timers {
         let Some(name) = timer.name else { continue };
         let error = machine_error(check, timer, name);
@@ -40,7 +50,16 @@ fn machine_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<St
     if name == TimerName::Armvtimer {
         return arm_error(check, timer, name);
     }
-    if timer.present != Some(true) || has_timer(arch, name) {
+    if timer.present != Some(true) {
+        return None;
+    }
+    if name == TimerName::Hpet && check.machine.board == Board::Microvm {
+        let machine = &check.machine.name;
+        return Some(format!(
+            "the machine '{machine}' does not have the timer '{name}'"
+        ));
+    }
+    if has_timer(arch, name) {
         return None;
     }
     let only = match name {
@@ -106,7 +125,9 @@ fn attribute_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<
     }
 
     if timer.mode.is_some() && name != TimerName::Tsc {
-        return Some(format!("the timer '{name}' has no mode; only 'tsc' has one"));
+        return Some(format!(
+            "the timer '{name}' has no mode; only 'tsc' has one"
+        ));
     }
 
     if timer.track.is_some() && name != TimerName::Rtc {
@@ -185,8 +206,14 @@ fn settings_without_effect(timer: &Timer, name: TimerName, arch: Arch) -> Vec<&'
     let has_policy = matches!(name, TimerName::Pit | TimerName::Rtc | TimerName::Armvtimer);
     let stays = matches!(name, TimerName::Pit | TimerName::Rtc);
     let all = [
-        ("present", !is_missing && stays && timer.present == Some(false)),
-        ("tickpolicy", timer.tickpolicy.is_some() && (is_missing || !has_policy)),
+        (
+            "present",
+            !is_missing && stays && timer.present == Some(false),
+        ),
+        (
+            "tickpolicy",
+            timer.tickpolicy.is_some() && (is_missing || !has_policy),
+        ),
         ("frequency", timer.frequency.is_some() && is_missing),
         ("mode", timer.mode.is_some()),
         ("catchup", limits_catching_up(timer)),

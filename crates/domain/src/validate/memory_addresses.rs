@@ -2,6 +2,10 @@
 
 use super::check::Check;
 use crate::model::device::{Address, MemoryDevice, MemoryModel};
+use crate::platform::Board;
+
+/// The end of the guest addresses that a PC uses itself, whatever its memory.
+const FOUR_GIB: u64 = 4 << 30;
 
 /// A memory device and its range in the guest's memory.
 struct Range<'a> {
@@ -20,6 +24,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             continue;
         };
         check_alignment(check, device, start);
+        check_low(check, device, start);
         let size = device.target.size.bytes();
         match start.checked_add(size) {
             Some(end) => ranges.push(Range { start, end, device }),
@@ -64,6 +69,22 @@ fn start_of(device: &MemoryDevice) -> Option<u64> {
         of_target
     };
     start.filter(|start| *start != 0)
+}
+
+/// Checks that a memory device of a PC is above its memory and devices below 4 GiB.
+fn check_low(check: &mut Check<'_>, device: &MemoryDevice, start: u64) {
+    let is_pc = matches!(check.machine.board, Board::I440fx | Board::Q35);
+    if is_pc && start < FOUR_GIB {
+        let message = format!(
+            "the memory device at {start:#x} overlaps with the memory and devices of a PC below \
+             4 GiB"
+        );
+        check.error_with_hint(
+            &device.info.span,
+            message,
+            "move it, or leave the address out",
+        );
+    }
 }
 
 /// Checks that a `virtio-mem` device begins at a multiple of its block size.

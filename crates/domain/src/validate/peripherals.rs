@@ -22,6 +22,9 @@ pub(super) fn check(check: &mut Check<'_>) {
     for tpm in &devices.tpms {
         check_tpm(check, tpm);
     }
+    if let Some(second) = devices.tpms.get(1) {
+        check.error(&second.info.span, "a guest can have only one TPM".into());
+    }
     for shmem in &devices.shmems {
         check_shmem(check, shmem);
     }

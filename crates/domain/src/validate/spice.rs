@@ -1,7 +1,7 @@
 //! Sound and character devices that reach the client of a SPICE screen.
 
-use super::check::{Check, span_of};
 use super::chardevs::backend_of;
+use super::check::{Check, span_of};
 use crate::model::device::audio::AudioType;
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::graphics::GraphicsType;
@@ -36,9 +36,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             continue;
         };
         let device = devices.describe(item);
-        let message = format!(
-            "{device}: chardev '{kind}' is not supported without SPICE graphics"
-        );
+        let message = format!("{device}: chardev '{kind}' is not supported without SPICE graphics");
         check.error_with_hint(
             &span_of(devices.info(item)),
             message,

@@ -55,6 +55,8 @@ fn impossible_small_devices_are_refused() {
         "<tpm><backend type='emulator' version='1.2'/></tpm>",
         "'1.2'",
     );
+    let tpm = "<tpm><backend type='emulator'/></tpm>";
+    refused("q35", &tpm.repeat(2), "only one TPM");
     refused(
         "virt",
         "<tpm model='tpm-crb'><backend type='emulator'/></tpm>",
@@ -311,5 +313,8 @@ fn virtio_input_of_another_generation_is_refused() {
         }
     }
 
-    accepted(&guest("q35", "<input type='mouse' bus='virtio' model='virtio'/>"));
+    accepted(&guest(
+        "q35",
+        "<input type='mouse' bus='virtio' model='virtio'/>",
+    ));
 }

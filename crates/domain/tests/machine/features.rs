@@ -132,6 +132,12 @@ fn timers_of_other_machines_are_refused() {
         refused(&present, "for x86 only", "<timer");
     }
     refused(
+        &timer("microvm", "name='hpet' present='yes'"),
+        "does not have the timer 'hpet'",
+        "<timer",
+    );
+    accepted(&timer("microvm", "name='hpet' present='no'"));
+    refused(
         &timer("virt", "name='armvtimer' present='no'"),
         "cannot be left out",
         "<timer",
@@ -193,6 +199,11 @@ fn timers_of_other_machines_are_refused() {
         "<clock",
     );
     refused(
+        &with("q35", "<clock offset='absolute' start='253402300800'/>"),
+        "the end of the year 9999",
+        "<domain",
+    );
+    refused(
         &with("q35", "<clock adjustment='soon'/>"),
         "must be a number of seconds or 'reset'",
         "<clock",
@@ -204,7 +215,11 @@ fn absent_timers_of_other_architectures_are_accepted() {
     for machine in ["virt", "s390-ccw-virtio"] {
         for name in ["hpet", "pit", "tsc", "kvmclock", "hypervclock"] {
             let domain = accepted(&timer(machine, &format!("name='{name}' present='no'")));
-            assert_eq!(timer_notes(&domain), Vec::<String>::new(), "{machine} {name}");
+            assert_eq!(
+                timer_notes(&domain),
+                Vec::<String>::new(),
+                "{machine} {name}"
+            );
         }
     }
 
@@ -218,7 +233,10 @@ fn absent_timers_of_other_architectures_are_accepted() {
 #[test]
 fn timer_settings_without_effect_are_accepted_and_noted() {
     for (text, setting) in [
-        ("name='hpet' present='no' tickpolicy='catchup'", "tickpolicy"),
+        (
+            "name='hpet' present='no' tickpolicy='catchup'",
+            "tickpolicy",
+        ),
         ("name='hpet' tickpolicy='merge'", "tickpolicy"),
         ("name='tsc' tickpolicy='discard'", "tickpolicy"),
         ("name='tsc' mode='paravirt'", "mode"),

@@ -84,7 +84,10 @@ fn nvram_of_firmware_in_rom_is_accepted_and_noted() {
         assert_eq!(domain.os.variables(), None);
     }
 
-    let flash = accepted(&firmware("type='pflash' readonly='yes'", "<nvram>/v</nvram>"));
+    let flash = accepted(&firmware(
+        "type='pflash' readonly='yes'",
+        "<nvram>/v</nvram>",
+    ));
     assert!(flash.os.variables().is_some());
     let without_loader = with("q35", "").replace("</os>", "<nvram>/v</nvram></os>");
     refused(&without_loader, "firmware in flash memory only", "<os");
@@ -110,7 +113,11 @@ fn bios(machine: &str, devices: &str) -> String {
 #[test]
 fn bios_output_without_a_serial_port_is_refused() {
     refused(&bios("q35", ""), "needs at least one serial port", "<os");
-    refused(&bios("virt", "<serial type='pty'/>"), "is for x86 only", "<os");
+    refused(
+        &bios("virt", "<serial type='pty'/>"),
+        "is for x86 only",
+        "<os",
+    );
     accepted(&bios("q35", "<serial type='pty'/>"));
     accepted(&bios("q35", "<console type='pty'/>"));
     accepted(&bios("q35", "").replace("'yes'", "'no'"));
@@ -151,7 +158,9 @@ fn unknown_sysinfo_entries_are_refused() {
 }
 
 fn smbios_uuid(uuid: &str) -> String {
-    smbios(&format!("<system><entry name='uuid'>{uuid}</entry></system>"))
+    smbios(&format!(
+        "<system><entry name='uuid'>{uuid}</entry></system>"
+    ))
 }
 
 #[test]

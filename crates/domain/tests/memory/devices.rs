@@ -208,6 +208,8 @@ fn overlapping_memory_devices_are_refused() {
     accepted(&nodes(TWO, ROOM, &behind));
     let chosen = format!("{0}{0}{first}", virtio_mem_at("0x0"));
     accepted(&nodes(TWO, ROOM, &chosen));
+    let low = virtio_mem_at("0x80000000");
+    device_refused(nodes(TWO, ROOM, &low), "below 4 GiB");
     let odd = virtio_mem_at("0x140100000");
     device_refused(nodes(TWO, ROOM, &odd), "must be a multiple of the <block>");
     let beyond = virtio_mem_at("0xfffffffffff00000");

@@ -107,7 +107,10 @@ fn names_of_disks_depend_on_the_bus() {
         accepted(machine, &named(bus, &format!("<vendor>V</vendor>{long}")));
     }
 
-    accepted("q35", &named("scsi", "<vendor>V</vendor><product>P</product>"));
+    accepted(
+        "q35",
+        &named("scsi", "<vendor>V</vendor><product>P</product>"),
+    );
     refused("q35", &named("scsi", long), "at most 16", "<disk");
     let longer = format!("<product>{}</product>", "a".repeat(41));
     refused("q35", &named("sata", &longer), "at most 40", "<disk");

@@ -1,7 +1,7 @@
 //! The guest's clock (`-rtc`), and timers, which are properties of the machine and the CPU.
 
-use passthru_domain::Domain;
 use passthru_domain::clock::{Clock, ClockOffset, TickPolicy, Timer, TimerName};
+use passthru_domain::{Board, Domain};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -92,9 +92,10 @@ fn pit(context: &Context<'_>) -> Option<Opt> {
         .then(|| Opt::plain("-global", format!("kvm-pit.lost_tick_policy={policy}")))
 }
 
-/// Returns whether the machine has a high precision event timer, if the domain says.
+/// Returns whether a PC has a high precision event timer, if the domain says. A microvm has none.
 pub(crate) fn hpet(context: &Context<'_>) -> Option<bool> {
-    context.is_x86().then(|| timer(context, "hpet")?.present)?
+    let has_property = context.is_x86() && context.board() != Board::Microvm;
+    has_property.then(|| timer(context, "hpet")?.present)?
 }
 
 /// Returns the CPU's properties of timers: paravirtual clocks, and Arm's virtual timer.
