@@ -40,8 +40,9 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 /// Returns the error of a timer that the machine does not have.
 ///
-/// A timer that only other architectures have is an error with `present='yes'` alone (libvirt's
-/// `qemuValidateDomainDefClockTimers`). Arm's own timer needs KVM, and is always present.
+/// A timer that only other architectures have is an error with `present='yes'` alone, and the PIT
+/// not even then (libvirt's `qemuValidateDomainDefClockTimers`). Arm's own timer needs KVM, and is
+/// always present.
 fn machine_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<String> {
     let arch = check.machine.arch;
     if name == TimerName::Platform {
@@ -50,7 +51,7 @@ fn machine_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<St
     if name == TimerName::Armvtimer {
         return arm_error(check, timer, name);
     }
-    if timer.present != Some(true) {
+    if timer.present != Some(true) || name == TimerName::Pit {
         return None;
     }
     if name == TimerName::Hpet && check.machine.board == Board::Microvm {
@@ -204,12 +205,10 @@ pub(super) fn notes(clock: &Clock, arch: Arch) -> Vec<Note> {
 fn settings_without_effect(timer: &Timer, name: TimerName, arch: Arch) -> Vec<&'static str> {
     let is_missing = !has_timer(arch, name);
     let has_policy = matches!(name, TimerName::Pit | TimerName::Rtc | TimerName::Armvtimer);
+    // Machines that have these two always have them.
     let stays = matches!(name, TimerName::Pit | TimerName::Rtc);
     let all = [
-        (
-            "present",
-            !is_missing && stays && timer.present == Some(false),
-        ),
+        ("present", stays && timer.present == Some(is_missing)),
         (
             "tickpolicy",
             timer.tickpolicy.is_some() && (is_missing || !has_policy),
