@@ -93,6 +93,15 @@ fn check_bios(check: &mut Check<'_>) {
 /// Checks that `<nvram>` and `<loader>` agree on where the firmware keeps its variables.
 fn check_nvram(check: &mut Check<'_>) {
     let os = &check.domain.os;
+    if let Some(nvram) = os
+        .nvram
+        .as_ref()
+        .filter(|_| os.firmware == Some(Firmware::Bios))
+    {
+        let message = "<os firmware='bios'> keeps no variables, but an <nvram> is given".to_owned();
+        check.error_with_hint(&nvram.span, message, "leave <nvram> out");
+    }
+
     let Some(loader) = &os.loader else { return };
     if loader.stateless == Some(false) && loader.kind == Some(LoaderType::Rom) {
         let message =

@@ -7,6 +7,9 @@ use crate::platform::Board;
 /// The end of the guest addresses that a PC uses itself, whatever its memory.
 const FOUR_GIB: u64 = 4 << 30;
 
+/// Smallest page of a guest, in bytes.
+const PAGE: u64 = 4096;
+
 /// A memory device and its range in the guest's memory.
 struct Range<'a> {
     start: u64,
@@ -15,8 +18,8 @@ struct Range<'a> {
     device: &'a MemoryDevice,
 }
 
-/// Checks the addresses that the user gave. The others are chosen by the emulator (libvirt's
-/// `virDomainMemoryDefCheckConflict`).
+/// Checks the addresses that the user gave (libvirt's `virDomainMemoryDefValidate`). The emulator
+/// chooses the others.
 pub(super) fn check(check: &mut Check<'_>) {
     let mut ranges = Vec::new();
     for device in &check.domain.devices.memories {
@@ -87,16 +90,23 @@ fn check_low(check: &mut Check<'_>, device: &MemoryDevice, start: u64) {
     }
 }
 
-/// Checks that a `virtio-mem` device begins at a multiple of its block size.
+/// Checks that a `virtio-mem` device begins at a multiple of its block size, and a `virtio-pmem`
+/// device at a page.
 fn check_alignment(check: &mut Check<'_>, device: &MemoryDevice, start: u64) {
-    let block = device.target.block.map_or(0, |block| block.bytes());
-    let is_virtio_mem = device.model == Some(MemoryModel::VirtioMem);
+    let (unit, name) = match device.model {
+        Some(MemoryModel::VirtioMem) => {
+            let block = device.target.block.map_or(0, |block| block.bytes());
+            (block, "the <block>")
+        }
+        Some(MemoryModel::VirtioPmem) => (PAGE, "a page"),
+        _ => return,
+    };
     // The check of the device itself reports other block sizes.
-    if is_virtio_mem && block.is_power_of_two() && !start.is_multiple_of(block) {
-        let kib = block / 1024;
+    if unit.is_power_of_two() && !start.is_multiple_of(unit) {
+        let kib = unit / 1024;
         check.error(
             &device.info.span,
-            format!("the address {start:#x} must be a multiple of the <block>, {kib} KiB"),
+            format!("the address {start:#x} must be a multiple of {name}, {kib} KiB"),
         );
     }
 }

@@ -318,3 +318,29 @@ fn virtio_input_of_another_generation_is_refused() {
         "<input type='mouse' bus='virtio' model='virtio'/>",
     ));
 }
+
+#[test]
+fn input_on_an_impossible_bus_is_refused() {
+    for (input, words) in [
+        ("type='tablet' bus='ps2'", "cannot be on the bus 'ps2'"),
+        (
+            "type='mouse' bus='usb' model='virtio'",
+            "must be on the bus 'virtio'",
+        ),
+    ] {
+        refused("q35", &format!("<input {input}/>"), words);
+    }
+
+    let source = "<source evdev='/dev/input/event1'/></input>";
+    let on_usb = format!("<input type='passthrough' bus='usb'>{source}");
+    refused("q35", &on_usb, "cannot be on the bus 'usb'");
+    let mouse = format!("<input type='mouse' bus='virtio'>{source}");
+    refused("q35", &mouse, "of type 'passthrough', not 'mouse'");
+    let evdev = "<input type='evdev' bus='usb'><source dev='/dev/input/event1'/></input>";
+    refused("q35", evdev, "cannot be on the bus 'usb'");
+    accepted(&guest(
+        "q35",
+        &format!("<input type='passthrough'>{source}"),
+    ));
+    accepted(&guest("q35", &evdev.replace(" bus='usb'", "")));
+}

@@ -89,6 +89,9 @@ fn nvram_of_firmware_in_rom_is_accepted_and_noted() {
         "<nvram>/v</nvram>",
     ));
     assert!(flash.os.variables().is_some());
+    let bios = with("q35", "").replace("<os>", "<os firmware='bios'>");
+    let with_nvram = bios.replace("</os>", "<nvram>/v</nvram></os>");
+    refused(&with_nvram, "keeps no variables", "<nvram");
     let without_loader = with("q35", "").replace("</os>", "<nvram>/v</nvram></os>");
     refused(&without_loader, "firmware in flash memory only", "<os");
 }

@@ -212,6 +212,9 @@ fn overlapping_memory_devices_are_refused() {
     device_refused(nodes(TWO, ROOM, &low), "below 4 GiB");
     let odd = virtio_mem_at("0x140100000");
     device_refused(nodes(TWO, ROOM, &odd), "must be a multiple of the <block>");
+    let pmem = "<memory model='virtio-pmem'><source><path>/x</path></source>\
+        <target><size unit='MiB'>512</size><address base='0x140000800'/></target></memory>";
+    device_refused(nodes(TWO, ROOM, pmem), "must be a multiple of a page");
     let beyond = virtio_mem_at("0xfffffffffff00000");
     device_refused(nodes(TWO, ROOM, &beyond), "does not fit into 64 bits");
 }
