@@ -87,9 +87,9 @@ impl Info {
     /// guest, which libvirt ignores as well (`virDomainDeviceInfoParseXML`).
     fn visit_alias(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
-        let mut alias = self.alias.take().filter(|alias| is_users(alias));
+        let mut alias = self.alias.take().filter(|alias| is_user_alias(alias));
         v.child_word("alias", "name", &mut alias);
-        self.alias = alias.filter(|alias| is_users(alias));
+        self.alias = alias.filter(|alias| is_user_alias(alias));
     }
 
     fn visit_address(&mut self, v: &mut dyn Visitor) {
@@ -110,7 +110,7 @@ impl Info {
 }
 
 /// Returns whether an alias is the user's own choice.
-fn is_users(alias: &str) -> bool {
+fn is_user_alias(alias: &str) -> bool {
     alias.starts_with("ua-")
 }
 
