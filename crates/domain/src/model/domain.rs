@@ -23,7 +23,7 @@ use crate::model::uuid::Uuid;
 use crate::model::vcpu::{Vcpu, Vcpus};
 use crate::xml::describe::{self, Description};
 use crate::xml::node::QEMU_NAMESPACE;
-use crate::xml::span::SourceSpan;
+use crate::xml::span::{SourceSpan, TopSpans};
 use crate::xml::text::{GuestName, visit_as};
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor, writer};
@@ -47,6 +47,8 @@ pub(crate) const CPUS_WITHOUT_EIM: u32 = 255;
 pub struct Domain {
     /// Source position of the element.
     pub span: SourceSpan,
+    /// Source positions of the elements in it.
+    pub(crate) top_spans: TopSpans,
     /// Execution of the guest's CPUs.
     pub kind: Option<VirtType>,
     /// Name, unique among the guests of a host.
@@ -155,6 +157,13 @@ impl Domain {
         count.is_some_and(|count| count > CPUS_WITHOUT_EIM)
     }
 
+    /// Returns the source position of an element: a child of `<domain>`, as `cputune`, or a child of
+    /// such an element, as `os/smbios`. If the document does not have the element, the position is
+    /// that of the element around it.
+    pub fn place_of(&self, name: &str) -> SourceSpan {
+        SourceSpan(self.top_spans.get(name).or_else(|| self.span.0.clone()))
+    }
+
     /// Returns a description of all known elements, attributes and values.
     pub fn description() -> Description {
         describe::describe::<Self>("domain")
@@ -169,6 +178,7 @@ impl Domain {
 impl Element for Domain {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
+        v.top_spans(&mut self.top_spans);
         v.attr("type", &mut self.kind);
         // Number of a guest that was running when its XML was written.
         v.attr("id", &mut None::<u32>);

@@ -74,7 +74,7 @@ fn check_cpus(check: &mut Check<'_>) {
     if cpu.mode == Some(CpuMode::HostPassthrough) && domain.kind == Some(VirtType::Qemu) {
         let message = "CPU mode 'host-passthrough' needs <domain type='kvm'>".to_owned();
         check.error_with_hint(
-            &domain.span,
+            &domain.place_of("cpu"),
             message,
             "use mode='maximum' for an emulated CPU",
         );
@@ -97,7 +97,7 @@ fn check_vectors(check: &mut Check<'_>) {
             "the CPU feature 'sve' is disabled, but '{}' is required",
             length.name
         );
-        check.error(&check.domain.span, message);
+        check.error(&length.span, message);
     }
 }
 

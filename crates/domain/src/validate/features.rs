@@ -21,7 +21,9 @@ pub(super) fn check(check: &mut Check<'_>) {
         let arch = check.machine.arch;
         let message =
             format!("the feature <{feature}> is for {only} only, not for '{name}' of {arch}");
-        check.error(&check.domain.span, message);
+        let element = feature.trim_end_matches(" eoi=…");
+        let place = check.domain.place_of(&format!("features/{element}"));
+        check.error(&place, message);
     }
 
     check_smm(check, features);
@@ -86,7 +88,7 @@ fn misplaced(check: &Check<'_>, features: &Features) -> Vec<(&'static str, &'sta
 fn check_smm(check: &mut Check<'_>, features: &Features) {
     let Some(smm) = &features.smm else { return };
     let Some(tseg) = smm.tseg else { return };
-    let span = &check.domain.span;
+    let span = &check.domain.place_of("features/smm");
     if smm.state == Some(OnOff::Off) {
         check.error(span, "<tseg> needs the feature <smm>, which is off".into());
     }
@@ -100,7 +102,7 @@ fn check_smm(check: &mut Check<'_>, features: &Features) {
 
 /// Checks the features that need KVM or QEMU's translator (TCG).
 fn check_accelerators(check: &mut Check<'_>, features: &Features) {
-    let span = &check.domain.span;
+    let span = &check.domain.place_of("features/kvm");
     let ring = features
         .kvm
         .as_ref()
@@ -108,7 +110,7 @@ fn check_accelerators(check: &mut Check<'_>, features: &Features) {
     if check.domain.kind == Some(VirtType::Kvm) {
         if features.tcg.is_some() {
             check.error(
-                span,
+                &check.domain.place_of("features/tcg"),
                 "the feature <tcg> is for <domain type='qemu'> only".into(),
             );
         }

@@ -17,7 +17,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     let vcpupins = domain.cputune.iter().flat_map(|tune| &tune.vcpupins);
     for (first, _) in duplicates(vcpupins.map(|pin| (pin.vcpu, pin.vcpu))) {
         check.error(
-            &domain.span,
+            &domain.place_of("cputune"),
             format!("<vcpupin vcpu='{first}'> appears twice"),
         );
     }
@@ -29,7 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         .is_some_and(|count| count as usize > ids.len())
     {
         check.error(
-            &domain.span,
+            &domain.place_of("iothreads"),
             format!("<iothreads> asks for more than {} threads", ids.len()),
         );
     }
@@ -39,6 +39,6 @@ pub(super) fn check(check: &mut Check<'_>) {
             "<iothreadpin iothread='{}'>: there is no such iothread",
             pin.iothread
         );
-        check.error(&domain.span, message);
+        check.error(&domain.place_of("cputune"), message);
     }
 }

@@ -35,7 +35,7 @@ fn check_hugepages(check: &mut Check<'_>) {
     let Some(hugepages) = backing.and_then(|b| b.hugepages.as_ref()) else {
         return;
     };
-    let span = &check.domain.span;
+    let span = &check.domain.place_of("memoryBacking/hugepages");
     let nodes = nodes(check);
     for nodeset in hugepages
         .pages
@@ -108,7 +108,7 @@ fn check_backing(check: &mut Check<'_>) {
     if backing.hugepages.is_none() {
         return;
     }
-    let span = &check.domain.span;
+    let span = &check.domain.place_of("memoryBacking/hugepages");
     if backing.source == Some(MemorySource::Anonymous) {
         check.error(
             span,
@@ -131,7 +131,7 @@ fn check_backing(check: &mut Check<'_>) {
 /// Checks `<maxMemory>`: room and slots for memory devices.
 fn check_hotplug(check: &mut Check<'_>) {
     let domain = check.domain;
-    let span = &domain.span;
+    let span = &domain.place_of("maxMemory");
     let devices = &domain.devices.memories;
     let Some(max) = domain.max_memory else {
         // Enclave memory does not need <maxMemory>.

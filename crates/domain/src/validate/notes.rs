@@ -26,7 +26,8 @@ impl Domain {
         let vfio = devices.assigned().filter(|h| h.is_vfio());
         notes.extend(vfio.filter_map(|hostdev| backend(self, hostdev)));
         if let Some(capabilities) = &self.emulator_capabilities {
-            let message = "<qemu:capabilities> has no effect: the emulator itself is queried";
+            let message = "<qemu:capabilities> has no effect: the emulator's capabilities are used \
+                           as they are";
             notes.push(Note::new(message.into(), capabilities.span.0.clone()));
         }
 
@@ -148,7 +149,7 @@ fn without_effect(domain: &Domain) -> Vec<Note> {
         .any(|label| label.kind != Some(SeclabelType::None));
     let elements = [
         ("cputune", domain.cputune.is_some()),
-        ("vcpu cpuset=…", has_cpuset),
+        ("vcpu", has_cpuset),
         ("memtune", has_memtune),
         ("blkiotune", domain.blkiotune.is_some()),
         ("resource", domain.resource.is_some()),
@@ -156,17 +157,21 @@ fn without_effect(domain: &Domain) -> Vec<Note> {
         ("idmap", domain.idmap.is_some()),
         ("seclabel", has_label),
         ("on_lockfailure", domain.on_lockfailure.is_some()),
-        ("hap", features.is_some_and(|f| f.hap.is_some())),
-        ("viridian", features.is_some_and(|f| f.viridian)),
-        ("privnet", features.is_some_and(|f| f.privnet)),
-        ("msrs", features.is_some_and(|f| f.msrs.is_some())),
+        ("features/hap", features.is_some_and(|f| f.hap.is_some())),
+        ("features/viridian", features.is_some_and(|f| f.viridian)),
+        ("features/privnet", features.is_some_and(|f| f.privnet)),
+        ("features/msrs", features.is_some_and(|f| f.msrs.is_some())),
     ];
     let mut notes = Vec::new();
-    for (element, is_set) in elements {
+    for (path, is_set) in elements {
         if is_set {
+            let element = match path.trim_start_matches("features/") {
+                "vcpu" => "vcpu cpuset=…",
+                element => element,
+            };
             let message =
                 format!("<{element}> has no effect: configure it on the host if you need it");
-            notes.push(Note::new(message, domain.span.0.clone()));
+            notes.push(Note::new(message, domain.place_of(path).0));
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     let arch = check.machine.arch;
     if domain.keywrap.is_some() && arch != Arch::S390x {
         check.error(
-            &domain.span,
+            &domain.place_of("keywrap"),
             format!("<keywrap> is for s390x only, not for {arch}"),
         );
     }

@@ -6,7 +6,7 @@
 
 use super::element::{ManyElements, OneElement};
 use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
-use super::span::SourceSpan;
+use super::span::{SourceSpan, TopSpans};
 use super::{Element, Visitor};
 
 /// Number of rounds through the descriptions. The longest lists have some dozens of words.
@@ -263,6 +263,8 @@ impl Visitor for Describer<'_> {
     }
 
     fn span(&mut self, _: &mut SourceSpan) {}
+
+    fn top_spans(&mut self, _: &mut TopSpans) {}
 
     fn error(&mut self, _: String) {}
 }

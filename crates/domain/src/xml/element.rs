@@ -1,7 +1,7 @@
 //! The description of an element, and the fields that hold child elements.
 
 use super::slot::{ManyValues, OneValue, RequiredSlot};
-use super::span::SourceSpan;
+use super::span::{SourceSpan, TopSpans};
 
 /// A part of the domain that is an element of its document.
 pub(crate) trait Element {
@@ -67,6 +67,9 @@ pub(crate) trait Visitor {
 
     /// Visits the element's position in the source. The writer ignores it.
     fn span(&mut self, slot: &mut SourceSpan);
+
+    /// Visits the positions of the element's children and grandchildren. The writer ignores them.
+    fn top_spans(&mut self, slot: &mut TopSpans);
 
     /// Reports an error of this element. The writer ignores it.
     fn error(&mut self, message: String);

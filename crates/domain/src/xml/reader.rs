@@ -8,7 +8,7 @@ use super::element::{ManyElements, OneElement};
 use super::findings::Findings;
 use super::node::{QEMU_NAMESPACE, described_name, is_named, start_tag, text_of, verbatim};
 use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
-use super::span::SourceSpan;
+use super::span::{SourceSpan, TopSpans};
 use super::{Element, Visitor, suggest};
 use crate::error::{Error, shortened};
 
@@ -302,12 +302,32 @@ impl Visitor for Reader<'_, '_> {
         *slot = SourceSpan(Some(start_tag(self.node, self.source)));
     }
 
+    fn top_spans(&mut self, slot: &mut TopSpans) {
+        for child in self.node.children().filter(is_ours) {
+            let name = described_name(child);
+            slot.add(name.clone(), || start_tag(child, self.source));
+            if matches!(name.as_str(), "devices" | "metadata") {
+                continue;
+            }
+            for inner in child.children().filter(is_ours) {
+                let name = format!("{name}/{}", described_name(inner));
+                slot.add(name, || start_tag(inner, self.source));
+            }
+        }
+    }
+
     fn error(&mut self, message: String) {
         // After a faulty value, this error may only follow from the missing value.
         if !self.faulty {
             self.found.error_at_tag(message, self.node, self.source);
         }
     }
+}
+
+/// Returns whether a node is an element of the domain, and not of another namespace.
+fn is_ours(node: &Node<'_, '_>) -> bool {
+    let namespace = node.tag_name().namespace();
+    node.is_element() && namespace.is_none_or(|known| known == QEMU_NAMESPACE)
 }
 
 /// Returns the text on one line, shortened if it is long.

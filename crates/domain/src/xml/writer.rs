@@ -3,7 +3,7 @@
 use super::element::{ElementSlot, ManyElements, OneElement};
 use super::escape::escape;
 use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
-use super::span::SourceSpan;
+use super::span::{SourceSpan, TopSpans};
 use super::{Element, Visitor};
 
 /// A visitor that collects the attributes, children and text of one element.
@@ -157,6 +157,8 @@ impl Visitor for Writer {
     }
 
     fn span(&mut self, _: &mut SourceSpan) {}
+
+    fn top_spans(&mut self, _: &mut TopSpans) {}
 
     fn error(&mut self, _: String) {}
 }

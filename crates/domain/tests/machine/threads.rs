@@ -58,9 +58,9 @@ fn contradictory_iothreads_are_refused() {
         "q35",
         "<cputune><iothreadpin iothread='1' cpuset='0'/></cputune>",
     );
-    refused(&pin, "there is no such iothread", "<domain");
+    refused(&pin, "there is no such iothread", "<cputune");
     let many = with("q35", "<iothreads>4000000000</iothreads>");
-    refused(&many, "asks for more than 65536 threads", "<domain");
+    refused(&many, "asks for more than 65536 threads", "<iothreads");
     let twice = with(
         "q35",
         &format!(
@@ -68,7 +68,7 @@ fn contradictory_iothreads_are_refused() {
             "<vcpupin vcpu='0' cpuset='1'/>".repeat(2)
         ),
     );
-    refused(&twice, "<vcpupin vcpu='0'> appears twice", "<domain");
+    refused(&twice, "<vcpupin vcpu='0'> appears twice", "<cputune");
 }
 
 fn cputune(text: &str) -> String {
@@ -112,16 +112,19 @@ fn invalid_limits_are_refused_and_unlimited_ones_dropped() {
 
 #[test]
 fn elements_without_effect_are_noted_and_kept() {
-    let domain = accepted(&with("q35", "<cputune><shares>9</shares></cputune><perf/>"));
-    let notes: Vec<_> = domain
-        .notes()
-        .into_iter()
-        .map(|note| note.message)
-        .collect();
-    assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(
-        notes[0].starts_with("<cputune> has no effect")
-            && notes[1].starts_with("<perf> has no effect")
+    let xml = with(
+        "q35",
+        "<cputune><shares>9</shares></cputune><perf/><features><hap/></features>",
     );
+    let domain = accepted(&xml);
+    let notes = domain.notes();
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    for (note, element) in notes.iter().zip(["<cputune>", "<perf/>", "<hap/>"]) {
+        let name = element.trim_matches(['<', '/', '>']);
+        let message = format!("<{name}> has no effect");
+        assert!(note.message.starts_with(&message), "{}", note.message);
+        assert_eq!(&xml[note.span.clone().unwrap()], element);
+    }
+
     assert!(domain.format().contains("<shares>9</shares>"));
 }

@@ -40,7 +40,7 @@ fn memory_devices_without_room_are_refused() {
     refused(
         &nodes(TWO, &max_memory("slots='1' unit='GiB'>1"), dimm),
         "is less than <memory>",
-        "<domain",
+        "<maxMemory",
     );
     refused(
         &nodes(TWO, &max_memory("slots='1' unit='GiB'>8"), &dimm.repeat(2)),
@@ -55,7 +55,7 @@ fn memory_devices_without_room_are_refused() {
     refused(
         &guest("q35", "").replace("<os>", &format!("{ROOM}<os>")),
         "needs a guest with a NUMA node",
-        "<domain",
+        "<maxMemory",
     );
     let at = |slot: u32| {
         dimm.replace(

@@ -96,7 +96,7 @@ fn wide_node_sets_and_many_cells_are_refused() {
     refused(&nodes(&wide, "", ""), "at most 128 NUMA cells", "<numa>");
     let pages = "<page size='2048' nodeset='0-16383'/>".repeat(20_000);
     let backing = format!("<memoryBacking><hugepages>{pages}</hugepages></memoryBacking>");
-    refused(&nodes(TWO, &backing, ""), "no node 16383", "<domain");
+    refused(&nodes(TWO, &backing, ""), "no node 16383", "<hugepages");
 }
 
 fn latency(text: &str) -> String {

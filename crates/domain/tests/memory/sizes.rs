@@ -55,27 +55,27 @@ fn impossible_huge_pages_are_refused() {
     refused(
         &hugepages(&(page("2048", "") + &page("1048576", "")), ""),
         "both for all NUMA nodes",
-        "<domain",
+        "<hugepages",
     );
     let both = page("2048", "nodeset='0-1'") + &page("1048576", "nodeset='1'");
     refused(
         &hugepages(&both, ""),
         "both for the same NUMA node",
-        "<domain",
+        "<hugepages",
     );
     refused(
         &hugepages(&page("2048", "nodeset='2'"), ""),
         "the guest has 2, and no node 2",
-        "<domain",
+        "<hugepages",
     );
     refused(
         &hugepages("", "<source type='anonymous'/>"),
         "cannot be used with <source",
-        "<domain",
+        "<hugepages",
     );
     refused(
         &hugepages("", "<allocation mode='ondemand'/>"),
         "cannot be used with <allocation",
-        "<domain",
+        "<hugepages",
     );
 }

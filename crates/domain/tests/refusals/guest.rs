@@ -45,14 +45,14 @@ fn contradictory_guest_settings_are_refused() {
     common::refused(
         &with_part("q35", "<features><gic version='3'/></features>"),
         "<gic> is for aarch64",
-        "<domain",
+        "<gic",
     );
     let tcg = with_part("q35", "<cpu mode='host-passthrough'/>").replace("'kvm'", "'qemu'");
-    common::refused(&tcg, "needs <domain type='kvm'>", "<domain");
+    common::refused(&tcg, "needs <domain type='kvm'>", "<cpu");
     common::refused(
         &with_part("q35", &hugepages("size='2048' nodeset='1'")),
         "the guest has 1, and no node 1",
-        "<domain",
+        "<hugepages",
     );
     let uefi = guest("q35", "").replace("</os>", "<loader type='pflash'>/ovmf</loader></os>");
     common::refused(&uefi, "UEFI firmware needs ACPI", "<os>");
