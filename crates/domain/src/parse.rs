@@ -8,9 +8,11 @@ use crate::bounded::{Bounded, Positioned};
 use crate::error::{Error, Errors, Note};
 use crate::model::domain::Domain;
 use crate::platform::Platform;
+use crate::validate;
 use crate::xml::findings::Findings;
 use crate::xml::limits;
 use crate::xml::reader;
+use crate::xml::span::SourceSpan;
 
 /// A domain as far as its document could be read.
 #[derive(Clone, Debug)]
@@ -106,18 +108,19 @@ impl ParsedDomain {
     /// Elements with errors in the text get no further errors, since those may only follow from the
     /// first ones.
     pub fn examine(self, platform: &dyn Platform) -> Examination {
+        let faulty = Ranges::new(self.faulty);
         let mut errors = Bounded::new(self.errors, self.more_errors);
         let mut notes = Bounded::new(self.notes, self.more_notes);
         let mut completed = None;
         let result = match self.domain.complete(platform) {
             Ok(domain) => {
-                notes.extend(domain.notes());
+                notes.extend(validate::notes(&domain, &|part| faulty.contain_start(part)));
                 completed.insert(domain).validate(platform)
             }
             Err(errors) => Err(errors),
         };
         if let Err(found) = result {
-            errors.append(independent(found, self.faulty));
+            errors.append(independent(found, &faulty));
         }
         errors.sort();
         let (errors, more_errors) = errors.into_parts();
@@ -133,8 +136,7 @@ impl ParsedDomain {
 }
 
 /// Returns the errors that are not about a faulty part of the document.
-fn independent(errors: Errors, faulty: Vec<Range<usize>>) -> Bounded<Error> {
-    let faulty = Ranges::new(faulty);
+fn independent(errors: Errors, faulty: &Ranges) -> Bounded<Error> {
     let (errors, more) = errors.into_list().into_parts();
     let mut independent = Bounded::new(Vec::new(), more);
     for error in errors {
@@ -164,6 +166,11 @@ impl Ranges {
         }
 
         Self(sorted)
+    }
+
+    /// Returns whether one of the ranges contains the start of a part of the document.
+    fn contain_start(&self, part: &SourceSpan) -> bool {
+        part.0.as_ref().is_some_and(|span| self.contain(span.start))
     }
 
     /// Returns whether one of the ranges contains `offset`.

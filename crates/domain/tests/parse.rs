@@ -74,6 +74,32 @@ fn valid_guest_has_no_errors_and_is_completed() {
 }
 
 #[test]
+fn note_on_the_backend_stands_once_a_guest() {
+    let hostdevs: String = (1..=3)
+        .map(|bus| TWICE.replace("bus='1'", &format!("bus='{bus}'")))
+        .collect();
+    let xml = guest("q35", &hostdevs);
+    let notes = examine(&xml).notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(
+        notes[0].message,
+        "hostdev 0000:01:00.0 names no backend: type1, unless the caller chooses iommufd; \
+         the same holds for 2 more host devices"
+    );
+    let start = notes[0].span.clone().unwrap().start;
+    assert_eq!(Some(start), xml.find("<hostdev"));
+}
+
+#[test]
+fn device_that_cannot_be_read_gets_no_note() {
+    let misspelt = TWICE.replace("bus='1'", "bus='0x1g'");
+    let found = examine(&guest("q35", &misspelt));
+    assert_eq!(found.errors.len(), 1, "{:?}", found.errors);
+    assert!(found.errors[0].message.contains("0x1g"));
+    assert_eq!(found.notes, []);
+}
+
+#[test]
 fn parts_of_other_namespaces_are_ignored_with_a_note() {
     let xml = guest(
         "q35",

@@ -35,3 +35,4 @@ mod spice;
 mod sysinfo;
 
 pub(crate) use domain::check;
+pub(crate) use notes::notes;

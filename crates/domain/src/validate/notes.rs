@@ -17,34 +17,45 @@ use crate::xml::span::SourceSpan;
 impl Domain {
     /// Returns the notes about a completed domain, in the order of the source:
     ///
-    /// - backends that a device gets although neither the device nor the domain names them;
+    /// - backends that devices get although neither the device nor the domain names them;
     /// - backends of devices that differ from the domain's;
     /// - elements without effect.
+    ///
+    /// If several devices have the same note on their backend, it stands once, at the first one.
     pub fn notes(&self) -> Vec<Note> {
-        let devices = &self.devices;
-        let mut notes: Vec<Note> = Vec::new();
-        let vfio = devices.assigned().filter(|h| h.is_vfio());
-        notes.extend(vfio.filter_map(|hostdev| backend(self, hostdev)));
-        if let Some(capabilities) = &self.emulator_capabilities {
-            let message = "<qemu:capabilities> has no effect: the emulator's capabilities are used \
-                           as they are";
-            notes.push(Note::new(message.into(), capabilities.span.0.clone()));
-        }
-
-        notes.extend(unused_nvram(self));
-        notes.extend(without_caching_mode(self));
-        notes.extend(crowded_expanders(self));
-        notes.extend(without_effect(self));
-        if let (Some(clock), Some(arch)) = (&self.clock, self.os.kind.arch) {
-            notes.extend(clock::notes(clock, arch));
-        }
-        notes.extend(devices.interfaces.iter().filter_map(tap_settings));
-        notes.extend(devices.interfaces.iter().filter_map(host_card_settings));
-        notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));
-        notes.extend(devices.disks.iter().filter_map(disk_settings));
-        notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
-        notes
+        notes(self, &|_| false)
     }
+}
+
+/// Returns the notes about a completed domain, except those about host devices that could not be
+/// read: `is_faulty` returns whether an element has errors in the text.
+pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) -> Vec<Note> {
+    let devices = &domain.devices;
+    let vfio: Vec<&Hostdev> = devices
+        .assigned()
+        .filter(|h| h.is_vfio() && !is_faulty(&h.info.span))
+        .collect();
+    let mut notes = backends(domain, &vfio);
+    if let Some(capabilities) = &domain.emulator_capabilities {
+        let message =
+            "<qemu:capabilities> has no effect: the emulator's capabilities are used as they are";
+        notes.push(Note::new(message.into(), capabilities.span.0.clone()));
+    }
+
+    notes.extend(unused_nvram(domain));
+    notes.extend(without_caching_mode(domain, &vfio));
+    notes.extend(crowded_expanders(domain));
+    notes.extend(without_effect(domain));
+    if let (Some(clock), Some(arch)) = (&domain.clock, domain.os.kind.arch) {
+        notes.extend(clock::notes(clock, arch));
+    }
+    notes.extend(devices.interfaces.iter().filter_map(tap_settings));
+    notes.extend(devices.interfaces.iter().filter_map(host_card_settings));
+    notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));
+    notes.extend(devices.disks.iter().filter_map(disk_settings));
+    notes.retain(|note| !is_faulty(&SourceSpan(note.span.clone())));
+    notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
+    notes
 }
 
 /// Notes an `<nvram>` of firmware in read-only memory, which keeps no variables.
@@ -61,16 +72,13 @@ fn unused_nvram(domain: &Domain) -> Option<Note> {
 ///
 /// VFIO follows the guest's tables only if the guest reports each new entry (`caching_mode`), or if
 /// the host uses the guest's tables (`fsts`).
-fn without_caching_mode(domain: &Domain) -> Option<Note> {
+fn without_caching_mode(domain: &Domain, vfio: &[&Hostdev]) -> Option<Note> {
     let iommu = domain
         .devices
         .iommus
         .iter()
         .find(|i| i.model == Some(IommuModel::Intel) && !reports_entries(i))?;
-    let hostdev = domain
-        .devices
-        .assigned()
-        .find(|h| h.is_vfio() && !h.is_unassigned())?;
+    let hostdev = vfio.iter().find(|h| !h.is_unassigned())?;
     let message = format!(
         "the emulator refuses hostdev {} unless this IOMMU has caching_mode='on'",
         hostdev.host_name()
@@ -178,10 +186,38 @@ fn without_effect(domain: &Domain) -> Vec<Note> {
     notes
 }
 
-/// Notes the backend of a host device, if the device does not name it or the domain names another.
-fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
+/// Notes the backends of host devices. Of the devices with the same text, the first has the note.
+fn backends(domain: &Domain, hostdevs: &[&Hostdev]) -> Vec<Note> {
+    let mut found: Vec<(String, &Hostdev, usize)> = Vec::new();
+    for hostdev in hostdevs {
+        let Some(text) = backend(domain, hostdev) else {
+            continue;
+        };
+        match found.iter_mut().find(|(known, ..)| *known == text) {
+            Some((_, _, more)) => *more += 1,
+            None => found.push((text, hostdev, 0)),
+        }
+    }
+
+    let mut notes = Vec::new();
+    for (text, first, more) in found {
+        let others = match more {
+            0 => String::new(),
+            1 => "; the same holds for 1 more host device".into(),
+            n => format!("; the same holds for {n} more host devices"),
+        };
+        let message = format!("hostdev {} {text}{others}", first.host_name());
+        notes.push(Note::new(message, first.info.span.0.clone()));
+    }
+
+    notes
+}
+
+/// Returns a text on the backend of a host device, if the device does not name it or the domain
+/// names another.
+fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<String> {
     let whole = domain.iommufd.as_ref().map(|i| i.enabled);
-    let text = match (hostdev.iommufd(), whole, domain.backend(hostdev)) {
+    Some(match (hostdev.iommufd(), whole, domain.backend(hostdev)) {
         (Some(own), Some(whole), Some(backend)) if own != whole => format!(
             "has iommufd='{}' and the domain has enabled='{}': the device's own setting applies, \
              it gets {}",
@@ -196,11 +232,7 @@ fn backend(domain: &Domain, hostdev: &Hostdev) -> Option<Note> {
         }
         (None, None, None) => "names no backend: type1, unless the caller chooses iommufd".into(),
         _ => return None,
-    };
-    Some(Note::new(
-        format!("hostdev {} {text}", hostdev.host_name()),
-        hostdev.info.span.0.clone(),
-    ))
+    })
 }
 
 /// Returns the word of a `yes`/`no` attribute.
