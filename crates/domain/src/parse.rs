@@ -242,5 +242,12 @@ fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {
     let text = error.to_string();
     let suffix = format!(" at {position}");
     let text = text.strip_suffix(&suffix).unwrap_or(&text);
+    // A value ends with the quote that began it, and holds neither that quote nor a '<'.
+    if let roxmltree::Error::InvalidChar(quote @ (b'"' | b'\''), b'<', _) = error {
+        let opening = xml[..start].rfind(char::from(*quote)).unwrap_or(start);
+        let value = xml[opening..start].lines().next().unwrap_or("").trim_end();
+        let message = "not well-formed XML: the attribute's closing quote is missing";
+        return Error::new(message.into()).at(opening..opening + value.len());
+    }
     Error::new(format!("not well-formed XML: {text}")).at(start..end)
 }

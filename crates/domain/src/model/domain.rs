@@ -247,7 +247,7 @@ impl Domain {
         v.child("os", &mut os);
         match os {
             Some(os) => self.os = os,
-            None => v.error("<domain> needs an <os> with the machine's <type>".into()),
+            None => v.lacks(&["os"], "<domain> needs an <os> with the machine's <type>".into()),
         }
     }
 
@@ -277,10 +277,11 @@ impl Domain {
 
     fn check_required(&self, v: &mut dyn Visitor) {
         if self.kind.is_none() {
-            v.error("<domain> needs the attribute 'type' ('kvm' or 'qemu')".into());
+            let message = "<domain> needs the attribute 'type' ('kvm' or 'qemu')";
+            v.lacks(&["type"], message.into());
         }
         if self.name.is_none() {
-            v.error("<domain> needs a <name>".into());
+            v.lacks(&["name"], "<domain> needs a <name>".into());
         }
         let of_cells = self
             .cpu
@@ -288,7 +289,8 @@ impl Domain {
             .and_then(|cpu| cpu.numa.as_ref())
             .map_or(0, Numa::memory);
         if self.memory.map_or(of_cells, Memory::bytes) == 0 {
-            v.error("<domain> needs a <memory> above zero".into());
+            let message = "<domain> needs a <memory> above zero";
+            v.lacks(&["memory", "cpu"], message.into());
         }
     }
 }

@@ -182,7 +182,7 @@ impl Element for Os {
         v.child("type", &mut kind);
         match kind {
             Some(kind) => self.kind = kind,
-            None => v.error("<os> needs a <type>".into()),
+            None => v.lacks(&["type"], "<os> needs a <type>".into()),
         }
 
         v.child("firmware", &mut self.features);

@@ -267,6 +267,8 @@ impl Visitor for Describer<'_> {
     fn top_spans(&mut self, _: &mut TopSpans) {}
 
     fn error(&mut self, _: String) {}
+
+    fn lacks(&mut self, _: &[&'static str], _: String) {}
 }
 
 #[cfg(test)]

@@ -71,8 +71,13 @@ pub(crate) trait Visitor {
     /// Visits the positions of the element's children and grandchildren. The writer ignores them.
     fn top_spans(&mut self, slot: &mut TopSpans);
 
-    /// Reports an error of this element. The writer ignores it.
+    /// Reports an error of this element, unless an attribute, the text or a child has an error: this
+    /// one may only follow from that. The writer ignores it.
     fn error(&mut self, message: String);
+
+    /// Reports that the element lacks something, unless one of the attributes or children `parts`
+    /// has an error. The writer ignores it.
+    fn lacks(&mut self, parts: &[&'static str], message: String);
 }
 
 /// A field for elements of one type: at most one (`Option`), or any number of them (`Vec`).

@@ -27,8 +27,8 @@ pub(crate) struct Reader<'a, 'input> {
     known_attributes: Vec<&'static str>,
     known_children: Vec<&'static str>,
     text_known: bool,
-    /// Whether a value of the element itself could not be read.
-    faulty: bool,
+    /// Attributes and children with errors; the element's text is `""`.
+    faulty: Vec<&'static str>,
     found: Findings,
 }
 
@@ -53,7 +53,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             known_attributes: Vec::new(),
             known_children: Vec::new(),
             text_known: false,
-            faulty: false,
+            faulty: Vec::new(),
             found: Findings::default(),
         }
     }
@@ -63,18 +63,37 @@ impl<'a, 'input> Reader<'a, 'input> {
         if let Some(attribute) = self.attribute(name)
             && let Err(expected) = slot.read(attribute.value())
         {
+            self.faulty.push(name);
             self.wrong_attribute(attribute, &expected);
         }
     }
 
-    /// Reads an element that has the attribute `attr` and nothing else.
-    fn word(&mut self, node: Node<'a, 'input>, attr: &'static str, slot: &mut dyn ValueSlot) {
+    /// Reads a child element.
+    fn element(&mut self, name: &'static str, node: Node<'a, 'input>, slot: &mut dyn Element) {
+        let before = self.found.errors.len();
+        read(node, self.source, slot, &mut self.found);
+        if self.found.errors.len() > before {
+            self.faulty.push(name);
+        }
+    }
+
+    /// Reads the child `name`, which has the attribute `attr` and nothing else.
+    fn word(
+        &mut self,
+        name: &'static str,
+        node: Node<'a, 'input>,
+        attr: &'static str,
+        slot: &mut dyn ValueSlot,
+    ) {
         let mut reader = Reader::new(node, self.source);
         reader.value(attr, slot);
         if node.attribute(attr).is_none() {
             reader.error(format!("<{}> needs the attribute '{attr}'", reader.tag()));
         }
         reader.report_unknown();
+        if !reader.found.errors.is_empty() {
+            self.faulty.push(name);
+        }
         self.found.append(reader.found);
     }
 
@@ -109,7 +128,6 @@ impl<'a, 'input> Reader<'a, 'input> {
 
     /// Reports that a text is not a value of the part `part`.
     fn wrong_value(&mut self, text: &str, part: &str, at: Range<usize>, expected: &str) {
-        self.faulty = true;
         let message = format!("{part} is '{}': {expected}", visible(text));
         self.found.error(message, at);
     }
@@ -128,6 +146,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             value if value == yes => *slot = Some(true),
             value if value == no => *slot = Some(false),
             other => {
+                self.faulty.push(name);
                 let tag = self.tag();
                 let message =
                     format!("'{name}' of <{tag}> is '{other}': expected '{yes}' or '{no}'");
@@ -180,10 +199,16 @@ impl<'a, 'input> Reader<'a, 'input> {
 
     fn report_text(&mut self, text: Node<'a, 'input>) {
         let is_blank = text.text().unwrap_or("").trim().is_empty();
-        if !is_blank {
-            let message = format!("<{}> cannot hold text", self.tag());
-            self.found.error(message, text.range());
+        if is_blank {
+            return;
         }
+        let range = text.range();
+        let source = self.source.get(range.clone()).unwrap_or("");
+        let mut lines = source.lines().map(str::trim);
+        let shown = lines.find(|line| !line.is_empty()).unwrap_or("");
+        let start = range.start + source.find(shown).unwrap_or(0);
+        let message = format!("<{}> cannot hold text: '{}'", self.tag(), visible(shown));
+        self.found.error(message, start..start + shown.len());
     }
 
     /// Reports an unknown name, with the nearest known name as a hint.
@@ -208,9 +233,11 @@ impl Visitor for Reader<'_, '_> {
 
     fn required(&mut self, name: &'static str, slot: &mut dyn RequiredSlot) {
         let Some(attribute) = self.attribute(name) else {
-            return self.error(format!("<{}> needs the attribute '{name}'", self.tag()));
+            self.error(format!("<{}> needs the attribute '{name}'", self.tag()));
+            return self.faulty.push(name);
         };
         if let Err(expected) = slot.read(attribute.value()) {
+            self.faulty.push(name);
             self.wrong_attribute(attribute, &expected);
         }
     }
@@ -230,6 +257,7 @@ impl Visitor for Reader<'_, '_> {
         if !text.is_empty()
             && let Err(expected) = slot.read(text)
         {
+            self.faulty.push("");
             let part = format!("the text of <{}>", self.tag());
             self.wrong_value(text, &part, start_tag(self.node, self.source), &expected);
         }
@@ -250,13 +278,14 @@ impl Visitor for Reader<'_, '_> {
         let text = text.unwrap_or_default();
         if let Err(expected) = slot.read(&text) {
             let at = start_tag(node, self.source);
+            self.faulty.push(name);
             self.wrong_value(&text, &format!("<{name}>"), at, &expected);
         }
     }
 
     fn child(&mut self, name: &'static str, slot: &mut dyn OneElement) {
         if let Some(node) = self.only(name) {
-            read(node, self.source, slot.add(), &mut self.found);
+            self.element(name, node, slot.add());
         }
     }
 
@@ -265,7 +294,7 @@ impl Visitor for Reader<'_, '_> {
         slot.reserve(nodes.len());
         for node in nodes {
             let before = self.found.errors.len();
-            read(node, self.source, slot.add(), &mut self.found);
+            self.element(name, node, slot.add());
             // Beyond this limit only the number of errors is needed, not the faulty elements.
             if before >= MAX_FAULTY && self.found.errors.len() > before {
                 slot.drop_last();
@@ -276,13 +305,13 @@ impl Visitor for Reader<'_, '_> {
     fn child_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn OneValue) {
         if let Some(node) = self.only(name) {
             slot.clear();
-            self.word(node, attr, slot);
+            self.word(name, node, attr, slot);
         }
     }
 
     fn children_word(&mut self, name: &'static str, attr: &'static str, slot: &mut dyn ManyValues) {
         for node in self.elements(name) {
-            self.word(node, attr, slot);
+            self.word(name, node, attr, slot);
         }
     }
 
@@ -317,8 +346,13 @@ impl Visitor for Reader<'_, '_> {
     }
 
     fn error(&mut self, message: String) {
-        // After a faulty value, this error may only follow from the missing value.
-        if !self.faulty {
+        if self.faulty.is_empty() {
+            self.found.error_at_tag(message, self.node, self.source);
+        }
+    }
+
+    fn lacks(&mut self, parts: &[&'static str], message: String) {
+        if !self.faulty.iter().any(|part| parts.contains(part)) {
             self.found.error_at_tag(message, self.node, self.source);
         }
     }

@@ -161,4 +161,6 @@ impl Visitor for Writer {
     fn top_spans(&mut self, _: &mut TopSpans) {}
 
     fn error(&mut self, _: String) {}
+
+    fn lacks(&mut self, _: &[&'static str], _: String) {}
 }

@@ -45,9 +45,66 @@ fn unknown_text_is_refused() {
 }
 
 #[test]
+fn text_between_elements_is_shown_alone() {
+    let devices = "\n  <memballoon model='none'/>\n  stray words\n  and more\n";
+    let xml = guest("q35", devices);
+    let errors = check(&xml).unwrap_err();
+    let found: Vec<_> = errors.iter().collect();
+    assert_eq!(found.len(), 1, "{errors}");
+    assert_eq!(
+        found[0].message,
+        "<devices> cannot hold text: 'stray words'"
+    );
+    assert_eq!(&xml[found[0].span.clone().unwrap()], "stray words");
+}
+
+#[test]
+fn missing_closing_quote_is_said_in_plain_words() {
+    for quote in ["'", "\""] {
+        let xml = guest("q35", &format!("<memballoon model={quote}none/>"));
+        let errors = check(&xml).unwrap_err();
+        let error = errors.iter().next().unwrap();
+        assert_eq!(
+            error.message,
+            "not well-formed XML: the attribute's closing quote is missing"
+        );
+        let place = format!("{quote}none/>");
+        assert_eq!(xml[error.span.clone().unwrap()], place);
+    }
+}
+
+#[test]
 fn faulty_value_is_not_also_reported_missing() {
     let errors = check(&guest("q35", "<interface type='bridge'/>")).unwrap_err();
     assert_eq!(errors.iter().count(), 1, "{errors}");
+
+    let good = guest("q35", "");
+    for (from, to) in [
+        ("<memory>1048576", "<memory>TBD"),
+        ("<name>t", "<name>.."),
+        ("type='kvm'", "type='kmv'"),
+    ] {
+        let errors = check(&good.replace(from, to)).unwrap_err();
+        assert_eq!(errors.iter().count(), 1, "{errors}");
+    }
+    for device in [
+        "<rng model='virtio'><backend model='x'/></rng>",
+        "<memballoon model='virtio'><stats period='x'/></memballoon>",
+        "<hostdev mode='subsystem' type='pci'><source><address bus='0x1g'/></source></hostdev>",
+    ] {
+        let errors = check(&guest("q35", device)).unwrap_err();
+        assert_eq!(errors.iter().count(), 1, "{errors}");
+    }
+}
+
+#[test]
+fn faulty_part_hides_no_other_missing_part() {
+    let xml = guest("q35", "").replace("<name>t</name>", "");
+    let errors = check(&xml.replace("1048576", "TBD")).unwrap_err();
+    let messages: Vec<_> = errors.iter().map(|e| e.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert_eq!(messages[0], "<domain> needs a <name>");
+    assert!(messages[1].contains("TBD"), "{messages:?}");
 }
 
 #[test]
