@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let capabilities = Capabilities::builtin(parsed.domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let found = parsed.examine(&capabilities);
+    let found = parsed.examine(&capabilities, None);
     for error in &found.errors {
         assert!(!error.message.is_empty());
         if let Some(span) = &error.span {

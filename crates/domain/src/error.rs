@@ -148,6 +148,16 @@ impl Errors {
         }
     }
 
+    /// Returns `Ok` if there are no errors, else all of them.
+    ///
+    /// # Errors
+    /// The errors.
+    pub fn check_all(errors: impl IntoIterator<Item = Error>) -> Result<(), Self> {
+        let mut list = Bounded::default();
+        list.extend(errors);
+        Self::check(list)
+    }
+
     /// Joins the causes and the errors that follow from them. At least one list has an entry.
     pub(crate) fn from_causes(mut causes: Bounded<Error>, effects: Bounded<Error>) -> Self {
         causes.append(effects);

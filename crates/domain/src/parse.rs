@@ -6,7 +6,8 @@ use roxmltree::{Document, Node};
 
 use crate::bounded::{Bounded, Positioned};
 use crate::error::{Error, Errors, Note};
-use crate::model::domain::Domain;
+use crate::model::backend::Backend;
+use crate::model::domain::{Domain, VirtType};
 use crate::platform::Platform;
 use crate::validate;
 use crate::xml::findings::Findings;
@@ -27,12 +28,11 @@ pub struct ParsedDomain {
     pub notes: Vec<Note>,
     /// Number of further notes.
     pub more_notes: usize,
-    /// Byte ranges of the elements with errors (children of `<domain>` and of `<devices>`), by
-    /// position.
-    faulty: Vec<Range<usize>>,
+    parts: Parts,
 }
 
-/// Result of completing and validating a [`ParsedDomain`].
+/// Result of completing and validating a [`ParsedDomain`]. [`Examination::check`] adds the errors
+/// of later stages.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
     /// Errors, by position: the first 1,000.
@@ -43,8 +43,9 @@ pub struct Examination {
     pub notes: Vec<Note>,
     /// Number of further notes.
     pub more_notes: usize,
-    /// The completed domain, if it could be completed.
+    /// The domain, completed as far as possible; `None` if its machine is not known.
     pub domain: Option<Domain>,
+    parts: Parts,
 }
 
 impl Domain {
@@ -77,11 +78,17 @@ impl ParsedDomain {
         findings.notes.sort();
         let (errors, more_errors) = findings.errors.into_parts();
         let (notes, more_notes) = findings.notes.into_parts();
-        let mut faulty = faulty_parts(root, &errors);
+        let mut parts = Parts::new(root);
+        parts.note_faulty(&errors);
         if more_errors > 0 {
             // The positions of the errors beyond the last kept one are not known.
             let last = errors.last().and_then(Positioned::start);
-            faulty.extend(last.map(|start| start..xml.len()));
+            parts.faulty.extend(last.map(|start| start..xml.len()));
+        }
+
+        // The machine decides on all other parts.
+        if !domain.has_machine_type() {
+            parts.note_all_faulty();
         }
 
         Ok(Self {
@@ -90,7 +97,7 @@ impl ParsedDomain {
             more_errors,
             notes,
             more_notes,
-            faulty,
+            parts,
         })
     }
 
@@ -104,24 +111,32 @@ impl ParsedDomain {
     }
 
     /// Completes and validates the domain as far as it was read, and returns all errors and notes.
+    /// Devices whose XML names no backend get `backend`, if there is one.
     ///
     /// Elements with errors in the text get no further errors, since those may only follow from the
     /// first ones.
-    pub fn examine(self, platform: &dyn Platform) -> Examination {
-        let faulty = Ranges::new(self.faulty);
+    pub fn examine(mut self, platform: &dyn Platform, backend: Option<Backend>) -> Examination {
+        // A missing type is an error already. With KVM, none follows from it.
+        self.domain.kind.get_or_insert(VirtType::Kvm);
+        let faulty = self.parts.faulty();
         let mut errors = Bounded::new(self.errors, self.more_errors);
         let mut notes = Bounded::new(self.notes, self.more_notes);
         let mut completed = None;
-        let result = match self.domain.complete(platform) {
-            Ok(domain) => {
+        let found = match self.domain.fill(platform) {
+            Ok((mut domain, unplaced)) => {
                 notes.extend(validate::notes(&domain, &|part| faulty.contain_start(part)));
-                completed.insert(domain).validate(platform)
+                if let Some(backend) = backend {
+                    domain.set_default_backend(backend);
+                }
+                let checked = completed.insert(domain).validate(platform);
+                let mut found = checked.map_or_else(Errors::into_list, |()| Bounded::default());
+                // Errors of the buses come first: they explain why a device has no address.
+                found.append(unplaced);
+                found
             }
-            Err(errors) => Err(errors),
+            Err(error) => Errors::from(error).into_list(),
         };
-        if let Err(found) = result {
-            errors.append(independent(found, &faulty));
-        }
+        errors.append(independent(found, &faulty));
         errors.sort();
         let (errors, more_errors) = errors.into_parts();
         let (notes, more_notes) = notes.into_parts();
@@ -131,13 +146,63 @@ impl ParsedDomain {
             notes,
             more_notes,
             domain: completed,
+            parts: self.parts,
+        }
+    }
+}
+
+/// Number of errors beyond which no later stage runs. Stages expect valid domains, and may take long
+/// for a document that is wrong in many places.
+const MAX_BEFORE_STAGE: usize = 100;
+
+impl Examination {
+    /// Runs a later stage on the domain, and adds its errors. Returns the stage's result if no stage
+    /// has found an error.
+    ///
+    /// Elements that have an error get none of this stage, since that may only follow from the
+    /// first one. An error without a position is left out if there is any other.
+    pub fn check<T>(&mut self, stage: impl FnOnce(&Domain) -> Result<T, Errors>) -> Option<T> {
+        let before = self.errors.len() + self.more_errors;
+        if before > MAX_BEFORE_STAGE {
+            return None;
+        }
+        match stage(self.domain.as_ref()?) {
+            Ok(result) => (before == 0).then_some(result),
+            Err(errors) => {
+                self.add(errors);
+                None
+            }
+        }
+    }
+
+    /// Returns all errors.
+    pub fn into_errors(self) -> Errors {
+        let errors = Bounded::new(self.errors, self.more_errors);
+        Errors::from_causes(errors, Bounded::default())
+    }
+
+    fn add(&mut self, errors: Errors) {
+        self.parts.note_faulty(&self.errors);
+        let found = independent(errors.into_list(), &self.parts.faulty());
+        let mut all = Bounded::new(std::mem::take(&mut self.errors), self.more_errors);
+        all.append(found);
+        all.sort();
+        (self.errors, self.more_errors) = all.into_parts();
+    }
+}
+
+impl From<Error> for Examination {
+    fn from(error: Error) -> Self {
+        Self {
+            errors: vec![error],
+            ..Self::default()
         }
     }
 }
 
 /// Returns the errors that are not about a faulty part of the document.
-fn independent(errors: Errors, faulty: &Ranges) -> Bounded<Error> {
-    let (errors, more) = errors.into_list().into_parts();
+fn independent(errors: Bounded<Error>, faulty: &Ranges) -> Bounded<Error> {
+    let (errors, more) = errors.into_parts();
     let mut independent = Bounded::new(Vec::new(), more);
     for error in errors {
         let follows = match &error.span {
@@ -194,32 +259,62 @@ fn check_root(root: Node<'_, '_>) -> Result<(), Error> {
     Err(Error::new(message).at(start..start + 1))
 }
 
-/// Returns the ranges of the children of `<domain>` and of `<devices>` that hold an error. An error
-/// of the root itself makes the whole document faulty.
-fn faulty_parts(root: Node<'_, '_>, errors: &[Error]) -> Vec<Range<usize>> {
-    let mut parts = Vec::new();
-    for child in root.children() {
-        if child.tag_name().name() == "devices" {
-            parts.extend(child.children().map(|device| device.range()));
-        } else {
-            parts.push(child.range());
+/// The parts of a document, and those with errors.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    /// Byte range of the root.
+    root: Range<usize>,
+    /// Byte ranges of the children of `<domain>` and of `<devices>`, by position.
+    all: Vec<Range<usize>>,
+    /// Byte ranges of the parts with errors.
+    faulty: Vec<Range<usize>>,
+}
+
+impl Parts {
+    fn new(root: Node<'_, '_>) -> Self {
+        let mut all = Vec::new();
+        for child in root.children() {
+            if child.tag_name().name() == "devices" {
+                all.extend(child.children().map(|device| device.range()));
+            } else {
+                all.push(child.range());
+            }
+        }
+
+        Self {
+            root: root.range(),
+            all,
+            faulty: Vec::new(),
         }
     }
 
-    let mut parts = parts.into_iter().peekable();
-    let mut faulty: Vec<Range<usize>> = Vec::new();
-    for start in errors.iter().filter_map(Positioned::start) {
-        while parts.next_if(|part| part.end <= start).is_some() {}
-        let part = match parts.peek() {
-            Some(part) if part.contains(&start) => part.clone(),
-            _ => root.range(),
-        };
-        if faulty.last() != Some(&part) {
-            faulty.push(part);
+    /// Notes the parts of errors, which are sorted by position, as faulty. Of the tags of `<domain>`
+    /// and `<devices>`, the places of the errors are noted. An error without a position is about
+    /// everything.
+    fn note_faulty(&mut self, errors: &[Error]) {
+        if errors.iter().any(|error| error.span.is_none()) {
+            self.note_all_faulty();
+        }
+        let mut parts = self.all.iter().peekable();
+        for start in errors.iter().filter_map(Positioned::start) {
+            while parts.next_if(|part| part.end <= start).is_some() {}
+            let part = match parts.peek() {
+                Some(part) if part.contains(&start) => (*part).clone(),
+                _ => start..start + 1,
+            };
+            if self.faulty.last() != Some(&part) {
+                self.faulty.push(part);
+            }
         }
     }
 
-    faulty
+    fn note_all_faulty(&mut self) {
+        self.faulty.push(self.root.clone());
+    }
+
+    fn faulty(&self) -> Ranges {
+        Ranges::new(self.faulty.clone())
+    }
 }
 
 fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {

@@ -4,12 +4,12 @@
 
 mod common;
 
-use passthru_domain::{Examination, ParsedDomain};
+use passthru_domain::{Error, Errors, Examination, ParsedDomain};
 
 use common::{Emulator, guest};
 
 fn examine(xml: &str) -> Examination {
-    ParsedDomain::parse(xml).unwrap().examine(&Emulator)
+    ParsedDomain::parse(xml).unwrap().examine(&Emulator, None)
 }
 
 /// Returns the errors of a document, each as `TEXT AT THE POSITION: MESSAGE`.
@@ -54,6 +54,58 @@ fn faulty_machine_type_leaves_only_parse_errors() {
         "{found:?}"
     );
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn fault_of_the_domain_hides_no_error_of_a_device() {
+    let good = guest("q35", &TWICE.repeat(2));
+    for (from, to, message) in [
+        ("<name>t</name>", "", "needs a <name>"),
+        ("'kvm'", "'kmv'", "'kmv'"),
+    ] {
+        let found = errors(&good.replace(from, to));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains(message), "{found:?}");
+        assert!(found[1].contains("given to the guest twice"), "{found:?}");
+    }
+}
+
+/// Returns an error at a text, which is its message.
+fn error_at(xml: &str, text: &str) -> Error {
+    let start = xml.find(text).unwrap();
+    Error::new(text.into()).at(start..start + text.len())
+}
+
+#[test]
+fn later_stage_adds_errors_of_parts_without_any() {
+    let xml = guest("q35", &format!("{MISSPELT}{TWICE}"));
+    let mut found = examine(&xml);
+    let later = Errors::check_all([
+        error_at(&xml, "<source>"),
+        error_at(&xml, "<rng"),
+        Error::new("of everything".into()),
+    ]);
+    assert_eq!(found.check(|_| later), None);
+
+    let messages: Vec<_> = found.errors.iter().map(|e| e.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("virtoi"), "{messages:?}");
+    assert_eq!(messages[1], "<source>");
+}
+
+#[test]
+fn later_stage_has_a_result_for_a_valid_guest_alone() {
+    assert_eq!(examine(&guest("q35", "")).check(|_| Ok(1)), Some(1));
+    assert_eq!(examine(&guest("q35", MISSPELT)).check(|_| Ok(1)), None);
+}
+
+#[test]
+fn device_without_a_place_hides_no_other_error() {
+    let ports = "<controller type='pci' model='pcie-root-port'/>".repeat(250);
+    let found = errors(&guest("q35", &format!("{ports}{TWICE}{TWICE}")));
+    for message in ["no slot is free", "given to the guest twice"] {
+        assert!(found.iter().any(|e| e.contains(message)), "{found:?}");
+    }
 }
 
 #[test]

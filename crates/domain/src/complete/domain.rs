@@ -4,7 +4,8 @@ use super::{
     aliases, chardevs, controllers, cpu, defaults, disks, hostdevs, identity, iommus, iothreads,
     memory, peripherals, virtio_ports,
 };
-use crate::error::Errors;
+use crate::bounded::Bounded;
+use crate::error::{Error, Errors};
 use crate::model::domain::Domain;
 use crate::platform::{Machine, Platform};
 use crate::{place, validate};
@@ -21,7 +22,23 @@ impl Domain {
     ///
     /// # Errors
     /// If the platform does not have the machine, or a device has no possible address.
-    pub fn complete(mut self, platform: &dyn Platform) -> Result<Self, Errors> {
+    pub fn complete(self, platform: &dyn Platform) -> Result<Self, Errors> {
+        let (domain, unplaced) = self.fill(platform)?;
+        if unplaced.is_empty() {
+            return Ok(domain);
+        }
+        // Errors of the buses come first: they explain why a device has no address.
+        let machine = Machine::for_domain(&domain, platform)?;
+        let causes = validate::check(&domain, &machine);
+        Err(Errors::from_causes(causes, unplaced))
+    }
+
+    /// Fills in everything that the user left out, as far as possible. Returns also an error for
+    /// each device that has no possible address.
+    ///
+    /// # Errors
+    /// If the platform does not have the machine, then that error.
+    pub(crate) fn fill(mut self, platform: &dyn Platform) -> Result<(Self, Bounded<Error>), Error> {
         let arch = *self.os.kind.arch.get_or_insert(platform.arch());
         let machine = Machine::for_domain(&self, platform)?;
         self.os
@@ -45,13 +62,7 @@ impl Domain {
         virtio_ports::assign(&mut self.devices);
 
         let unplaced = place::assign(&mut self.devices, &machine);
-        if !unplaced.is_empty() {
-            // Errors of the buses come first: they explain why a device has no address.
-            let causes = validate::check(&self, &machine);
-            return Err(Errors::from_causes(causes, unplaced));
-        }
-
         aliases::fill(&mut self.devices, machine.board);
-        Ok(self)
+        Ok((self, unplaced))
     }
 }

@@ -164,6 +164,11 @@ impl Domain {
         SourceSpan(self.top_spans.get(name).or_else(|| self.span.0.clone()))
     }
 
+    /// Returns whether the document has an element for the machine type.
+    pub(crate) fn has_machine_type(&self) -> bool {
+        self.top_spans.has("os/type")
+    }
+
     /// Returns a description of all known elements, attributes and values.
     pub fn description() -> Description {
         describe::describe::<Self>("domain")
@@ -247,7 +252,10 @@ impl Domain {
         v.child("os", &mut os);
         match os {
             Some(os) => self.os = os,
-            None => v.lacks(&["os"], "<domain> needs an <os> with the machine's <type>".into()),
+            None => v.lacks(
+                &["os"],
+                "<domain> needs an <os> with the machine's <type>".into(),
+            ),
         }
     }
 

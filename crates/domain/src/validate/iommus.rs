@@ -49,7 +49,11 @@ fn check_many_cpus(check: &mut Check<'_>) {
     if board != Board::Q35 {
         let name = &check.machine.name;
         let message = format!("the machine '{name}' has at most {CPUS_WITHOUT_EIM} CPUs");
-        check.error_with_hint(&domain.place_of("vcpu"), message, "use the machine 'q35' for more");
+        check.error_with_hint(
+            &domain.place_of("vcpu"),
+            message,
+            "use the machine 'q35' for more",
+        );
         return;
     }
 

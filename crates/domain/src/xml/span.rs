@@ -32,6 +32,11 @@ impl TopSpans {
         self.0.entry(name).or_insert_with(position);
     }
 
+    /// Returns whether the document has an element of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Returns the position of an element, or else that of the element around it.
     pub(crate) fn get(&self, name: &str) -> Option<Range<usize>> {
         let own = self.0.get(name);

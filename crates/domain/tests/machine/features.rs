@@ -35,11 +35,7 @@ fn features_of_other_machines_are_refused() {
         "<vmport/>",
         "<ioapic driver='kvm'/>",
     ] {
-        refused(
-            &features("virt", feature),
-            "only, not for 'virt'",
-            feature,
-        );
+        refused(&features("virt", feature), "only, not for 'virt'", feature);
     }
 
     accepted(&features(
