@@ -78,12 +78,18 @@ fn document(name: String, bytes: io::Result<Vec<u8>>) -> Result<Document, Error>
     }
 }
 
-/// Parses a document as a domain. Prints notes on the parts that have no effect.
-pub(crate) fn parse(document: &Document) -> Result<Domain, Error> {
+/// Parses a document as a domain, as far as possible. Prints notes on the parts that have no
+/// effect.
+pub(crate) fn parse_with_errors(document: &Document) -> Result<ParsedDomain, Error> {
     let parsed = ParsedDomain::parse(document.text())
         .map_err(|error| Error::in_document(document, error.into()))?;
     diagnostics::notes(document, &parsed.notes, parsed.more_notes);
-    parsed
+    Ok(parsed)
+}
+
+/// Parses a document as a domain. Prints notes on the parts that have no effect.
+pub(crate) fn parse(document: &Document) -> Result<Domain, Error> {
+    parse_with_errors(document)?
         .into_domain()
         .map_err(|errors| Error::in_document(document, errors))
 }

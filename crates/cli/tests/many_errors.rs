@@ -51,6 +51,44 @@ fn hundred_errors_are_printed_and_the_rest_counted() {
     }
 }
 
+/// Errors of the text, of the domain, and of the command line.
+const THREE_STAGES: &str = "<rng model='virtoi'><backend model='builtin'/></rng>\
+    <disk type='file'><target dev='vda'/></disk>\
+    <controller type='scsi' model='buslogic'/>";
+
+#[test]
+fn errors_of_all_stages_come_in_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stages.xml");
+    let xml = format!(
+        "<domain type='kvm'><name>stages</name><memory unit='GiB'>1</memory>\
+         <os><type arch='x86_64' machine='q35'>hvm</type></os>\
+         <clock adjustment='60'/><devices>{THREE_STAGES}</devices></domain>"
+    );
+    fs::write(&file, xml).unwrap();
+    for command in ["validate", "convert"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
+            .arg(command)
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3));
+
+        let text = String::from_utf8(output.stderr).unwrap();
+        let errors: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
+        assert_eq!(errors.len(), 4, "{command}: {text}");
+        let words = ["adjustment", "virtoi", "needs a <source>", "buslogic"];
+        for (error, word) in errors.iter().zip(words) {
+            assert!(error.contains(word), "{command}: {error}");
+        }
+        let places = text.matches("stages.xml:1:").count();
+        assert_eq!(places, 4, "{command}: {text}");
+    }
+}
+
 #[test]
 fn json_has_thousand_errors_at_most() {
     for (faulty, listed) in [(999, 999), (1_001, 1_000), (60_000, 1_000)] {

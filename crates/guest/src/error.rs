@@ -140,7 +140,7 @@ pub enum Error {
     },
     /// The domain has no command line.
     #[error(transparent)]
-    CommandLine(#[from] passthru_qemu::Error),
+    CommandLine(#[from] passthru_domain::Errors),
     /// The VMM cannot be started.
     #[error("cannot start {emulator} as user '{user}'")]
     Spawn {

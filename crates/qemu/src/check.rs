@@ -1,11 +1,12 @@
 //! The check that a QEMU has what a domain's command line uses.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use passthru_domain::{Domain, Error, Errors};
 
 use crate::capabilities::Capabilities;
-use crate::command_line::command_line;
+use crate::command_line::Parts;
 use crate::context::Style;
 use crate::line::{Opt, Value};
 
@@ -37,24 +38,30 @@ impl Capabilities {
     /// a complete domain needs.
     ///
     /// # Errors
-    /// One error that lists all that is missing, with the QEMU version that has it; or the error of
-    /// [`command_line`].
+    /// The errors of [`command_line`](crate::command_line()), and one error that lists all that is
+    /// missing, with the QEMU version that has it. Its position is that of the first device that
+    /// misses something, or else of `<domain>`.
     pub fn check(&self, domain: &Domain) -> Result<(), Errors> {
-        let line = command_line(domain, self, Style::Managed)
-            .map_err(|e| Errors::from(as_domain_error(&e)))?;
-        let lacking: BTreeSet<String> = line
-            .options
-            .iter()
-            .flat_map(|option| self.lacking_of(option))
-            .collect();
-        if lacking.is_empty() {
-            return Ok(());
+        let parts = Parts::new(domain, self, Style::Managed)?;
+        let mut errors = parts.errors;
+        let mut lacking: BTreeSet<String> = BTreeSet::new();
+        let mut first = None;
+        for option in &parts.options {
+            let found = self.lacking_of(option);
+            if !found.is_empty() && first.is_none() {
+                first = span_of(domain, option);
+            }
+            lacking.extend(found);
         }
-        let lacking: Vec<_> = lacking.iter().map(|what| describe(what)).collect();
-        let message = format!("QEMU {} has no {}", self.version(), lacking.join(", no "));
-        Err(Error::new(message)
-            .hint("install a newer QEMU, or name another one in <emulator>")
-            .into())
+
+        if !lacking.is_empty() {
+            let lacking: Vec<_> = lacking.iter().map(|what| describe(what)).collect();
+            let message = format!("QEMU {} has no {}", self.version(), lacking.join(", no "));
+            let error = Error::new(message).at(first.or_else(|| domain.span.0.clone()));
+            errors.push(error.hint("install a newer QEMU, or name another one in <emulator>"));
+        }
+
+        Errors::check_all(errors)
     }
 
     /// Returns the type of an option's device or object if this QEMU lacks it, else the properties
@@ -96,11 +103,15 @@ fn describe(what: &str) -> String {
     }
 }
 
-fn as_domain_error(error: &crate::Error) -> Error {
-    match error {
-        crate::Error::Machine(error) => error.clone(),
-        other => Error::new(other.to_string()),
-    }
+/// Returns the source position of the device that an option has the id of.
+fn span_of(domain: &Domain, option: &Opt) -> Option<Range<usize>> {
+    let id = option.id()?;
+    let devices = &domain.devices;
+    let mut infos = devices
+        .items()
+        .into_iter()
+        .filter_map(|item| devices.info(item));
+    infos.find(|info| info.id() == id)?.span.0.clone()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Errors of a command line.
 
 use passthru_domain::device::Item;
+use passthru_domain::{Error as DomainError, SourceSpan};
 use thiserror::Error;
 
 /// An error that keeps a domain from having a command line.
@@ -50,6 +51,23 @@ impl Error {
         Self::Unsupported {
             what: what.into(),
             on: format!(" on {on}"),
+        }
+    }
+
+    /// Returns the error as one of the domain. `span` is the position of the element that it is
+    /// about. What an incomplete domain lacks follows from other errors, so it has no position.
+    pub(crate) fn in_domain(self, span: &SourceSpan) -> DomainError {
+        let hint = self.hint();
+        let error = match self {
+            Self::Machine(error) => return error,
+            Self::Incomplete { .. } | Self::NoBus { .. } => DomainError::new(self.to_string()),
+            Self::NoDevice(_) | Self::Unsupported { .. } => {
+                DomainError::new(self.to_string()).at(span.0.clone())
+            }
+        };
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
     }
 

@@ -334,3 +334,45 @@ fn override_of_an_absent_device_is_an_error() {
 
     assert!(error.to_string().contains("'ua-other'"), "{error}");
 }
+
+/// Returns the errors of a valid domain that has no command line, each with the text at its place.
+fn refusals(xml: &str) -> Vec<(String, String)> {
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
+    domain.validate(&capabilities).unwrap();
+    let errors = command_line(&domain, &capabilities, Style::Managed).unwrap_err();
+    let placed = errors.iter().map(|error| {
+        let span = error.span.clone().unwrap();
+        (error.message.clone(), xml[span].to_owned())
+    });
+    placed.collect()
+}
+
+#[test]
+fn all_parts_without_an_option_are_errors_at_their_places() {
+    let xml = "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
+        <os><type arch='x86_64' machine='q35'>hvm</type></os>\
+        <clock offset='utc' adjustment='60'/>\
+        <on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>\
+        <devices><controller type='scsi' model='buslogic'/>\
+        <controller type='scsi' model='ncr53c90'/></devices>\
+        <q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>\
+        <q:device alias='absent'><q:frontend/></q:device>\
+        <q:device alias='scsi0'><q:frontend/></q:device></q:override></domain>";
+    let found = refusals(xml);
+    let places: Vec<_> = found.iter().map(|(_, place)| place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "<clock offset='utc' adjustment='60'/>",
+            "<on_poweroff>",
+            "<controller type='scsi' model='buslogic'/>",
+            "<controller type='scsi' model='ncr53c90'/>",
+            "<q:device alias='absent'>",
+        ],
+        "{found:?}"
+    );
+    for (message, _) in &found {
+        assert!(message.ends_with("is not supported"), "{message}");
+    }
+}

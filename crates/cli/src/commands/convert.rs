@@ -7,7 +7,6 @@ use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Sty
 
 use crate::commands::backend_argument::backend;
 use crate::error::Error;
-use crate::exit::Code;
 use crate::{input, output};
 
 #[derive(clap::Args)]
@@ -27,18 +26,18 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let document = input::read(&args.file)?;
-    let domain = input::parse(&document)?;
-    let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = input::finish(domain, &document, &capabilities, args.backend)?;
+    let parsed = input::parse_with_errors(&document)?;
+    let arch = parsed.domain.os.kind.arch;
+    let capabilities = Capabilities::builtin(arch.unwrap_or(Arch::X86_64));
     let style = if args.standalone {
         Style::Standalone
     } else {
         Style::Managed
     };
-    let line = command_line(&domain, &capabilities, style).map_err(|e| {
-        let hint = e.hint();
-        Error::new(Code::Domain, e).hint(hint)
-    })?;
+    let mut found = parsed.examine(&capabilities, Some(args.backend));
+    let Some(line) = found.check(|domain| command_line(domain, &capabilities, style)) else {
+        return Err(Error::in_document(&document, found.into_errors()));
+    };
     output::print(&if args.standalone {
         render(args, &line, &Paths)
     } else {

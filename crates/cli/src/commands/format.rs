@@ -19,16 +19,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let document = input::read(&args.file)?;
-    let domain = input::parse(&document)?;
     if args.as_written {
-        return output::print(&domain.format());
+        return output::print(&input::parse(&document)?.format());
     }
-    let capabilities = Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let domain = domain
-        .complete(&capabilities)
-        .map_err(|e| Error::in_document(&document, e))?;
-    domain
-        .validate(&capabilities)
-        .map_err(|e| Error::in_document(&document, e))?;
-    output::print(&domain.format())
+    let parsed = input::parse_with_errors(&document)?;
+    let arch = parsed.domain.os.kind.arch;
+    let capabilities = Capabilities::builtin(arch.unwrap_or(Arch::X86_64));
+    let mut found = parsed.examine(&capabilities, None);
+    match found.check(|domain| Ok(domain.format())) {
+        Some(text) => output::print(&text),
+        None => Err(Error::in_document(&document, found.into_errors())),
+    }
 }

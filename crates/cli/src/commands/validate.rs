@@ -64,26 +64,16 @@ fn verdict(name: &str, errors: usize) -> String {
     }
 }
 
-/// Parses and validates a document. Checks a valid domain also against the emulator.
+/// Parses and validates a document, and checks the domain against the emulator.
 fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
     let parsed = match ParsedDomain::parse(document.text()) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            return Ok(Examination {
-                errors: vec![error],
-                ..Examination::default()
-            });
-        }
+        Err(error) => return Ok(error.into()),
     };
     let capabilities = capabilities(args, &parsed.domain)?;
-    let mut found = parsed.examine(&capabilities);
-    if let Some(domain) = found.domain.as_ref().filter(|_| found.errors.is_empty()) {
-        // Parts without a command line, and parts that the probed QEMU does not have.
-        if let Err(errors) = capabilities.check(domain) {
-            found.errors.extend(errors.iter().cloned());
-        }
-    }
-
+    let mut found = parsed.examine(&capabilities, None);
+    // Parts without a command line, and parts that the probed QEMU does not have.
+    found.check(|domain| capabilities.check(domain));
     Ok(found)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
             "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)"
                 .into()
         }),
-        GuestError::CommandLine(error) => error.hint(),
+        GuestError::CommandLine(errors) => errors.iter().find_map(|error| error.hint.clone()),
         GuestError::Spawn { source, .. } if source.kind() == ErrorKind::PermissionDenied => Some(
             "give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, \
              CAP_SETPCAP, CAP_SYS_RESOURCE"

@@ -335,7 +335,7 @@ impl Visitor for Reader<'_, '_> {
         for child in self.node.children().filter(is_ours) {
             let name = described_name(child);
             slot.add(name.clone(), || start_tag(child, self.source));
-            if matches!(name.as_str(), "devices" | "metadata") {
+            if name == "metadata" {
                 continue;
             }
             for inner in child.children().filter(is_ours) {

@@ -11,8 +11,12 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt};
 
+/// Most nodes of a guest, as `MAX_NODES` in QEMU.
+const MAX_NODES: usize = 128;
+
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(numa) = numa(context) else {
+    // The distances are quadratic, and a domain that is not valid can have any number of nodes.
+    let Some(numa) = numa(context).filter(|numa| numa.cells.len() <= MAX_NODES) else {
         return Ok(Vec::new());
     };
     let mut options = Vec::new();

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use passthru_domain::Domain;
-use passthru_domain::emulator::{DeprecationBehavior, Property, PropertyValue};
+use passthru_domain::emulator::{DeprecationBehavior, DeviceOverride, Property, PropertyValue};
+use passthru_domain::{Domain, Error as DomainError};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -47,20 +47,40 @@ pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
 
 /// Sets and removes properties of devices by `<qemu:override>`.
 ///
-/// # Errors
-/// If an override names an alias that no `-device` has, then [`Error::Unsupported`].
-pub(crate) fn apply(domain: &Domain, options: &mut [Opt]) -> Result<(), Error> {
-    match apply_known(domain, options).first() {
-        None => Ok(()),
-        Some(alias) => Err(Error::unsupported(format!(
+/// Returns an error for each override whose alias no `-device` has. If there are `faulty_devices`,
+/// which have no options, then only for aliases that no device of the domain has.
+pub(crate) fn apply(
+    domain: &Domain,
+    options: &mut [Opt],
+    faulty_devices: bool,
+) -> Vec<DomainError> {
+    let mut errors = Vec::new();
+    for overrides in apply_known(domain, options) {
+        let alias = &overrides.alias;
+        if faulty_devices && has_alias(domain, alias) {
+            continue;
+        }
+        let error = Error::unsupported(format!(
             "<qemu:override> of '{alias}', which no device has as its alias,"
-        ))),
+        ));
+        errors.push(error.in_domain(&overrides.span));
     }
+
+    errors
 }
 
-/// Sets and removes properties of the devices among the options. Returns the aliases of overrides
-/// of other devices.
-pub(crate) fn apply_known<'a>(domain: &'a Domain, options: &mut [Opt]) -> Vec<&'a str> {
+fn has_alias(domain: &Domain, alias: &str) -> bool {
+    let devices = &domain.devices;
+    let mut infos = devices
+        .items()
+        .into_iter()
+        .filter_map(|item| devices.info(item));
+    infos.any(|info| info.id() == alias)
+}
+
+/// Sets and removes properties of the devices among the options. Returns the overrides of other
+/// devices.
+pub(crate) fn apply_known<'a>(domain: &'a Domain, options: &mut [Opt]) -> Vec<&'a DeviceOverride> {
     let Some(overrides) = &domain.emulator_override else {
         return Vec::new();
     };
@@ -68,7 +88,7 @@ pub(crate) fn apply_known<'a>(domain: &'a Domain, options: &mut [Opt]) -> Vec<&'
     let mut unknown = Vec::new();
     for device in &overrides.devices {
         let Some(object) = devices.get_mut(&device.alias) else {
-            unknown.push(device.alias.as_str());
+            unknown.push(device);
             continue;
         };
         if let Some(frontend) = &device.frontend {
