@@ -185,14 +185,25 @@ fn check_ide(check: &mut Check<'_>, controller: &Controller) {
                 format!("the machine '{name}' has only one IDE controller"),
             );
         }
-        Board::Isapc | Board::Other => {}
+        board if has_ide(board) || is_implied(check, controller) => {}
         _ => {
             let message = format!("the machine '{name}' has no IDE controller");
             check.error_with_hint(
                 &controller.info.span,
                 message,
-                "use the bus 'sata' or 'virtio'",
+                "leave the controller out, and put no disk on the bus 'ide'",
             );
         }
     }
+}
+
+/// Returns whether a machine can have disks on the bus `ide`.
+pub(super) const fn has_ide(board: Board) -> bool {
+    matches!(board, Board::I440fx | Board::Isapc | Board::Other)
+}
+
+/// Returns whether a controller was added for a disk, whose position it has then.
+fn is_implied(check: &Check<'_>, controller: &Controller) -> bool {
+    let mut disks = check.domain.devices.disks.iter();
+    disks.any(|disk| disk.info.span.0 == controller.info.span.0)
 }

@@ -1,11 +1,12 @@
 //! Disks: names, buses, media, access and addresses.
 
 use super::check::{Check, duplicates};
+use super::controllers::has_ide;
 use super::disk_types;
 use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::disk::{CacheMode, Disk, DiskBus, DiskDevice, ImageFormat, IoMode};
 use crate::model::device::{Address, DriveAddress};
-use crate::platform::Board;
+use crate::platform::{Board, Machine};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let disks = &check.domain.devices.disks;
@@ -52,12 +53,31 @@ fn check_name(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         );
     }
 
+    if bus == DiskBus::Ide && !has_ide(check.machine.board) {
+        let name = &check.machine.name;
+        let message = format!("the machine '{name}' has no IDE controller (disk '{dev}')");
+        check.error_with_hint(&disk.info.span, message, bus_hint(check.machine, disk));
+    }
+
     if bus == DiskBus::Fdc && check.machine.board == Board::Virt {
         let message = format!(
             "the machine '{}' has no floppy controller (disk '{dev}')",
             check.machine.name
         );
         check.error(&disk.info.span, message);
+    }
+}
+
+/// Returns advice on the buses that a disk can be on.
+fn bus_hint(machine: &Machine, disk: &Disk) -> &'static str {
+    let has_sata = machine.has_pci() && machine.board != Board::S390Ccw;
+    match disk.device.unwrap_or(DiskDevice::Disk) {
+        DiskDevice::Floppy => "use the bus 'fdc'",
+        DiskDevice::Lun => "use the bus 'scsi' or 'virtio'",
+        DiskDevice::Cdrom if has_sata => "use the bus 'sata' or 'scsi'",
+        DiskDevice::Cdrom => "use the bus 'scsi'",
+        DiskDevice::Disk if has_sata && !disk.readonly => "use the bus 'sata' or 'virtio'",
+        DiskDevice::Disk => "use the bus 'virtio' or 'scsi'",
     }
 }
 
@@ -73,9 +93,10 @@ fn check_media(check: &mut Check<'_>, disk: &Disk, bus: DiskBus) {
         DiskDevice::Floppy => bus == DiskBus::Fdc,
     };
     if !fits {
-        check.error(
+        check.error_with_hint(
             span,
             format!("a {device} cannot be on the bus '{bus}' (disk '{dev}')"),
+            bus_hint(check.machine, disk),
         );
     }
 

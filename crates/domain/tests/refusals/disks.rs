@@ -1,5 +1,6 @@
 //! Disks.
 
+use crate::common::{check, guest};
 use crate::helpers::{accepted, refused};
 
 fn file_disk(attributes: &str, inner: &str) -> String {
@@ -120,4 +121,32 @@ fn names_of_disks_depend_on_the_bus() {
         "can have a product",
         "<disk",
     );
+}
+
+/// Returns the hints for a guest with these disks, in source order.
+fn hints(machine: &str, disks: &str) -> Vec<String> {
+    let errors = check(&guest(machine, disks)).unwrap_err();
+    let hints = errors.iter().map(|e| e.hint.clone().unwrap_or_default());
+    hints.collect()
+}
+
+#[test]
+fn disk_without_a_bus_gets_one_that_works_for_it() {
+    let cdrom = file_disk("device='cdrom'", "<target dev='hda' bus='ide'/>");
+    let disk = file_disk("", "<source file='/x'/><target dev='hdb' bus='ide'/>");
+    assert_eq!(
+        hints("q35", &format!("{cdrom}{disk}")),
+        [
+            "use the bus 'sata' or 'scsi'",
+            "use the bus 'sata' or 'virtio'",
+        ]
+    );
+    assert_eq!(hints("s390-ccw-virtio", &cdrom), ["use the bus 'scsi'"]);
+    assert_eq!(
+        hints("s390-ccw-virtio", &disk),
+        ["use the bus 'virtio' or 'scsi'"]
+    );
+
+    let on_virtio = file_disk("device='cdrom'", "<target dev='vda' bus='virtio'/>");
+    assert_eq!(hints("q35", &on_virtio), ["use the bus 'sata' or 'scsi'"]);
 }
