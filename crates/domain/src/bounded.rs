@@ -49,6 +49,12 @@ impl<T: Positioned> Bounded<T> {
         self.extend(other.kept);
     }
 
+    /// Returns the list without the kept entries that `is_left_out`. They are not counted either.
+    pub(crate) fn without(mut self, is_left_out: impl Fn(&T) -> bool) -> Self {
+        self.kept.retain(|entry| !is_left_out(entry));
+        self
+    }
+
     /// Returns the number of all entries, including those left out.
     pub(crate) fn len(&self) -> usize {
         self.kept.len() + self.left_out

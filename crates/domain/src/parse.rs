@@ -122,6 +122,12 @@ impl ParsedDomain {
         let mut errors = Bounded::new(self.errors, self.more_errors);
         let mut notes = Bounded::new(self.notes, self.more_notes);
         let mut completed = None;
+        let faulty_names = self.domain.top_spans.names(|start| faulty.contain(start));
+        let tags: Vec<String> = faulty_names
+            .iter()
+            .take(MAX_FAULTY_NAMES)
+            .map(|name| format!("<{name}>"))
+            .collect();
         let found = match self.domain.fill(platform) {
             Ok((mut domain, unplaced)) => {
                 notes.extend(validate::notes(&domain, &|part| faulty.contain_start(part)));
@@ -136,7 +142,10 @@ impl ParsedDomain {
             }
             Err(error) => Errors::from(error).into_list(),
         };
-        errors.append(independent(found, &faulty));
+        // An error elsewhere follows if it compares with an element that could not be read.
+        let found = independent(found, &faulty)
+            .without(|error| tags.iter().any(|tag| error.message.contains(tag)));
+        errors.append(found);
         errors.sort();
         let (errors, more_errors) = errors.into_parts();
         let (notes, more_notes) = notes.into_parts();
@@ -150,6 +159,9 @@ impl ParsedDomain {
         }
     }
 }
+
+/// Most names of faulty elements that are looked for in errors. `<domain>` has fewer children.
+const MAX_FAULTY_NAMES: usize = 100;
 
 /// Number of errors beyond which no later stage runs. Stages expect valid domains, and may take long
 /// for a document that is wrong in many places.

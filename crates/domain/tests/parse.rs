@@ -42,6 +42,13 @@ fn faulty_element_suppresses_follow_up_errors() {
 }
 
 #[test]
+fn faulty_number_is_not_compared_with_others() {
+    let cpu = "<vcpu>two</vcpu><cpu><topology sockets='1' cores='2' threads='1'/></cpu>";
+    let found = errors(&guest("q35", "").replace("<os>", &format!("{cpu}<os>")));
+    assert!(found.len() == 1 && found[0].contains("two"), "{found:?}");
+}
+
+#[test]
 fn faulty_machine_type_leaves_only_parse_errors() {
     let xml = guest("q35", "").replace("machine='q35'", "machine='q35' colour='red'");
     let found = errors(&xml.replace("<name>t</name>", ""));

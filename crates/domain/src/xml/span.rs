@@ -37,6 +37,13 @@ impl TopSpans {
         self.0.contains_key(name)
     }
 
+    /// Returns the names of the children of the root whose start is at an offset that `is_wanted`.
+    pub(crate) fn names(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<&str> {
+        let children = self.0.iter().filter(|(name, _)| !name.contains('/'));
+        let wanted = children.filter(|(_, span)| is_wanted(span.start));
+        wanted.map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Returns the position of an element, or else that of the element around it.
     pub(crate) fn get(&self, name: &str) -> Option<Range<usize>> {
         let own = self.0.get(name);
