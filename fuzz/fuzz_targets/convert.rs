@@ -11,7 +11,9 @@ fuzz_target!(|text: &str| {
         return;
     };
     let capabilities = Capabilities::builtin(parsed.domain.os.kind.arch.unwrap_or(Arch::X86_64));
-    let found = parsed.examine(&capabilities, None);
+    let mut found = parsed.examine(&capabilities, Some(Backend::Type1));
+    let managed = found.check(|domain| command_line(domain, &capabilities, Style::Managed));
+    let standalone = found.check(|domain| command_line(domain, &capabilities, Style::Standalone));
     for error in &found.errors {
         assert!(!error.message.is_empty());
         if let Some(span) = &error.span {
@@ -21,14 +23,11 @@ fuzz_target!(|text: &str| {
             );
         }
     }
-    let Some(mut domain) = found.domain.filter(|_| found.errors.is_empty()) else {
-        return;
-    };
-    domain.set_default_backend(Backend::Type1);
-    if let Ok(line) = command_line(&domain, &capabilities, Style::Managed) {
+
+    if let Some(line) = managed {
         assert!(!line.pretty(&Placeholders).is_empty());
     }
-    if let Ok(line) = command_line(&domain, &capabilities, Style::Standalone) {
+    if let Some(line) = standalone {
         assert!(!line.pretty(&Paths).is_empty());
     }
 });
