@@ -71,6 +71,11 @@ fn missing_closing_quote_is_said_in_plain_words() {
         let place = format!("{quote}none/>");
         assert_eq!(xml[error.span.clone().unwrap()], place);
     }
+
+    let middle = guest("q35", "<hostdev mode='subsystem type='pci'/>");
+    common::refused(&middle, "an earlier quote may be missing", "p");
+    let cut = guest("q35", "").replace("</devices>\n</domain>", "<memballoon model=");
+    common::refused(&cut, "the text ends too early", "");
 }
 
 #[test]
