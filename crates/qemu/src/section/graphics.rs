@@ -30,9 +30,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     for graphics in &context.domain.devices.graphics {
         options.extend(match graphics.kind {
             Some(GraphicsType::Vnc) => vnc(context, graphics, &mut ports),
-            Some(GraphicsType::Spice) => {
-                vec![Opt::list("-spice", spice(context, graphics, &mut ports))]
-            }
+            Some(GraphicsType::Spice) => spice(context, graphics, &mut ports),
             Some(GraphicsType::Sdl) => vec![Opt::list("-display", sdl(graphics))],
             Some(GraphicsType::EglHeadless) => vec![Opt::list("-display", egl_headless(graphics))],
             Some(GraphicsType::Dbus) => vec![Opt::list("-display", dbus(context, graphics))],
@@ -104,14 +102,14 @@ fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt
                     .unwrap_or_else(|| super::audio::first(context))
             ),
         );
-    let keymap = graphics
-        .keymap
-        .as_deref()
-        .map(|layout| Opt::plain("-k", layout));
-    [Opt::list("-vnc", list)]
-        .into_iter()
-        .chain(keymap)
-        .collect()
+    with_keymap(Opt::list("-vnc", list), graphics)
+}
+
+/// Adds `-k`, the keyboard layout of a screen that is served to clients.
+fn with_keymap(server: Opt, graphics: &Graphics) -> Vec<Opt> {
+    let layout = graphics.keymap.as_deref();
+    let keymap = layout.map(|layout| Opt::plain("-k", layout));
+    [server].into_iter().chain(keymap).collect()
 }
 
 /// Returns an address, in brackets if it is an IPv6 address.
@@ -123,31 +121,35 @@ fn bracketed(address: &str) -> String {
     }
 }
 
-fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List {
+/// Returns `-spice`, with its settings in libvirt's order
+/// (`qemuBuildGraphicsSPICECommandLine`), and `-k`.
+fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt> {
     let listen = listen(graphics);
+    let has_tls = has_tls_port(graphics, &listen);
     let list = match listen.kind {
         Some(ListenType::Socket) => {
             let path = listen
                 .socket
-                .clone()
                 .unwrap_or_else(|| context.state_path("spice.sock"));
             List::headless().with("unix", true).with("addr", path)
         }
         Some(ListenType::None) => List::headless().with("port", 0u32),
-        _ => spice_ports(graphics, &listen, ports),
+        _ => spice_ports(graphics, listen, ports),
     };
     let list = list
-        // A manager sets the password by QMP.
-        .maybe(
-            "disable-ticketing",
-            (context.is_standalone() && graphics.passwd.is_none()).then_some(true),
-        )
         .maybe(
             "agent-mouse",
             graphics.mouse.map(|mouse| mouse == SpiceMouse::Client),
-        );
+        )
+        // Without this, QEMU refuses every client until a password is set. A password never
+        // stands on the line: the guest's manager sets it by QMP.
+        .maybe(
+            "disable-ticketing",
+            graphics.passwd.is_none().then_some(true),
+        )
+        .maybe("x509-dir", has_tls.then_some(SPICE_CERTIFICATES));
     let list = spice_channels(graphics, list);
-    spice_media(graphics, list)
+    let list = spice_media(graphics, list)
         .maybe(
             "disable-copy-paste",
             (graphics.clipboard == Some(YesNo::No)).then_some(true),
@@ -158,10 +160,17 @@ fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> List 
         )
         .maybe("gl", is_gl(graphics).then_some(true))
         .maybe("rendernode", rendernode(graphics))
-        .with("seamless-migration", true)
+        .with("seamless-migration", true);
+    with_keymap(Opt::list("-spice", list), graphics)
 }
 
-fn spice_ports(graphics: &Graphics, listen: &Listen, ports: &mut Ports) -> List {
+/// Returns whether SPICE has a port for encrypted connections, and so needs certificates.
+fn has_tls_port(graphics: &Graphics, listen: &Listen) -> bool {
+    let is_tcp = !matches!(listen.kind, Some(ListenType::Socket | ListenType::None));
+    is_tcp && graphics.tls_port.is_some_and(|port| port.0.is_some())
+}
+
+fn spice_ports(graphics: &Graphics, listen: Listen, ports: &mut Ports) -> List {
     let is_chosen = graphics.autoport == Some(true);
     let chosen = is_chosen.then(|| ports.next(VNC_PORTS + 1));
     let port = graphics.port.and_then(|port| port.0).or(chosen);
@@ -169,11 +178,7 @@ fn spice_ports(graphics: &Graphics, listen: &Listen, ports: &mut Ports) -> List 
     List::headless()
         .maybe("port", port.map(u32::from))
         .maybe("tls-port", tls.map(u32::from))
-        .with(
-            "addr",
-            listen.address.clone().unwrap_or_else(|| LOCAL.into()),
-        )
-        .maybe("x509-dir", tls.map(|_| SPICE_CERTIFICATES))
+        .with("addr", listen.address.unwrap_or_else(|| LOCAL.into()))
 }
 
 fn spice_channels(graphics: &Graphics, list: List) -> List {

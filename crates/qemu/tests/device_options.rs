@@ -1,0 +1,77 @@
+//! Options of single devices, as words of a whole command line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use passthru_domain::Domain;
+use passthru_qemu::{Capabilities, Placeholders, Style, command_line};
+
+/// Returns a q35 guest with these devices.
+fn guest(devices: &str) -> String {
+    domain("<type arch='x86_64' machine='q35'>hvm</type>", devices)
+}
+
+/// Returns a guest with these contents of `<os>` and these devices.
+fn domain(os: &str, devices: &str) -> String {
+    format!(
+        "<domain type='kvm'><name>vm</name><memory unit='MiB'>512</memory>\
+         <os>{os}</os><devices>{devices}</devices></domain>"
+    )
+}
+
+/// Returns the words of a guest's command line.
+#[track_caller]
+fn line(xml: &str, style: Style) -> Vec<String> {
+    try_line(xml, style).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_line(xml: &str, style: Style) -> Result<Vec<String>, String> {
+    let parsed = Domain::parse(xml).map_err(|e| e.to_string())?;
+    let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
+    let domain = parsed
+        .complete(&capabilities)
+        .map_err(|e| e.to_string())?;
+    domain.validate(&capabilities).map_err(|e| e.to_string())?;
+    let line = command_line(&domain, &capabilities, style).map_err(|e| e.to_string())?;
+    Ok(line.render(&Placeholders))
+}
+
+/// Returns the values of a flag.
+fn values<'a>(line: &'a [String], flag: &str) -> Vec<&'a str> {
+    let pairs = line.iter().zip(line.iter().skip(1));
+    let of_flag = pairs.filter(|(word, _)| *word == flag);
+    of_flag.map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn spice_without_a_password_disables_ticketing() {
+    let xml = guest(
+        "<graphics type='spice' port='5903' tlsPort='5904'>\
+         <listen type='address' address='127.0.0.1'/><mouse mode='client'/></graphics>",
+    );
+    for style in [Style::Managed, Style::Standalone] {
+        assert_eq!(
+            values(&line(&xml, style), "-spice"),
+            ["port=5903,tls-port=5904,addr=127.0.0.1,agent-mouse=on,disable-ticketing=on,\
+              x509-dir=/etc/pki/libvirt-spice,seamless-migration=on"]
+        );
+    }
+}
+
+#[test]
+fn password_of_a_screen_is_not_on_the_command_line() {
+    for kind in ["spice", "vnc"] {
+        let xml = guest(&format!("<graphics type='{kind}' passwd='velvet'/>"));
+        let line = line(&xml, Style::Managed);
+        assert!(!line.iter().any(|word| word.contains("velvet")), "{line:?}");
+        let has_no_ticket = line.iter().any(|word| word.contains("disable-ticketing"));
+        assert!(!has_no_ticket, "{line:?}");
+    }
+}
+
+#[test]
+fn keymap_of_a_screen_gives_a_keyboard_layout() {
+    for kind in ["spice", "vnc"] {
+        let xml = guest(&format!("<graphics type='{kind}' keymap='fr'/>"));
+        assert_eq!(values(&line(&xml, Style::Managed), "-k"), ["fr"], "{kind}");
+    }
+}
