@@ -25,5 +25,6 @@ pub mod resources;
 pub mod security;
 pub mod sysinfo;
 pub mod toggle;
+pub(crate) mod utc_time;
 pub(crate) mod uuid;
 pub mod vcpu;

@@ -8,3 +8,4 @@ mod defaults;
 mod helpers;
 mod notes;
 mod refusals;
+mod screens;

@@ -1,6 +1,8 @@
 //! `<graphics>`: outputs of the guest's screen.
 
+use super::display_password::DisplayPassword;
 use crate::model::toggle::{OnOff, YesNo};
+use crate::model::utc_time::UtcTime;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
 use crate::xml::value::{Value, words};
@@ -172,7 +174,7 @@ pub struct Graphics {
     /// Password (VNC, SPICE).
     pub passwd: Option<String>,
     /// End of the password's validity, in UTC.
-    pub passwd_valid_to: Option<String>,
+    pub passwd_valid_to: Option<UtcTime>,
     /// Handling of sessions at a change of the password.
     pub connected: Option<ConnectedPolicy>,
     /// Rule for several clients (VNC).
@@ -307,6 +309,16 @@ impl Element for Graphics {
 }
 
 impl Graphics {
+    /// Returns the password that clients must give; `None` if they need none.
+    pub fn password(&self) -> Option<DisplayPassword<'_>> {
+        Some(DisplayPassword {
+            protocol: self.kind?,
+            password: self.passwd.as_deref()?,
+            valid_to: self.passwd_valid_to,
+            connected: self.connected,
+        })
+    }
+
     /// Returns whether the kind is one of `kinds` or absent.
     fn may_be(&self, kinds: &[GraphicsType]) -> bool {
         self.kind.is_none_or(|kind| kinds.contains(&kind))
