@@ -125,6 +125,16 @@ fn fdgroup_of_disabled_iommufd_is_refused() {
 }
 
 #[test]
+fn named_descriptor_gives_an_object_without_a_device() {
+    let later = "<iommufd enabled='yes' fdgroup='g'/>";
+    let objects = [object("iommufd0", None, Some("g"))];
+    assert_eq!(with(later, "").iommufd_objects(), objects);
+    let by_type1 = hostdev(1, "<driver name='vfio' iommufd='no'/>");
+    assert_eq!(with(later, &by_type1).iommufd_objects(), objects);
+    assert_eq!(with("<iommufd enabled='yes'/>", "").iommufd_objects(), []);
+}
+
+#[test]
 fn older_iommufd_spellings_are_written_as_libvirts() {
     for spelling in [
         "<iommufdId>iommufd0</iommufdId>",

@@ -3,7 +3,7 @@
 use crate::model::device::iommu::IommuModel;
 use crate::model::device::{Hostdev, Iommu};
 use crate::model::domain::Domain;
-use crate::model::iommufd::DEFAULT_IOMMUFD;
+use crate::model::iommufd::{DEFAULT_IOMMUFD, DomainIommufd};
 use crate::xml::value::words;
 
 words! {
@@ -66,8 +66,11 @@ impl Domain {
         }
     }
 
-    /// Returns the iommufd objects that the devices need, `iommufd0` first. If no device uses
-    /// iommufd, the list is empty.
+    /// Returns the iommufd objects that the devices need, `iommufd0` first.
+    ///
+    /// If `<iommufd enabled='yes'>` of the domain names a descriptor, `iommufd0` is there without a
+    /// device too: devices that are plugged in later use that descriptor. Else, without a device
+    /// that uses iommufd, the list is empty.
     pub fn iommufd_objects(&self) -> Vec<IommufdObject> {
         let mut ids: Vec<&str> = Vec::new();
         for hostdev in self.devices.assigned() {
@@ -77,6 +80,8 @@ impl Domain {
         }
 
         ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));
+        let for_later = self.iommufd.as_ref().is_some_and(DomainIommufd::is_for_later);
+        ids.extend(for_later.then_some(DEFAULT_IOMMUFD));
         ids.sort_by_key(|id| *id != DEFAULT_IOMMUFD);
         let mut objects: Vec<IommufdObject> = Vec::new();
         for id in ids {

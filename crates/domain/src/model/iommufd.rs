@@ -17,6 +17,13 @@ pub struct DomainIommufd {
     pub fdgroup: Option<String>,
 }
 
+impl DomainIommufd {
+    /// Returns whether the guest gets the caller's `/dev/iommu` even without a device that uses it.
+    pub(crate) const fn is_for_later(&self) -> bool {
+        self.enabled && self.fdgroup.is_some()
+    }
+}
+
 impl Element for DomainIommufd {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
