@@ -4,6 +4,7 @@
 
 use passthru_domain::Domain;
 use passthru_qemu::{Capabilities, Placeholders, Style, command_line};
+use serde_json::Value;
 
 /// Returns a q35 guest with these devices.
 fn guest(devices: &str) -> String {
@@ -74,4 +75,24 @@ fn keymap_of_a_screen_gives_a_keyboard_layout() {
         let xml = guest(&format!("<graphics type='{kind}' keymap='fr'/>"));
         assert_eq!(values(&line(&xml, Style::Managed), "-k"), ["fr"], "{kind}");
     }
+}
+
+/// Returns the options of a flag whose value is a JSON object of this driver or type.
+fn objects(line: &[String], flag: &str, driver: &str) -> Vec<Value> {
+    let all = values(line, flag)
+        .into_iter()
+        .filter_map(|value| serde_json::from_str::<Value>(value).ok());
+    all.filter(|object| object["driver"] == driver || object["qom-type"] == driver)
+        .collect()
+}
+
+#[test]
+fn role_of_shared_memory_is_a_word() {
+    let xml = guest(
+        "<shmem name='frames' role='peer'><model type='ivshmem-plain'/><size unit='M'>4</size>\
+         </shmem><shmem name='bell' role='master'><model type='ivshmem-doorbell'/></shmem>",
+    );
+    let line = line(&xml, Style::Managed);
+    assert_eq!(objects(&line, "-device", "ivshmem-plain")[0]["master"], "off");
+    assert_eq!(objects(&line, "-device", "ivshmem-doorbell")[0]["master"], "on");
 }

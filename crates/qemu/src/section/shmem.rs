@@ -6,7 +6,7 @@ use passthru_domain::device::shmem::{ShmemModel, ShmemRole};
 use super::pci;
 use crate::context::Context;
 use crate::error::Error;
-use crate::line::{List, Object, Opt};
+use crate::line::{List, Object, Opt, on_off};
 
 /// Returns the shared memory, or the socket of its server, and the device.
 pub(crate) fn device(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, Error> {
@@ -14,7 +14,8 @@ pub(crate) fn device(context: &Context<'_>, shmem: &Shmem) -> Result<Vec<Opt>, E
     let name = shmem.name.clone().unwrap_or_default();
     let model = shmem.model.unwrap_or(ShmemModel::Plain);
     let device = Object::driver(model.as_str()).with("id", id);
-    let master = shmem.role.map(|role| role == ShmemRole::Master);
+    // `master` also takes `auto` (OnOffAuto), so it is a word and not a bool.
+    let master = shmem.role.map(|role| on_off(role == ShmemRole::Master));
     let address = pci::address(context, &shmem.info)?;
     if model == ShmemModel::Plain {
         let memory = format!("shmmem-{id}");
