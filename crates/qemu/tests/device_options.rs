@@ -96,3 +96,23 @@ fn role_of_shared_memory_is_a_word() {
     assert_eq!(objects(&line, "-device", "ivshmem-plain")[0]["master"], "off");
     assert_eq!(objects(&line, "-device", "ivshmem-doorbell")[0]["master"], "on");
 }
+
+#[test]
+fn permissions_of_a_folder_are_octal_with_a_zero() {
+    let folder = |modes: &str| {
+        guest(&format!(
+            "<filesystem type='mount' accessmode='mapped' {modes}><source dir='/srv/share'/>\
+             <target dir='share'/></filesystem>"
+        ))
+    };
+    for modes in ["fmode='644' dmode='755'", "fmode='0644' dmode='0755'"] {
+        let line = line(&folder(modes), Style::Managed);
+        let fsdev = values(&line, "-fsdev")[0];
+        assert!(fsdev.ends_with(",fmode=0644,dmode=0755"), "{fsdev}");
+    }
+
+    for mode in ["888", "1000", "+644", "rw"] {
+        let error = try_line(&folder(&format!("fmode='{mode}'")), Style::Managed).unwrap_err();
+        assert!(error.contains("expected permissions in octal"), "{error}");
+    }
+}

@@ -42,8 +42,8 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
                 .as_ref()
                 .and_then(|source| source.dir.clone()),
         )
-        .maybe("fmode", filesystem.fmode.clone())
-        .maybe("dmode", filesystem.dmode.clone())
+        .maybe("fmode", filesystem.fmode.map(|mode| mode.to_string()))
+        .maybe("dmode", filesystem.dmode.map(|mode| mode.to_string()))
         .maybe("readonly", filesystem.readonly.then_some(true));
     let device = virtio::device(
         "virtio-9p",

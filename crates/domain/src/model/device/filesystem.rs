@@ -104,6 +104,33 @@ words! {
     }
 }
 
+/// Permissions of a file or directory. They are written in octal with a leading zero, which the
+/// emulator needs too: without the zero, it reads a decimal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions(u16);
+
+/// All permissions of the owner, the group and others.
+const ALL_PERMISSIONS: u16 = 0o777;
+
+impl std::fmt::Display for Permissions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl std::str::FromStr for Permissions {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let mode = u16::from_str_radix(text, 8).ok().filter(|_| is_octal);
+        mode.filter(|mode| *mode <= ALL_PERMISSIONS)
+            .map(Self)
+            .ok_or("expected permissions in octal, from 0 to 0777")
+    }
+}
+crate::xml::value::value_by_display!(Permissions);
+
 /// `<filesystem>`: a directory of the host in the guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filesystem {
@@ -117,10 +144,10 @@ pub struct Filesystem {
     pub model: Option<VirtioModel>,
     /// Handling of several devices below the directory.
     pub multidevs: Option<Multidevs>,
-    /// Permissions of new files in octal, for `mapped`.
-    pub fmode: Option<String>,
-    /// Permissions of new directories in octal, for `mapped`.
-    pub dmode: Option<String>,
+    /// Permissions of new files, for `mapped`.
+    pub fmode: Option<Permissions>,
+    /// Permissions of new directories, for `mapped`.
+    pub dmode: Option<Permissions>,
     /// Implementation of the file system.
     pub driver: Option<FilesystemDriver>,
     /// Program and settings of virtiofsd.
@@ -216,13 +243,6 @@ impl Element for Filesystem {
         }
         if self.target.is_none() && source.is_none_or(|s| s.socket.is_none()) {
             v.error("<filesystem> needs a <target dir='…'/>".into());
-        }
-        for mode in [&self.fmode, &self.dmode].into_iter().flatten() {
-            if u32::from_str_radix(mode, 8).is_err() {
-                v.error(format!(
-                    "fmode and dmode of <filesystem> must be octal numbers, not '{mode}'"
-                ));
-            }
         }
     }
 }
