@@ -116,3 +116,18 @@ fn permissions_of_a_folder_are_octal_with_a_zero() {
         assert!(error.contains("expected permissions in octal"), "{error}");
     }
 }
+
+#[test]
+fn lun_has_no_write_cache() {
+    let disk = |device: &str| {
+        guest(&format!(
+            "<controller type='scsi' model='virtio-scsi'/><disk type='block' device='{device}'>\
+             <driver name='qemu' type='raw' cache='none'/><source dev='/dev/disk/by-id/example'/>\
+             <target dev='sda' bus='scsi'/></disk>"
+        ))
+    };
+    let lun = line(&disk("lun"), Style::Managed);
+    assert_eq!(objects(&lun, "-device", "scsi-block")[0].get("write-cache"), None);
+    let disk = line(&disk("disk"), Style::Managed);
+    assert_eq!(objects(&disk, "-device", "scsi-hd")[0]["write-cache"], "on");
+}
