@@ -131,3 +131,20 @@ fn lun_has_no_write_cache() {
     let disk = line(&disk("disk"), Style::Managed);
     assert_eq!(objects(&disk, "-device", "scsi-hd")[0]["write-cache"], "on");
 }
+
+#[test]
+fn hyperv_panic_device_is_a_property_of_the_cpu() {
+    let panic = "<panic model='hyperv'/>";
+    let line_of = |before: &str| {
+        let xml = guest(panic).replace("<devices>", &format!("{before}<devices>"));
+        line(&xml, Style::Managed)
+    };
+    assert_eq!(values(&line_of(""), "-cpu"), ["qemu64,hv-crash"]);
+
+    let features = "<features><hyperv><relaxed state='on'/></hyperv>\
+                    <kvm><hidden state='on'/></kvm></features>";
+    assert_eq!(
+        values(&line_of(features), "-cpu"),
+        ["qemu64,hv-relaxed=on,hv-crash,kvm=off"]
+    );
+}

@@ -4,6 +4,7 @@ use super::check::{Check, duplicates, span_of};
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::filesystem::FilesystemType;
 use crate::model::device::graphics::{GraphicsType, ListenType};
+use crate::model::device::panic::PanicModel;
 use crate::model::device::shmem::ShmemModel;
 use crate::model::device::sound::SoundModel;
 use crate::model::device::tpm::{TpmModel, TpmVersion};
@@ -28,6 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     for shmem in &devices.shmems {
         check_shmem(check, shmem);
     }
+    check_panics(check);
     check_watchdogs(check);
     check_filesystems(check);
     check_graphics(check);
@@ -115,6 +117,37 @@ fn check_shmem(check: &mut Check<'_>, shmem: &Shmem) {
             );
         }
         _ => {}
+    }
+}
+
+/// Checks that the guest can have each panic device, and has one of a model.
+fn check_panics(check: &mut Check<'_>) {
+    let panics = &check.domain.devices.panics;
+    let arch = check.machine.arch;
+    let x86 = matches!(arch, Arch::X86_64 | Arch::I686);
+    for panic in panics {
+        let fits = match panic.model {
+            Some(PanicModel::Isa | PanicModel::Hyperv) => x86,
+            Some(PanicModel::S390) => arch == Arch::S390x,
+            Some(PanicModel::Pvpanic) => check.machine.has_pci(),
+            Some(PanicModel::Pseries) => false,
+            None => true,
+        };
+        if let Some(model) = panic.model.filter(|_| !fits) {
+            let name = &check.machine.name;
+            let message = format!("a panic device of model '{model}' is not for machine '{name}'");
+            check.error(&panic.info.span, message);
+        }
+        if panic.model == Some(PanicModel::Hyperv) && panic.info.address.is_some() {
+            let message = "a panic device of model 'hyperv' has no address: it is part of the CPU";
+            check.error(&panic.info.span, message.into());
+        }
+    }
+
+    for (_, second) in duplicates(panics.iter().map(|panic| (panic.model, panic))) {
+        let model = second.model.map_or("", PanicModel::as_str);
+        let message = format!("two panic devices of the model '{model}'");
+        check.error(&second.info.span, message);
     }
 }
 

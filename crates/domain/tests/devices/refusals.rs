@@ -5,6 +5,25 @@ use crate::common::{accepted, check, guest};
 use crate::helpers::refused;
 
 #[test]
+fn panic_device_of_another_machine_is_refused() {
+    for (machine, model) in [
+        ("virt", "hyperv"),
+        ("virt", "isa"),
+        ("microvm", "pvpanic"),
+        ("q35", "s390"),
+        ("q35", "pseries"),
+    ] {
+        let words = format!("a panic device of model '{model}' is not for machine '{machine}'");
+        refused(machine, &format!("<panic model='{model}'/>"), &words);
+    }
+
+    let two = "<panic model='hyperv'/><panic model='hyperv'/>";
+    refused("q35", two, "two panic devices of the model 'hyperv'");
+    let placed = "<panic model='hyperv'><address type='isa' iobase='0x505'/></panic>";
+    refused("q35", placed, "'hyperv' has no address");
+}
+
+#[test]
 fn impossible_character_devices_are_refused() {
     refused(
         "pc",

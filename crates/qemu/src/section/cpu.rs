@@ -3,6 +3,7 @@
 use passthru_domain::cpu::{
     Cpu, CpuCacheMode, CpuFeature, CpuMode, FeaturePolicy, MaxphysaddrMode,
 };
+use passthru_domain::device::panic::PanicModel;
 use passthru_domain::features::{Features, Kvm};
 use passthru_domain::toggle::{OnOff, Toggle};
 use passthru_domain::vcpu::{Vcpu, Vcpus};
@@ -83,10 +84,19 @@ fn extra_properties(context: &Context<'_>) -> Properties {
             .map(hyperv::properties)
             .unwrap_or_default(),
     );
+    properties.extend(crash_registers(context));
     properties.extend(features.kvm.as_ref().map(of_kvm).unwrap_or_default());
     properties.extend(toggle("pmu", features.pmu.as_ref()));
     properties.extend(context.domain.cpu.as_ref().map(of_cpu).unwrap_or_default());
     properties
+}
+
+/// Returns `hv-crash`, by which a guest of Hyper-V's kind reports a crash: `<panic model='hyperv'/>`.
+/// As in libvirt, the property stands without a value.
+fn crash_registers(context: &Context<'_>) -> Option<(String, Term)> {
+    let mut panics = context.domain.devices.panics.iter();
+    let is_given = panics.any(|panic| panic.model == Some(PanicModel::Hyperv));
+    is_given.then(|| (String::new(), "hv-crash".into()))
 }
 
 fn toggle(name: &str, toggle: Option<&Toggle>) -> Option<(String, Term)> {
