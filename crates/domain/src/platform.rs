@@ -21,6 +21,10 @@ pub trait Platform {
     /// # Errors
     /// If the architecture does not have this machine, an error with the most similar names.
     fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error>;
+
+    /// Returns the CPU model of a guest that names none; `None` leaves it to the emulator, whose
+    /// path is given.
+    fn cpu(&self, machine: &Machine, emulator: &str) -> Option<String>;
 }
 
 /// A family of machine types with the same built-in devices.
@@ -55,8 +59,6 @@ pub struct Machine {
     pub usb: Option<ControllerModel>,
     /// Default model of network cards.
     pub interface: InterfaceModel,
-    /// CPU model, if the emulator's default is to be spelled out.
-    pub cpu: Option<String>,
     /// Default kind of serial ports.
     pub serial: CharTargetType,
 }

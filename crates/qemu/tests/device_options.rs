@@ -148,3 +148,15 @@ fn hyperv_panic_device_is_a_property_of_the_cpu() {
         ["qemu64,hv-relaxed=on,hv-crash,kvm=off"]
     );
 }
+
+#[test]
+fn default_cpu_of_a_32_bit_guest_is_its_emulators() {
+    for (emulator, cpu) in [
+        ("<emulator>/usr/bin/qemu-system-i386</emulator>", "qemu32"),
+        ("<emulator>/usr/bin/qemu-system-x86_64</emulator>", "qemu64"),
+        ("", "qemu32"),
+    ] {
+        let xml = domain("<type arch='i686' machine='pc'>hvm</type>", emulator);
+        assert_eq!(values(&line(&xml, Style::Managed), "-cpu"), [cpu], "{emulator}");
+    }
+}

@@ -6,11 +6,11 @@ use crate::model::domain::{Domain, VirtType};
 use crate::model::os::Arch;
 use crate::platform::Machine;
 
-/// Sets the machine's CPU model if the guest names none, and fills in the rest of the description.
-pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
+/// Sets the default CPU model if the guest names none, and fills in the rest of the description.
+pub(super) fn fill(domain: &mut Domain, machine: &Machine, default: Option<String>) {
     let emulated = domain.kind != Some(VirtType::Kvm);
     if domain.cpu.as_ref().is_none_or(lacks_model)
-        && let Some(name) = &machine.cpu
+        && let Some(name) = default
         // On Arm, KVM cannot run the machines' default models: hosts have other CPUs.
         && (emulated || machine.arch != Arch::Aarch64)
     {
@@ -19,7 +19,7 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         cpu.matching.get_or_insert(CpuMatch::Exact);
         cpu.check.get_or_insert(CpuCheck::None);
         let model = cpu.model.get_or_insert_default();
-        model.name = Some(name.clone());
+        model.name = Some(name);
         model.fallback = Some(Fallback::Forbid);
     }
 

@@ -45,11 +45,13 @@ impl Domain {
             .kind
             .machine
             .get_or_insert_with(|| machine.name.clone());
-        self.devices
+        let emulator = self
+            .devices
             .emulator
             .get_or_insert_with(|| platform.emulator(arch));
+        let default_cpu = platform.cpu(&machine, emulator);
         defaults::fill(&mut self, &machine);
-        cpu::fill(&mut self, &machine);
+        cpu::fill(&mut self, &machine, default_cpu);
         memory::fill(&mut self);
         iothreads::fill(&mut self);
         identity::fill(&mut self, &machine);

@@ -45,13 +45,16 @@ impl Platform for Emulator {
             } else {
                 InterfaceModel::E1000e
             },
-            cpu: (!virt).then(|| "qemu64".into()),
             serial: if virt {
                 CharTargetType::SystemSerial
             } else {
                 CharTargetType::IsaSerial
             },
         })
+    }
+
+    fn cpu(&self, machine: &Machine, _: &str) -> Option<String> {
+        (machine.board != Board::Virt).then(|| "qemu64".into())
     }
 }
 

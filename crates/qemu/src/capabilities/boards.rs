@@ -191,7 +191,6 @@ pub(super) fn machine(arch: Arch, name: &str) -> Machine {
         arch,
         usb: usb(board),
         interface: interface(board),
-        cpu: cpu(arch, board).map(str::to_owned),
         serial: serial(arch),
     }
 }
@@ -211,9 +210,11 @@ const fn interface(board: Board) -> InterfaceModel {
     }
 }
 
-const fn cpu(arch: Arch, board: Board) -> Option<&'static str> {
+/// Returns the default CPU model of a machine, if it is to be spelled out. A 32-bit guest usually
+/// runs in the 64-bit emulator. The other emulator (`is_i386`) has 32-bit CPUs alone.
+pub(super) const fn cpu(arch: Arch, board: Board, is_i386: bool) -> Option<&'static str> {
     match arch {
-        // A 32-bit guest usually runs in the 64-bit emulator.
+        Arch::I686 if is_i386 => Some("qemu32"),
         Arch::X86_64 | Arch::I686 => Some("qemu64"),
         Arch::Aarch64 if matches!(board, Board::Virt) => Some("cortex-a15"),
         Arch::Aarch64 => None,

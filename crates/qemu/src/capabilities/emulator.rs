@@ -185,4 +185,13 @@ impl Platform for Capabilities {
             _ => Ok(boards::machine(arch, name)),
         }
     }
+
+    fn cpu(&self, machine: &Machine, emulator: &str) -> Option<String> {
+        // Built-in capabilities know an emulator by QEMU's own name of it alone.
+        let is_i386 = match self.probed {
+            Some(_) => self.arch == Arch::I686,
+            None => emulator.ends_with(boards::target_of_arch(Arch::I686)),
+        };
+        boards::cpu(machine.arch, machine.board, is_i386).map(str::to_owned)
+    }
 }
