@@ -256,8 +256,8 @@ fn writable_image_has_a_set_of_two_descriptors() {
             .filter(|arg| arg.ends_with(&format!("opaque={node}")))
             .count()
     };
-    assert_eq!(members("libvirt-4-storage"), 2, "a disk");
-    assert_eq!(members("libvirt-3-storage"), 1, "a CD-ROM");
+    assert_eq!(members("libvirt-5-storage"), 2, "a disk");
+    assert_eq!(members("libvirt-4-storage"), 1, "a CD-ROM");
 
     let numbers: Vec<_> = args
         .iter()

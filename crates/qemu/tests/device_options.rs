@@ -160,3 +160,17 @@ fn default_cpu_of_a_32_bit_guest_is_its_emulators() {
         assert_eq!(values(&line(&xml, Style::Managed), "-cpu"), [cpu], "{emulator}");
     }
 }
+
+#[test]
+fn empty_drive_has_a_node_number() {
+    let xml = guest(
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
+         <source file='/a.qcow2'/><target dev='vda' bus='virtio'/></disk>\
+         <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>",
+    );
+    let line = line(&xml, Style::Managed);
+    let disk = &objects(&line, "-device", "virtio-blk-pci")[0];
+    assert_eq!(disk["drive"], "libvirt-2-format");
+    assert_eq!(objects(&line, "-blockdev", "qcow2")[0]["file"], "libvirt-2-storage");
+    assert_eq!(objects(&line, "-device", "ide-cd")[0].get("drive"), None);
+}

@@ -75,8 +75,17 @@ impl<'a> Chain<'a> {
         }
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.images.len()
+    /// Returns the number of images for which a node number is set aside. An empty drive has a
+    /// number too, as in libvirt, for a medium that is put in later.
+    pub(crate) fn len(&self) -> usize {
+        let source = self.disk.source.as_ref();
+        let is_empty = source.is_none_or(|source| !source.has_location());
+        let is_drive = self.disk.target.bus != Some(DiskBus::Sd);
+        if is_empty && is_drive {
+            1
+        } else {
+            self.images.len()
+        }
     }
 
     /// Returns the name of the node for the guest's device; `None` without an image.
