@@ -174,3 +174,20 @@ fn empty_drive_has_a_node_number() {
     assert_eq!(objects(&line, "-blockdev", "qcow2")[0]["file"], "libvirt-2-storage");
     assert_eq!(objects(&line, "-device", "ide-cd")[0].get("drive"), None);
 }
+
+#[test]
+fn multifunction_is_on_the_line_as_it_is_given() {
+    for (given, printed) in [
+        ("multifunction='off'", Some(false)),
+        ("multifunction='on'", Some(true)),
+        ("", None),
+    ] {
+        let xml = guest(&format!(
+            "<rng model='virtio'><backend model='random'>/dev/urandom</backend>\
+             <address type='pci' bus='0' slot='4' {given}/></rng>"
+        ));
+        let line = line(&xml, Style::Managed);
+        let rng = &objects(&line, "-device", "virtio-rng-pci")[0];
+        assert_eq!(rng.get("multifunction").and_then(Value::as_bool), printed);
+    }
+}

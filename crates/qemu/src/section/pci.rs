@@ -56,10 +56,7 @@ fn pci_address(context: &Context<'_>, info: &Info, pci: &PciAddress) -> Result<O
     };
     Ok(Object::default()
         .with("bus", bus)
-        .maybe(
-            "multifunction",
-            pci.multifunction.filter(|multifunction| *multifunction),
-        )
+        .maybe("multifunction", pci.multifunction)
         .with("addr", slot)
         .maybe("acpi-index", info.acpi.as_ref().and_then(|acpi| acpi.index)))
 }
