@@ -191,3 +191,17 @@ fn multifunction_is_on_the_line_as_it_is_given() {
         assert_eq!(rng.get("multifunction").and_then(Value::as_bool), printed);
     }
 }
+
+#[test]
+fn isa_serial_port_with_an_iobase_has_its_index() {
+    let xml = guest(
+        "<serial type='pty'><target type='isa-serial' port='1'/>\
+         <address type='isa' iobase='0x2f8' irq='0x3'/></serial>",
+    );
+    let line = line(&xml, Style::Managed);
+    let serial = &objects(&line, "-device", "isa-serial")[0];
+    assert_eq!(
+        (&serial["index"], &serial["iobase"], &serial["irq"]),
+        (&Value::from(1), &Value::from(0x2f8), &Value::from(3))
+    );
+}

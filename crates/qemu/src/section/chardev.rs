@@ -53,13 +53,11 @@ pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>
         CharTargetType::SclpSerial => Opt::device(port("sclpconsole", id)),
         CharTargetType::IsaSerial => {
             let index = serial.target.as_ref().and_then(|target| target.port);
-            match isa_place(serial) {
-                Some(place) => Opt::device(port("isa-serial", id).and(place)),
-                None => Opt::device(port("isa-serial", id).maybe("index", index)),
-            }
+            let device = port("isa-serial", id).maybe("index", index);
+            Opt::device(device.and(isa_place(serial)))
         }
         CharTargetType::IsaDebug => {
-            Opt::device(port("isa-debugcon", id).and(isa_place(serial).unwrap_or_default()))
+            Opt::device(port("isa-debugcon", id).and(isa_place(serial)))
         }
         other => {
             return Err(Error::unsupported(format!(
@@ -73,15 +71,13 @@ pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>
 }
 
 /// Returns port and interrupt of a device on the ISA bus, if the domain names them.
-fn isa_place(chardev: &Chardev) -> Option<Object> {
+fn isa_place(chardev: &Chardev) -> Object {
     let Some(Address::Isa(isa)) = &chardev.info.address else {
-        return None;
+        return Object::default();
     };
-    Some(
-        Object::default()
-            .maybe("iobase", isa.iobase)
-            .maybe("irq", isa.irq),
-    )
+    Object::default()
+        .maybe("iobase", isa.iobase)
+        .maybe("irq", isa.irq)
 }
 
 /// Returns the options of a `<parallel>`.
