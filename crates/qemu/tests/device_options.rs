@@ -205,3 +205,31 @@ fn isa_serial_port_with_an_iobase_has_its_index() {
         (&Value::from(1), &Value::from(0x2f8), &Value::from(3))
     );
 }
+
+#[test]
+fn persistent_memory_is_not_allocated_at_the_start() {
+    let nvdimm = |pmem: &str| {
+        format!(
+            "<memory model='nvdimm'><uuid>00000000-0000-4000-8000-000000000002</uuid>\
+             <source><path>/srv/nvdimm</path>{pmem}</source>\
+             <target><size unit='MiB'>256</size><node>0</node></target></memory>"
+        )
+    };
+    let virtio = "<memory model='virtio-pmem' access='shared'><source><path>/srv/pmem</path>\
+                  </source><target><size unit='MiB'>256</size></target></memory>";
+    for (device, printed) in [
+        (nvdimm(""), Some(true)),
+        (nvdimm("<pmem/>"), None),
+        (virtio.to_owned(), None),
+    ] {
+        let xml = guest(&device).replace(
+            "<devices>",
+            "<maxMemory unit='GiB' slots='4'>4</maxMemory>\
+             <cpu><numa><cell id='0' cpus='0' memory='256' unit='MiB'/></numa></cpu><devices>",
+        );
+        let line = line(&xml, Style::Managed);
+        let files = objects(&line, "-object", "memory-backend-file");
+        assert_eq!(files.len(), 1, "{line:?}");
+        assert_eq!(files[0].get("prealloc").and_then(Value::as_bool), printed);
+    }
+}

@@ -1,6 +1,6 @@
 //! Memory backends (`-object memory-backend-…`): the objects of which the guest's memory consists.
 
-use passthru_domain::device::MemoryDevice;
+use passthru_domain::device::{MemoryDevice, MemoryModel};
 use passthru_domain::memory::{
     Allocation, HugepageSize, MemoryAccess, MemoryBacking, MemorySource,
 };
@@ -130,9 +130,8 @@ impl<'a> MemoryRange<'a> {
     }
 
     fn is_virtio_mem(&self) -> bool {
-        self.device.is_some_and(|device| {
-            device.model == Some(passthru_domain::device::MemoryModel::VirtioMem)
-        })
+        self.device
+            .is_some_and(|device| device.model == Some(MemoryModel::VirtioMem))
     }
 
     /// Returns the properties of a file that keeps its contents (NVDIMM).
@@ -166,7 +165,7 @@ impl<'a> MemoryRange<'a> {
             .as_ref()
             .and_then(|allocation| allocation.mode)
             == Some(Allocation::Immediate);
-        let kept = self.device.is_some_and(|device| path(device).is_some());
+        let kept = self.device.is_some_and(is_filled_by_prealloc);
         immediate || kept || self.huge_page(backing).is_some()
     }
 
@@ -233,6 +232,13 @@ fn is_for_node(page: &HugepageSize, node: Option<u32>) -> bool {
         return false;
     };
     set.contains(node)
+}
+
+/// Returns whether the file of a memory device is allocated at the start. Persistent memory
+/// (`<pmem/>`) is there already: allocation would only wear it. Nor does a virtio-pmem need it.
+fn is_filled_by_prealloc(device: &MemoryDevice) -> bool {
+    let is_pmem = device.source.as_ref().is_some_and(|source| source.pmem);
+    device.model == Some(MemoryModel::Nvdimm) && path(device).is_some() && !is_pmem
 }
 
 /// Returns the file that a memory device keeps its contents in.
