@@ -233,3 +233,38 @@ fn persistent_memory_is_not_allocated_at_the_start() {
         assert_eq!(files[0].get("prealloc").and_then(Value::as_bool), printed);
     }
 }
+
+fn network_disk(source: &str) -> String {
+    guest(&format!(
+        "<disk type='network' device='disk'><driver name='qemu' type='raw'/>{source}\
+         <target dev='vda' bus='virtio'/></disk>"
+    ))
+}
+
+#[test]
+fn reconnect_delay_of_an_nbd_disk_is_in_seconds() {
+    let nbd = |reconnect: &str| {
+        network_disk(&format!(
+            "<source protocol='nbd' name='export'><host name='a'/>{reconnect}</source>"
+        ))
+    };
+    for (reconnect, printed) in [
+        ("<reconnect delay='10'/>", Some(10)),
+        ("<reconnect delay='0'/>", None),
+        ("", None),
+    ] {
+        let line = line(&nbd(reconnect), Style::Managed);
+        let delay = objects(&line, "-blockdev", "nbd")[0].get("reconnect-delay").cloned();
+        assert_eq!(delay.as_ref().and_then(Value::as_u64), printed);
+    }
+
+    let of_sockets = nbd("<reconnect enabled='yes' timeout='10'/>");
+    let of_iscsi = network_disk(
+        "<source protocol='iscsi' name='iqn.2026-01.net.example:a/1'><host name='a'/>\
+         <reconnect delay='10'/></source>",
+    );
+    for xml in [of_sockets, of_iscsi] {
+        let error = try_line(&xml, Style::Managed).unwrap_err();
+        assert!(error.contains("for the protocol 'nbd' only"), "{error}");
+    }
+}

@@ -169,6 +169,14 @@ fn check_network(check: &mut Check<'_>, disk: &Disk, source: &DiskSource) {
         );
     }
 
+    if let Some(reconnect) = &source.reconnect
+        && (reconnect.delay.is_none() || protocol != Nbd)
+    {
+        let message = "<reconnect> of a network disk is for the protocol 'nbd' only, with its \
+                       attribute 'delay'";
+        error(check, disk, message);
+    }
+
     if source.snapshot.is_some() && protocol != Rbd {
         error(
             check,

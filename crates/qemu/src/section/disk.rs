@@ -80,8 +80,8 @@ fn vhost_user(context: &Context<'_>, disk: &Disk) -> Result<Vec<Opt>, Error> {
     let again = source
         .reconnect
         .as_ref()
-        .map(|reconnect| match reconnect.enabled {
-            Some(true) => u64::from(reconnect.timeout.unwrap_or(0)) * 1000,
+        .map(|reconnect| match reconnect.socket.enabled {
+            Some(true) => u64::from(reconnect.socket.timeout.unwrap_or(0)) * 1000,
             _ => 0,
         });
     let socket = List::new("socket")

@@ -177,7 +177,8 @@ impl Place<'_> {
             .source
             .reconnect
             .as_ref()
-            .and_then(|reconnect| reconnect.timeout);
+            .and_then(|reconnect| reconnect.delay)
+            .filter(|seconds| *seconds > 0);
         Object::driver("nbd")
             .maybe(
                 "server",

@@ -4,7 +4,7 @@ use super::address::visit_pci;
 use super::chardev::SourceSeclabel;
 use super::encryption::Encryption;
 use super::hostdev::Initiator;
-use super::reconnect::Reconnect;
+use super::reconnect::DiskReconnect;
 use super::reservations::{DiskSourceType, Reservations};
 use super::secret::Auth;
 use super::startup_policy::StartupPolicy;
@@ -116,8 +116,8 @@ pub struct DiskSource {
     pub identity: Option<NfsIdentity>,
     /// Path of SSH's file of known hosts.
     pub known_hosts: Option<String>,
-    /// Reconnection after a lost connection.
-    pub reconnect: Option<Reconnect>,
+    /// New connection after a lost one.
+    pub reconnect: Option<DiskReconnect>,
     /// Encryption of the contents.
     pub encryption: Option<Encryption>,
     /// Helper for persistent reservations.

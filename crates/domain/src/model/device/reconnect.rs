@@ -1,4 +1,4 @@
-//! `<reconnect>` of a source: reconnection after a lost connection.
+//! `<reconnect>` of a source: a new connection after a lost one.
 
 use crate::xml::{Element, Visitor};
 
@@ -23,6 +23,25 @@ impl Element for Reconnect {
                 );
             }
             _ => {}
+        }
+    }
+}
+
+/// `<reconnect>` of a disk's source: either the delay of an NBD connection, or the reconnection to
+/// a vhost-user process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DiskReconnect {
+    /// Seconds for which requests wait for a new NBD connection before they fail.
+    pub delay: Option<u32>,
+    /// Reconnection to a vhost-user process.
+    pub socket: Reconnect,
+}
+
+impl Element for DiskReconnect {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.attr("delay", &mut self.delay);
+        if self.delay.is_none() {
+            self.socket.visit(v);
         }
     }
 }
