@@ -28,9 +28,7 @@ fn line(xml: &str, style: Style) -> Vec<String> {
 fn try_line(xml: &str, style: Style) -> Result<Vec<String>, String> {
     let parsed = Domain::parse(xml).map_err(|e| e.to_string())?;
     let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
-    let domain = parsed
-        .complete(&capabilities)
-        .map_err(|e| e.to_string())?;
+    let domain = parsed.complete(&capabilities).map_err(|e| e.to_string())?;
     domain.validate(&capabilities).map_err(|e| e.to_string())?;
     let line = command_line(&domain, &capabilities, style).map_err(|e| e.to_string())?;
     Ok(line.render(&Placeholders))
@@ -52,8 +50,10 @@ fn spice_without_a_password_disables_ticketing() {
     for style in [Style::Managed, Style::Standalone] {
         assert_eq!(
             values(&line(&xml, style), "-spice"),
-            ["port=5903,tls-port=5904,addr=127.0.0.1,agent-mouse=on,disable-ticketing=on,\
-              x509-dir=/etc/pki/libvirt-spice,seamless-migration=on"]
+            [
+                "port=5903,tls-port=5904,addr=127.0.0.1,agent-mouse=on,disable-ticketing=on,\
+              x509-dir=/etc/pki/libvirt-spice,seamless-migration=on"
+            ]
         );
     }
 }
@@ -93,8 +93,14 @@ fn role_of_shared_memory_is_a_word() {
          </shmem><shmem name='bell' role='master'><model type='ivshmem-doorbell'/></shmem>",
     );
     let line = line(&xml, Style::Managed);
-    assert_eq!(objects(&line, "-device", "ivshmem-plain")[0]["master"], "off");
-    assert_eq!(objects(&line, "-device", "ivshmem-doorbell")[0]["master"], "on");
+    assert_eq!(
+        objects(&line, "-device", "ivshmem-plain")[0]["master"],
+        "off"
+    );
+    assert_eq!(
+        objects(&line, "-device", "ivshmem-doorbell")[0]["master"],
+        "on"
+    );
 }
 
 #[test]
@@ -127,7 +133,10 @@ fn lun_has_no_write_cache() {
         ))
     };
     let lun = line(&disk("lun"), Style::Managed);
-    assert_eq!(objects(&lun, "-device", "scsi-block")[0].get("write-cache"), None);
+    assert_eq!(
+        objects(&lun, "-device", "scsi-block")[0].get("write-cache"),
+        None
+    );
     let disk = line(&disk("disk"), Style::Managed);
     assert_eq!(objects(&disk, "-device", "scsi-hd")[0]["write-cache"], "on");
 }
@@ -157,7 +166,11 @@ fn default_cpu_of_a_32_bit_guest_is_its_emulators() {
         ("", "qemu32"),
     ] {
         let xml = domain("<type arch='i686' machine='pc'>hvm</type>", emulator);
-        assert_eq!(values(&line(&xml, Style::Managed), "-cpu"), [cpu], "{emulator}");
+        assert_eq!(
+            values(&line(&xml, Style::Managed), "-cpu"),
+            [cpu],
+            "{emulator}"
+        );
     }
 }
 
@@ -171,7 +184,10 @@ fn empty_drive_has_a_node_number() {
     let line = line(&xml, Style::Managed);
     let disk = &objects(&line, "-device", "virtio-blk-pci")[0];
     assert_eq!(disk["drive"], "libvirt-2-format");
-    assert_eq!(objects(&line, "-blockdev", "qcow2")[0]["file"], "libvirt-2-storage");
+    assert_eq!(
+        objects(&line, "-blockdev", "qcow2")[0]["file"],
+        "libvirt-2-storage"
+    );
     assert_eq!(objects(&line, "-device", "ide-cd")[0].get("drive"), None);
 }
 
@@ -254,7 +270,9 @@ fn reconnect_delay_of_an_nbd_disk_is_in_seconds() {
         ("", None),
     ] {
         let line = line(&nbd(reconnect), Style::Managed);
-        let delay = objects(&line, "-blockdev", "nbd")[0].get("reconnect-delay").cloned();
+        let delay = objects(&line, "-blockdev", "nbd")[0]
+            .get("reconnect-delay")
+            .cloned();
         assert_eq!(delay.as_ref().and_then(Value::as_u64), printed);
     }
 
@@ -267,4 +285,34 @@ fn reconnect_delay_of_an_nbd_disk_is_in_seconds() {
         let error = try_line(&xml, Style::Managed).unwrap_err();
         assert!(error.contains("for the protocol 'nbd' only"), "{error}");
     }
+}
+
+fn encrypted(engine: &str) -> String {
+    network_disk(&format!(
+        "<source protocol='rbd' name='pool/image'><encryption format='luks-any' \
+         engine='{engine}'><secret type='passphrase' usage='upper'/>\
+         <secret type='passphrase' usage='lower'/></encryption></source>"
+    ))
+}
+
+#[test]
+fn layers_of_a_ceph_image_are_nested_from_the_first_secret() {
+    let line = line(&encrypted("librbd"), Style::Managed);
+    let secrets = objects(&line, "-object", "secret");
+    let ids: Vec<_> = secrets.iter().map(|secret| &secret["id"]).collect();
+    let keys = ["0", "1"].map(|n| format!("libvirt-1-storage-encryption-secret{n}"));
+    assert_eq!(ids[1..], [&keys[0][..], &keys[1][..]]);
+
+    let expected = serde_json::json!({
+        "format": "luks-any",
+        "key-secret": keys[0],
+        "parent": { "format": "luks-any", "key-secret": keys[1] },
+    });
+    assert_eq!(objects(&line, "-blockdev", "rbd")[0]["encrypt"], expected);
+}
+
+#[test]
+fn layers_of_encryption_need_librbd() {
+    let error = try_line(&encrypted("qemu"), Style::Managed).unwrap_err();
+    assert!(error.contains("are for engine='librbd' only"), "{error}");
 }

@@ -80,7 +80,10 @@ impl Domain {
         }
 
         ids.extend(self.devices.iommus.iter().filter_map(Iommu::iommufd_id));
-        let for_later = self.iommufd.as_ref().is_some_and(DomainIommufd::is_for_later);
+        let for_later = self
+            .iommufd
+            .as_ref()
+            .is_some_and(DomainIommufd::is_for_later);
         ids.extend(for_later.then_some(DEFAULT_IOMMUFD));
         ids.sort_by_key(|id| *id != DEFAULT_IOMMUFD);
         let mut objects: Vec<IommufdObject> = Vec::new();

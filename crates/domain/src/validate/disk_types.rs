@@ -4,6 +4,7 @@ use super::check::Check;
 use crate::model::device::Sgio;
 use crate::model::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
 use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
+use crate::model::device::encryption::EncryptionEngine;
 use crate::model::device::secret::{Auth, SecretType};
 
 /// Longest vendor that a SCSI disk can have, in bytes.
@@ -238,6 +239,13 @@ fn check_secrets(check: &mut Check<'_>, disk: &Disk) {
             disk,
             "<encryption> needs a <secret type='passphrase' uuid='…'/>",
         );
+    }
+
+    let is_layered = encryption.is_some_and(|e| e.secrets.len() > 1);
+    if is_layered && encryption.and_then(|e| e.engine) != Some(EncryptionEngine::Librbd) {
+        let message = "several <secret> of an <encryption> are for engine='librbd' only, where \
+                       each decrypts one layer";
+        error(check, disk, message);
     }
 }
 

@@ -34,7 +34,10 @@ fn passwords_of_screens_have_their_end_and_policy() {
 fn password_is_not_shown_for_debugging() {
     let devices = complete("q35", SCREENS).devices;
     let shown = format!("{:?}", devices.display_passwords());
-    assert!(!shown.contains("velvet") && !shown.contains("velour"), "{shown}");
+    assert!(
+        !shown.contains("velvet") && !shown.contains("velour"),
+        "{shown}"
+    );
 }
 
 #[test]

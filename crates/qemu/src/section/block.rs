@@ -141,10 +141,11 @@ impl<'a> Chain<'a> {
         } else {
             Access::ReadWrite
         };
-        let secret = format!("{top}-encryption-secret0");
+        let keys = format!("{top}-encryption-secret");
+        let secret = format!("{keys}0");
         let protocol = image
             .place
-            .protocol(context, self.disk, &storage, &secret, access)?;
+            .protocol(context, self.disk, &storage, &keys, access)?;
         let mut options = protocol.before;
         if !image.is_layered {
             let node = FileNode {

@@ -56,9 +56,7 @@ pub(crate) fn serial(context: &Context<'_>, serial: &Chardev) -> Result<Vec<Opt>
             let device = port("isa-serial", id).maybe("index", index);
             Opt::device(device.and(isa_place(serial)))
         }
-        CharTargetType::IsaDebug => {
-            Opt::device(port("isa-debugcon", id).and(isa_place(serial)))
-        }
+        CharTargetType::IsaDebug => Opt::device(port("isa-debugcon", id).and(isa_place(serial))),
         other => {
             return Err(Error::unsupported(format!(
                 "a <serial> with a target of type '{other}'"

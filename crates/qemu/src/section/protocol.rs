@@ -36,12 +36,14 @@ impl Place<'_> {
             .is_some_and(|e| e.engine != Some(EncryptionEngine::Librbd))
     }
 
+    /// Returns the driver of the node, with the objects that it needs. The ids of keys begin with
+    /// `keys`.
     pub(crate) fn protocol(
         &self,
         context: &Context<'_>,
         disk: &Disk,
         node: &str,
-        key: &str,
+        keys: &str,
         access: Access,
     ) -> Result<Protocol, Error> {
         let source = self.source;
@@ -58,7 +60,7 @@ impl Place<'_> {
                 .maybe("device", source.address.map(|address| address.to_string()))
                 .maybe("namespace", source.namespace),
             DiskType::VhostVdpa => self.vhost_vdpa(context, node),
-            DiskType::Network => return self.network(context, node, key),
+            DiskType::Network => return self.network(context, node, keys),
             DiskType::Volume | DiskType::VhostUser => {
                 let kind = self.kind;
                 return Err(Error::unsupported(format!("an image of type '{kind}'")));
@@ -126,7 +128,7 @@ impl Place<'_> {
         }
     }
 
-    fn network(&self, context: &Context<'_>, node: &str, key: &str) -> Result<Protocol, Error> {
+    fn network(&self, context: &Context<'_>, node: &str, keys: &str) -> Result<Protocol, Error> {
         let source = self.source;
         let protocol = source.protocol.unwrap_or(NetworkProtocol::Nbd);
         let mut before = Vec::new();
@@ -140,7 +142,7 @@ impl Place<'_> {
         };
         let object = match protocol {
             NetworkProtocol::Nbd => self.nbd(node, &mut before),
-            NetworkProtocol::Rbd => self.rbd(context, key, password, &mut before)?,
+            NetworkProtocol::Rbd => self.rbd(context, keys, password, &mut before)?,
             NetworkProtocol::Gluster => self.gluster(),
             NetworkProtocol::Iscsi => self.iscsi(password),
             NetworkProtocol::Ssh => self.ssh(password),
@@ -196,7 +198,7 @@ impl Place<'_> {
     fn rbd(
         &self,
         context: &Context<'_>,
-        key: &str,
+        keys: &str,
         password: Option<(String, String)>,
         before: &mut Vec<Opt>,
     ) -> Result<Object, Error> {
@@ -228,22 +230,35 @@ impl Place<'_> {
             }
             None => object,
         };
-        match self
-            .encryption
-            .filter(|e| e.engine == Some(EncryptionEngine::Librbd))
-        {
-            Some(encryption) => {
-                before.push(secret::object(context, key, encryption.secrets.first())?);
-                let format = encryption.format.map_or("luks", |format| format.as_str());
-                Ok(object.with(
-                    "encrypt",
-                    Object::default()
-                        .with("format", format)
-                        .with("key-secret", key),
-                ))
-            }
-            None => Ok(object),
+        let encrypt = self.librbd_layers(context, keys, before)?;
+        Ok(object.maybe("encrypt", encrypt))
+    }
+
+    /// Returns the layers that Ceph's library decrypts, each within the one above. The first secret
+    /// is that of the image, and the others are those of the images that it was cloned from.
+    fn librbd_layers(
+        &self,
+        context: &Context<'_>,
+        keys: &str,
+        before: &mut Vec<Opt>,
+    ) -> Result<Option<Object>, Error> {
+        let Some(encryption) = self.encryption.filter(|_| !self.decrypts()) else {
+            return Ok(None);
+        };
+        let format = encryption.format.map_or("luks", |format| format.as_str());
+        let mut layers = Vec::new();
+        for (number, secret) in encryption.secrets.iter().enumerate() {
+            let key = format!("{keys}{number}");
+            before.push(secret::object(context, &key, Some(secret))?);
+            layers.push(
+                Object::default()
+                    .with("format", format)
+                    .with("key-secret", key),
+            );
         }
+
+        let layers = layers.into_iter().rev();
+        Ok(layers.fold(None, |parent, layer| Some(layer.maybe("parent", parent))))
     }
 
     fn gluster(&self) -> Object {

@@ -5,9 +5,9 @@ use super::controller::ControllerModel;
 use super::memballoon::MemballoonModel;
 use super::video::VideoModel;
 use super::{
-    Address, Audio, Controller, ControllerType, Crypto, Disk, DisplayPassword, Filesystem, Graphics,
-    Hostdev, Hub, Info, Input, Interface, Iommu, Memballoon, MemoryDevice, Panic, Redirdev,
-    Redirfilter, Rng, Shmem, Smartcard, Sound, Tpm, Video, Vsock, Watchdog,
+    Address, Audio, Controller, ControllerType, Crypto, Disk, DisplayPassword, Filesystem,
+    Graphics, Hostdev, Hub, Info, Input, Interface, Iommu, Memballoon, MemoryDevice, Panic,
+    Redirdev, Redirfilter, Rng, Shmem, Smartcard, Sound, Tpm, Video, Vsock, Watchdog,
 };
 use crate::xml::text::{AbsolutePath, visit_as};
 use crate::xml::{Element, Visitor};
@@ -234,7 +234,10 @@ impl Devices {
 
     /// Returns the passwords of the guest's screens. They never stand on a command line.
     pub fn display_passwords(&self) -> Vec<DisplayPassword<'_>> {
-        self.graphics.iter().filter_map(Graphics::password).collect()
+        self.graphics
+            .iter()
+            .filter_map(Graphics::password)
+            .collect()
     }
 
     /// Returns whether the first console is the first serial port, and not a device of its own.
