@@ -316,3 +316,24 @@ fn layers_of_encryption_need_librbd() {
     let error = try_line(&encrypted("qemu"), Style::Managed).unwrap_err();
     assert!(error.contains("are for engine='librbd' only"), "{error}");
 }
+
+const VARIABLES_BY_ISCSI: &str = "<type arch='x86_64' machine='q35'>hvm</type>\
+    <loader readonly='yes' type='pflash'>/code.fd</loader><nvram type='network'>\
+    <source protocol='iscsi' name='iqn.2026-01.net.example:vars/2'><host name='a'/>\
+    <auth username='host7'><secret type='iscsi' usage='vars'/></auth></source></nvram>";
+
+#[test]
+fn login_to_the_host_of_variables_has_its_secret() {
+    let xml = domain(VARIABLES_BY_ISCSI, "");
+    let xml = xml.replace("<devices>", "<features><acpi/></features><devices>");
+    let line = line(&xml, Style::Managed);
+    let node = &objects(&line, "-blockdev", "iscsi")[0];
+    let id = "libvirt-pflash1-storage-auth-secret0";
+    assert_eq!(node["user"], "host7");
+    assert_eq!(node["password-secret"], id);
+    assert_eq!(objects(&line, "-object", "secret")[1]["id"], id);
+
+    let by_nbd = xml.replace("iscsi' name", "nbd' name");
+    let error = try_line(&by_nbd, Style::Managed).unwrap_err();
+    assert!(error.contains("for the protocol 'iscsi' only"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! `<nvram>` of `<os>`: storage of the firmware's variables.
 
+use crate::model::device::secret::Auth;
 use crate::model::firmware::FirmwareFormat;
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{FilePath, visit_as};
@@ -60,6 +61,8 @@ pub struct NvramSource {
     pub name: Option<String>,
     /// Host of the volume.
     pub host: Option<NvramHost>,
+    /// Login to the host (iSCSI).
+    pub auth: Option<Auth>,
 }
 
 /// `<host>` of `<source>`: a host of network storage.
@@ -128,6 +131,10 @@ impl Element for NvramSource {
         v.attr("protocol", &mut self.protocol);
         v.attr("name", &mut self.name);
         v.child("host", &mut self.host);
+        v.child("auth", &mut self.auth);
+        if self.auth.is_some() && self.protocol != Some(NvramProtocol::Iscsi) {
+            v.error("<auth> of an <nvram> is for the protocol 'iscsi' only".into());
+        }
     }
 }
 

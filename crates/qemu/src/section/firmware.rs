@@ -4,6 +4,7 @@ use passthru_domain::firmware::{FirmwareFormat, Loader, LoaderType};
 use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
 
 use super::block::{FileNode, file_node, layers_raw};
+use super::secret;
 use crate::context::Context;
 use crate::context::NVRAM_DIR;
 use crate::error::Error;
@@ -85,9 +86,11 @@ fn file(context: &Context<'_>, nvram: &Nvram) -> String {
 /// unlike the code, which always has one.
 fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> {
     if nvram.kind == Some(NvramType::Network) {
-        let storage = network_node(nvram.source.as_ref())?;
-        let layer = is_layered(context, nvram).then(|| format_node("pflash1", false, nvram.format));
-        return Ok([storage].into_iter().chain(layer).collect());
+        let mut nodes = network_nodes(context, nvram.source.as_ref())?;
+        if is_layered(context, nvram) {
+            nodes.push(format_node("pflash1", false, nvram.format));
+        }
+        return Ok(nodes);
     }
 
     let path = file(context, nvram);
@@ -110,11 +113,15 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
     )])
 }
 
-/// Returns the node of variables on another host.
-fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
+/// Returns the node of variables on another host, after the password of the login.
+fn network_nodes(
+    context: &Context<'_>,
+    source: Option<&NvramSource>,
+) -> Result<Vec<Opt>, Error> {
     let source = source.ok_or_else(no_host)?;
     let host = source.host.as_ref().ok_or_else(no_host)?;
     let name = host.name.as_deref().unwrap_or_default();
+    let mut nodes = Vec::new();
     let node = match source.protocol {
         Some(NvramProtocol::Nbd) => {
             let server = Object::default()
@@ -134,13 +141,31 @@ fn network_node(source: Option<&NvramSource>) -> Result<Opt, Error> {
                 .with("target", target)
                 .with("lun", lun)
                 .with("transport", "tcp")
+                .and(login(context, source, &mut nodes)?)
         }
         None => return Err(no_host()),
     };
     let node = node
         .with("node-name", "libvirt-pflash1-storage")
         .with("read-only", false);
-    Ok(Opt::json("-blockdev", node))
+    nodes.push(Opt::json("-blockdev", node));
+    Ok(nodes)
+}
+
+/// Returns the login to an iSCSI host, and adds the object of its password to `before`.
+fn login(
+    context: &Context<'_>,
+    source: &NvramSource,
+    before: &mut Vec<Opt>,
+) -> Result<Object, Error> {
+    let Some(auth) = &source.auth else {
+        return Ok(Object::default());
+    };
+    let id = "libvirt-pflash1-storage-auth-secret0";
+    before.push(secret::object(context, id, auth.secret.as_ref())?);
+    Ok(Object::default()
+        .with("user", auth.username.as_str())
+        .with("password-secret", id))
 }
 
 fn no_host() -> Error {
