@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use passthru_domain::Domain;
+use std::collections::BTreeMap;
+
+use passthru_domain::{Arch, Domain};
 use passthru_qemu::{Capabilities, Placeholders, Style, command_line};
 use serde_json::Value;
 
@@ -336,4 +338,61 @@ fn login_to_the_host_of_variables_has_its_secret() {
     let by_nbd = xml.replace("iscsi' name", "nbd' name");
     let error = try_line(&by_nbd, Style::Managed).unwrap_err();
     assert!(error.contains("for the protocol 'iscsi' only"), "{error}");
+}
+
+/// Returns the values of `-smbios` on the command line of a guest with the host's identity.
+fn identity(capabilities: &Capabilities, style: Style) -> Result<Vec<String>, String> {
+    let xml = domain(
+        "<type arch='x86_64' machine='q35'>hvm</type><smbios mode='host'/>",
+        "",
+    );
+    let domain = Domain::parse(&xml).unwrap().complete(capabilities).unwrap();
+    domain.validate(capabilities).unwrap();
+    let line = command_line(&domain, capabilities, style).map_err(|e| e.to_string())?;
+    let words = line.render(&Placeholders);
+    Ok(values(&words, "-smbios")
+        .into_iter()
+        .map(str::to_owned)
+        .collect())
+}
+
+#[test]
+fn identity_of_the_host_goes_to_the_guest() {
+    let values = [
+        ("bios_date", "01/02/2025"),
+        ("sys_vendor", "Example, Inc."),
+        ("product_serial", ""),
+        ("product_uuid", "00000000-0000-4000-8000-000000000003"),
+    ];
+    let values = values.map(|(file, value)| (file.to_owned(), value.to_owned()));
+    let host = Capabilities::builtin(Arch::X86_64).with_dmi(values.into());
+    let expected = [
+        "type=0,date=01/02/2025",
+        "type=1,manufacturer=Example,, Inc.",
+    ];
+    for style in [Style::Managed, Style::Standalone] {
+        assert_eq!(identity(&host, style).unwrap(), expected);
+    }
+
+    let unnamed = Capabilities::builtin(Arch::X86_64).with_dmi(BTreeMap::new());
+    assert_eq!(identity(&unnamed, Style::Managed).unwrap(), [""; 0]);
+}
+
+#[test]
+fn identity_of_an_unknown_host_is_a_placeholder() {
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    assert_eq!(
+        identity(&capabilities, Style::Managed).unwrap(),
+        [
+            "type=0,vendor=@bios_vendor@,version=@bios_version@,date=@bios_date@",
+            "type=1,manufacturer=@sys_vendor@,product=@product_name@,\
+             version=@product_version@,serial=@product_serial@,sku=@product_sku@,\
+             family=@product_family@",
+        ]
+    );
+    let error = identity(&capabilities, Style::Standalone).unwrap_err();
+    assert!(
+        error.contains("not supported on a standalone command line"),
+        "{error}"
+    );
 }

@@ -1,11 +1,13 @@
 //! The capabilities of an emulator.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use passthru_domain::{Arch, Error, IdSet, Machine, Platform};
 
 use super::boards;
+use super::dmi::Dmi;
 use super::error::ProbeError;
 use super::nodes::Nodes;
 use super::probe::{self, Spawn};
@@ -24,6 +26,7 @@ pub struct Capabilities {
     arch: Arch,
     probed: Option<Probed>,
     nodes: Nodes,
+    dmi: Dmi,
 }
 
 impl Capabilities {
@@ -40,6 +43,7 @@ impl Capabilities {
             arch,
             probed: None,
             nodes: Nodes::placeholder(),
+            dmi: Dmi::placeholder(),
         }
     }
 
@@ -51,6 +55,20 @@ impl Capabilities {
             nodes: Nodes::new(nodes),
             ..self
         }
+    }
+
+    /// Sets the host's identity: the values of files in `/sys/class/dmi/id`. They go to a guest with
+    /// `<smbios mode='host'/>`. The default is a placeholder for each value.
+    #[must_use]
+    pub fn with_dmi(self, values: BTreeMap<String, String>) -> Self {
+        Self {
+            dmi: Dmi::new(values),
+            ..self
+        }
+    }
+
+    pub(crate) const fn dmi(&self) -> &Dmi {
+        &self.dmi
     }
 
     pub(crate) const fn nodes(&self) -> &Nodes {
@@ -81,6 +99,7 @@ impl Capabilities {
             arch,
             probed: Some(probed),
             nodes: Nodes::placeholder(),
+            dmi: Dmi::placeholder(),
         })
     }
 

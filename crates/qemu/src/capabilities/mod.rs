@@ -2,6 +2,7 @@
 
 mod boards;
 mod cache;
+mod dmi;
 mod emulator;
 mod error;
 mod nodes;
@@ -9,6 +10,7 @@ mod probe;
 mod probed;
 
 pub use cache::Cache;
+pub(crate) use dmi::TABLES as DMI_TABLES;
 pub use emulator::Capabilities;
 pub use error::ProbeError;
 pub use probe::Spawn;

@@ -202,6 +202,12 @@ impl List {
         }
     }
 
+    /// Adds the entries of another list at the end.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     fn text(&self, key: &str) -> Option<&str> {
         self.0.iter().find_map(|(k, term)| match term {
             Term::Text(text) if k == key => Some(text.as_str()),

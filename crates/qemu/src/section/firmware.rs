@@ -114,10 +114,7 @@ fn nvram_nodes(context: &Context<'_>, nvram: &Nvram) -> Result<Vec<Opt>, Error> 
 }
 
 /// Returns the node of variables on another host, after the password of the login.
-fn network_nodes(
-    context: &Context<'_>,
-    source: Option<&NvramSource>,
-) -> Result<Vec<Opt>, Error> {
+fn network_nodes(context: &Context<'_>, source: Option<&NvramSource>) -> Result<Vec<Opt>, Error> {
     let source = source.ok_or_else(no_host)?;
     let host = source.host.as_ref().ok_or_else(no_host)?;
     let name = host.name.as_deref().unwrap_or_default();

@@ -4,6 +4,7 @@
 use passthru_domain::os::{AcpiTable, AcpiTableType, SmbiosMode};
 use passthru_domain::sysinfo::{FwcfgEntry, Sysinfo, SysinfoTable, SysinfoType};
 
+use crate::capabilities::DMI_TABLES;
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{Access, FilePassing, List, Object, Opt, Want};
@@ -25,11 +26,11 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(options)
 }
 
-/// Returns the SMBIOS tables of `<sysinfo>`, if `<os>` says so.
+/// Returns the SMBIOS tables of the host or of `<sysinfo>`, if `<os>` says so.
 fn smbios(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     match context.domain.os.smbios {
         None | Some(SmbiosMode::Emulate) => Ok(Vec::new()),
-        Some(SmbiosMode::Host) => Err(Error::unsupported("<smbios mode='host'/> of <os>")),
+        Some(SmbiosMode::Host) => tables_of_host(context),
         Some(SmbiosMode::Sysinfo) => {
             let mut sysinfos = context.domain.sysinfos.iter();
             let tables = sysinfos.find(|sysinfo| sysinfo.kind == Some(SysinfoType::Smbios));
@@ -40,6 +41,36 @@ fn smbios(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
             })
         }
     }
+}
+
+/// Returns the tables with the host's identity. A field that the host lacks is left out.
+///
+/// # Errors
+/// If the line is standalone, and made without the host, then [`Error::Unsupported`]: the guest
+/// would have placeholders.
+fn tables_of_host(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let dmi = context.capabilities.dmi();
+    if context.is_standalone() && dmi.is_placeholder() {
+        return Err(Error::unsupported_on(
+            "<smbios mode='host'/> of <os>",
+            "a standalone command line",
+        ));
+    }
+
+    let mut options = Vec::new();
+    for table in DMI_TABLES {
+        let fields = table.fields.iter();
+        let known = fields.filter_map(|(file, word)| Some((*word, dmi.value(file)?)));
+        let list = known.fold(List::headless(), |list, (word, value)| {
+            list.with(word, value)
+        });
+        if !list.0.is_empty() {
+            let number = List::headless().with("type", table.number);
+            options.push(Opt::list("-smbios", number.and(list)));
+        }
+    }
+
+    Ok(options)
 }
 
 /// Names of a table's entries, each with QEMU's word.
