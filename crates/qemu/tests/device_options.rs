@@ -396,3 +396,21 @@ fn identity_of_an_unknown_host_is_a_placeholder() {
         "{error}"
     );
 }
+
+#[test]
+fn product_of_an_ata_disk_is_its_model() {
+    let disk = |bus: &str| {
+        let xml = guest(&format!(
+            "<disk type='file' device='disk'><source file='/a'/><target dev='sda' bus='{bus}'/>\
+             <vendor>ACME</vendor><product>Rotor 1</product></disk>"
+        ));
+        line(&xml, Style::Managed)
+    };
+    let sata = &objects(&disk("sata"), "-device", "ide-hd")[0];
+    assert_eq!(sata["model"], "Rotor 1");
+    assert_eq!((sata.get("vendor"), sata.get("product")), (None, None));
+
+    let scsi = &objects(&disk("scsi"), "-device", "scsi-hd")[0];
+    assert_eq!(scsi["product"], "Rotor 1");
+    assert_eq!(scsi["vendor"], "ACME");
+}

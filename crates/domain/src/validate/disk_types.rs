@@ -1,31 +1,25 @@
 //! Disks: types, protocols and drivers.
 
 use super::check::Check;
+use super::disk_identity;
 use crate::model::device::Sgio;
 use crate::model::device::disk::{Disk, DiskBus, DiskDevice, DiskType, ImageFormat};
 use crate::model::device::disk_source::{DiskSource, NetworkProtocol};
 use crate::model::device::encryption::EncryptionEngine;
 use crate::model::device::secret::{Auth, SecretType};
 
-/// Longest vendor that a SCSI disk can have, in bytes.
-const MAX_VENDOR: usize = 8;
-/// Longest product that a SCSI disk can have, in bytes.
-const MAX_PRODUCT: usize = 16;
-/// Longest product that an ATA disk can have, in bytes: its model number.
-const MAX_ATA_PRODUCT: usize = 40;
-
 pub(super) fn check(check: &mut Check<'_>) {
     for disk in &check.domain.devices.disks {
         check_source(check, disk);
         check_secrets(check, disk);
-        check_identity(check, disk);
+        disk_identity::check(check, disk);
         check_driver(check, disk);
         check_threads(check, disk);
     }
 }
 
 /// Adds an error about a disk.
-fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
+pub(super) fn error(check: &mut Check<'_>, disk: &Disk, message: &str) {
     check.error(
         &disk.info.span,
         format!("disk '{}': {message}", disk.target.dev),
@@ -246,69 +240,6 @@ fn check_secrets(check: &mut Check<'_>, disk: &Disk) {
         let message = "several <secret> of an <encryption> are for engine='librbd' only, where \
                        each decrypts one layer";
         error(check, disk, message);
-    }
-}
-
-/// Checks vendor, product, WWN and the other attributes that only some buses have.
-fn check_identity(check: &mut Check<'_>, disk: &Disk) {
-    let bus = disk.target.bus;
-    let has_names = disk.is_ata() || bus == Some(DiskBus::Scsi);
-    let max_product = if disk.is_ata() {
-        MAX_ATA_PRODUCT
-    } else {
-        MAX_PRODUCT
-    };
-    for (part, text, longest) in [
-        ("vendor", &disk.vendor, MAX_VENDOR),
-        ("product", &disk.product, max_product),
-    ] {
-        let Some(text) = text else { continue };
-        if !has_names {
-            error(
-                check,
-                disk,
-                &format!("only a disk on the buses 'scsi', 'ide' and 'sata' can have a {part}"),
-            );
-        }
-        if text.len() > longest || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            error(
-                check,
-                disk,
-                &format!("the {part} must be at most {longest} printable ASCII characters"),
-            );
-        }
-    }
-
-    if disk.wwn.is_some() && !has_names {
-        error(
-            check,
-            disk,
-            "only a disk on the buses 'scsi', 'ide' and 'sata' can have a wwn",
-        );
-    }
-
-    if disk.target.rotation_rate.is_some() && !has_names {
-        error(
-            check,
-            disk,
-            "only a disk on the buses 'scsi', 'ide' and 'sata' can have a rotation_rate",
-        );
-    }
-
-    if disk.target.removable.is_some() && !matches!(bus, Some(DiskBus::Usb | DiskBus::Scsi)) {
-        error(
-            check,
-            disk,
-            "only a disk on the buses 'usb' and 'scsi' can have 'removable'",
-        );
-    }
-
-    if disk.model.is_some() && bus != Some(DiskBus::Virtio) {
-        error(
-            check,
-            disk,
-            "only a disk on the bus 'virtio' can have a model",
-        );
     }
 }
 

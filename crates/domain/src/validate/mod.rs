@@ -11,6 +11,7 @@ mod check;
 mod clock;
 mod controllers;
 mod cpu;
+mod disk_identity;
 mod disk_types;
 mod disks;
 mod domain;

@@ -53,6 +53,7 @@ pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) ->
     notes.extend(devices.interfaces.iter().filter_map(host_card_settings));
     notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));
     notes.extend(devices.disks.iter().filter_map(disk_settings));
+    notes.extend(devices.disks.iter().filter_map(ata_vendor));
     notes.retain(|note| !is_faulty(&SourceSpan(note.span.clone())));
     notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
     notes
@@ -302,10 +303,16 @@ fn disk_settings(disk: &Disk) -> Option<Note> {
             source.is_some_and(|source| !source.seclabels.is_empty()),
         ),
         ("sgio", disk.sgio.is_some()),
-        ("vendor", disk.vendor.is_some() && disk.is_ata()),
         ("rawio", disk.rawio.is_some()),
     ];
     note("<disk>", "not supported", &all, &disk.info.span)
+}
+
+/// Notes the vendor of a disk on IDE or SATA. ATA knows a model name alone, which is the product.
+fn ata_vendor(disk: &Disk) -> Option<Note> {
+    let all = [("vendor", disk.is_ata() && disk.vendor.is_some())];
+    let reason = "a disk on IDE or SATA shows its product alone";
+    note("<disk>", reason, &all, &disk.info.span)
 }
 
 /// Returns the note that some settings of an element have no effect; `None` if none of them is set.

@@ -18,6 +18,23 @@ fn device_settings_without_effect_are_noted() {
 }
 
 #[test]
+fn vendor_of_an_ata_disk_is_noted() {
+    let disk = |bus: &str| {
+        let disk = format!(
+            "<disk type='file'><source file='/a'/><target dev='sda' bus='{bus}'/>\
+             <vendor>ACME</vendor><product>Rotor 1</product></disk>"
+        );
+        complete("q35", &disk).notes()
+    };
+    let notes = disk("sata");
+    let has_note = notes
+        .iter()
+        .any(|note| note.message.contains("vendor of <disk>"));
+    assert!(has_note, "{notes:?}");
+    assert_eq!(disk("scsi"), []);
+}
+
+#[test]
 fn assigned_card_is_noted_to_keep_its_mac_address() {
     let interface = "<interface type='hostdev'><mac address='52:54:00:00:00:01'/>\
         <source><address type='pci' domain='0' bus='1' slot='2' function='0'/></source>\

@@ -24,6 +24,21 @@ fn panic_device_of_another_machine_is_refused() {
 }
 
 #[test]
+fn identity_of_a_lun_is_refused() {
+    for part in [
+        "<serial>1</serial>",
+        "<wwn>5000c50015ea71ad</wwn>",
+        "<vendor>V</vendor>",
+    ] {
+        let disk = format!(
+            "<disk type='block' device='lun'><source dev='/dev/a'/>\
+             <target dev='sda' bus='scsi'/>{part}</disk>"
+        );
+        refused("q35", &disk, "the guest sees the host's disk");
+    }
+}
+
+#[test]
 fn impossible_character_devices_are_refused() {
     refused(
         "pc",
