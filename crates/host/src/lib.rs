@@ -31,6 +31,7 @@ mod assignment;
 mod capabilities;
 mod claim;
 mod device;
+mod dmi;
 mod error;
 mod file;
 mod group;

@@ -68,7 +68,9 @@ fn plan(
     let domain = input::parse(document)?;
     let name = domain.name.as_deref().unwrap_or_default();
     let user = choose_user(args.user.as_deref(), config, name, host)?;
-    let capabilities = emulator::probe(&domain, None, &user)?.with_nodes(nodes(host));
+    let capabilities = emulator::probe(&domain, None, &user)?
+        .with_nodes(nodes(host))
+        .with_dmi(host.dmi());
     let backend = choose_backend(args.backend, &domain, host, &capabilities, notices)?;
     let domain = input::finish(domain, document, &capabilities, backend)?;
     capabilities
