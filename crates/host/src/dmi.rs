@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::{Host, sysfs};
 
 impl Host {
-    /// Returns the values of the files in `/sys/class/dmi/id`, such as `sys_vendor`. Files that this
-    /// process cannot read are left out: only root can read serial numbers. The map is empty if the
-    /// firmware has no such tables.
+    /// Returns the values of the files in `/sys/class/dmi/id`, such as `sys_vendor`.
+    ///
+    /// Files that this process cannot read are left out: only root can read serial numbers. The map
+    /// is empty if the firmware has no such tables.
     pub fn dmi(&self) -> BTreeMap<String, String> {
         let dir = self.path("sys/class/dmi/id");
         let mut values = BTreeMap::new();

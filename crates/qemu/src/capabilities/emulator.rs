@@ -57,8 +57,8 @@ impl Capabilities {
         }
     }
 
-    /// Sets the host's identity: the values of files in `/sys/class/dmi/id`. They go to a guest with
-    /// `<smbios mode='host'/>`. The default is a placeholder for each value.
+    /// Sets the host's identity: the values of files in `/sys/class/dmi/id`. They go to a guest
+    /// with `<smbios mode='host'/>`. The default is a placeholder for each value.
     #[must_use]
     pub fn with_dmi(self, values: BTreeMap<String, String>) -> Self {
         Self {

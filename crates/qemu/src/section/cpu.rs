@@ -91,8 +91,8 @@ fn extra_properties(context: &Context<'_>) -> Properties {
     properties
 }
 
-/// Returns `hv-crash`, by which a guest of Hyper-V's kind reports a crash: `<panic model='hyperv'/>`.
-/// As in libvirt, the property stands without a value.
+/// Returns `hv-crash`, by which a guest that knows Hyper-V reports a crash, for
+/// `<panic model='hyperv'/>`. As in libvirt, the property stands without a value.
 fn crash_registers(context: &Context<'_>) -> Option<(String, Term)> {
     let mut panics = context.domain.devices.panics.iter();
     let is_given = panics.any(|panic| panic.model == Some(PanicModel::Hyperv));
