@@ -47,6 +47,6 @@ pub use model::{
     vcpu,
 };
 pub use parse::{Examination, ParsedDomain};
-pub use platform::{Board, Machine, Platform};
+pub use platform::{Board, FirmwareChoice, FirmwareMapping, Machine, Platform};
 pub use xml::describe::{Description, Values};
 pub use xml::span::SourceSpan;

@@ -6,6 +6,7 @@ use crate::model::device::chardev::CharTargetType;
 use crate::model::device::controller::ControllerModel;
 use crate::model::device::interface::InterfaceModel;
 use crate::model::domain::Domain;
+use crate::model::firmware::FirmwareFormat;
 use crate::model::os::Arch;
 
 /// An emulator: its machines and their defaults.
@@ -25,6 +26,47 @@ pub trait Platform {
     /// Returns the CPU model of a guest that names none; `None` leaves it to the emulator, whose
     /// path is given.
     fn cpu(&self, machine: &Machine, emulator: &str) -> Option<String>;
+
+    /// Returns the firmware for a domain, whose machine is `machine`. `None` leaves the domain as
+    /// it is.
+    ///
+    /// A domain asks for a choice with `<os firmware=…>`. A domain that names the file of its
+    /// firmware lacks only what goes with that file, such as the template of the variables.
+    ///
+    /// # Errors
+    /// If no firmware fits what the domain asks for, an error with the reasons.
+    fn firmware(&self, _: &Domain, _: &Machine) -> Result<Option<FirmwareChoice>, Error> {
+        Ok(None)
+    }
+}
+
+/// A firmware that a platform chose for a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirmwareChoice {
+    /// Path of the code.
+    pub loader: String,
+    /// Mapping into the guest, with what goes with it.
+    pub mapping: FirmwareMapping,
+    /// Need of System Management Mode, whose code alone then writes the variables.
+    pub requires_smm: bool,
+}
+
+/// The mapping of a firmware into the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirmwareMapping {
+    /// Flash memory that the guest cannot write.
+    Flash {
+        /// Format of the code.
+        format: FirmwareFormat,
+        /// Path and format of the template of the variables, for firmware that keeps any.
+        template: Option<(String, FirmwareFormat)>,
+    },
+    /// Read-only memory.
+    Rom {
+        /// Path of the template of `<varstore>`, if the emulator keeps the variables. The template
+        /// can be absent.
+        varstore: Option<Option<String>>,
+    },
 }
 
 /// A family of machine types with the same built-in devices.

@@ -6,7 +6,6 @@ use crate::model::device::memballoon::MemballoonModel;
 use crate::model::device::rng::RngBackendModel;
 use crate::model::domain::{Domain, VirtType};
 use crate::model::features::{Features, GicVersion};
-use crate::model::firmware::{FirmwareFormat, LoaderType};
 use crate::model::hyperv::HypervMode;
 use crate::model::lifecycle::{CrashAction, LifecycleAction};
 use crate::model::os::{Arch, BootDevice};
@@ -20,14 +19,6 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
     vcpu.count.get_or_insert(1);
     vcpu.placement.get_or_insert(Placement::Static);
     fill_boot(domain);
-    if let Some(loader) = domain.os.loader.as_mut().filter(|l| l.path.is_some()) {
-        loader.kind.get_or_insert(LoaderType::Rom);
-        loader.format.get_or_insert(FirmwareFormat::Raw);
-        if let Some(nvram) = &mut domain.os.nvram {
-            nvram.format.get_or_insert(FirmwareFormat::Raw);
-        }
-    }
-
     domain
         .clock
         .get_or_insert_default()

@@ -1,8 +1,8 @@
 //! The completion of a whole domain, section by section.
 
 use super::{
-    aliases, chardevs, controllers, cpu, defaults, disks, hostdevs, identity, iommus, iothreads,
-    memory, peripherals, virtio_ports,
+    aliases, chardevs, controllers, cpu, defaults, disks, firmware, hostdevs, identity, iommus,
+    iothreads, memory, peripherals, virtio_ports,
 };
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors};
@@ -13,7 +13,7 @@ use crate::{place, validate};
 impl Domain {
     /// Fills in everything that the user left out:
     ///
-    /// - architecture, machine, CPU and other defaults of the platform;
+    /// - architecture, machine, firmware, CPU and other defaults of the platform;
     /// - the controllers that the machine has or the devices need;
     /// - the alias and the address of each device.
     ///
@@ -21,7 +21,8 @@ impl Domain {
     /// cannot work are left to [`Domain::validate`].
     ///
     /// # Errors
-    /// If the platform does not have the machine, or a device has no possible address.
+    /// If the platform does not have the machine or a firmware that fits, or a device has no
+    /// possible address.
     pub fn complete(self, platform: &dyn Platform) -> Result<Self, Errors> {
         let (domain, unplaced) = self.fill(platform)?;
         if unplaced.is_empty() {
@@ -34,7 +35,7 @@ impl Domain {
     }
 
     /// Fills in everything that the user left out, as far as possible. Returns also an error for
-    /// each device that has no possible address.
+    /// each device that has no possible address, and for a firmware that the platform lacks.
     ///
     /// # Errors
     /// If the platform does not have the machine, then that error.
@@ -50,6 +51,7 @@ impl Domain {
             .emulator
             .get_or_insert_with(|| platform.emulator(arch));
         let default_cpu = platform.cpu(&machine, emulator);
+        let firmware = firmware::fill(&mut self, &machine, platform);
         defaults::fill(&mut self, &machine);
         cpu::fill(&mut self, &machine, default_cpu);
         memory::fill(&mut self);
@@ -63,7 +65,8 @@ impl Domain {
         controllers::fill(&mut self.devices, &machine);
         virtio_ports::assign(&mut self.devices);
 
-        let unplaced = place::assign(&mut self.devices, &machine);
+        let mut unplaced = place::assign(&mut self.devices, &machine);
+        unplaced.extend(firmware.err());
         aliases::fill(&mut self.devices, machine.board);
         Ok((self, unplaced))
     }

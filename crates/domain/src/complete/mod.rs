@@ -11,6 +11,7 @@ mod cpu;
 mod defaults;
 mod disks;
 mod domain;
+mod firmware;
 mod hostdevs;
 mod identity;
 mod iommus;

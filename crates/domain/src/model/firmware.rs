@@ -49,6 +49,14 @@ pub struct FirmwareFeature {
     pub name: Option<FirmwareFeatureName>,
 }
 
+impl FirmwareFeatures {
+    /// Returns whether a feature is wanted (true) or unwanted (false). The last entry counts.
+    pub fn wish(&self, name: FirmwareFeatureName) -> Option<bool> {
+        let mut named = self.features.iter().filter(|f| f.name == Some(name));
+        named.next_back()?.enabled
+    }
+}
+
 /// `<loader>`: a firmware file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loader {

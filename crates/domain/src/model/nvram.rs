@@ -1,4 +1,4 @@
-//! `<nvram>` of `<os>`: storage of the firmware's variables.
+//! `<nvram>` and `<varstore>` of `<os>`: storage of the firmware's variables.
 
 use crate::model::device::secret::Auth;
 use crate::model::firmware::FirmwareFormat;
@@ -23,6 +23,17 @@ pub struct Nvram {
     /// Location of the variables, for a given kind of storage.
     pub source: Option<NvramSource>,
     /// Path of the variables' file, for storage without a kind.
+    pub path: Option<String>,
+}
+
+/// `<varstore>`: a file in which the emulator keeps the firmware's variables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Varstore {
+    /// Source position of the element.
+    pub span: SourceSpan,
+    /// Path of the template.
+    pub template: Option<String>,
+    /// Path of the file.
     pub path: Option<String>,
 }
 
@@ -121,6 +132,14 @@ impl Element for Nvram {
         if self.path.is_some() && source.is_some() {
             v.error("<nvram> gives its location twice: as text and as <source>".into());
         }
+    }
+}
+
+impl Element for Varstore {
+    fn visit(&mut self, v: &mut dyn Visitor) {
+        v.span(&mut self.span);
+        visit_as::<FilePath>(&mut self.template, |path| v.attr("template", path));
+        visit_as::<FilePath>(&mut self.path, |path| v.attr("path", path));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `<os>`: architecture, machine type and boot.
 
 use crate::model::firmware::{Firmware, FirmwareFeatures, Loader, LoaderType};
-use crate::model::nvram::Nvram;
+use crate::model::nvram::{Nvram, Varstore};
 use crate::xml::span::SourceSpan;
 use crate::xml::text::{AbsolutePath, FilePath, visit_as};
 use crate::xml::value::words;
@@ -50,6 +50,8 @@ pub struct Os {
     pub loader: Option<Loader>,
     /// Variables of the firmware.
     pub nvram: Option<Nvram>,
+    /// Variables of firmware that leaves them to the emulator.
+    pub varstore: Option<Varstore>,
     /// Path of a kernel that is booted directly.
     pub kernel: Option<String>,
     /// Path of the shim that secure boot starts before the kernel.
@@ -188,6 +190,7 @@ impl Element for Os {
         v.child("firmware", &mut self.features);
         v.child("loader", &mut self.loader);
         v.child("nvram", &mut self.nvram);
+        v.child("varstore", &mut self.varstore);
         visit_as::<FilePath>(&mut self.kernel, |path| v.leaf("kernel", path));
         visit_as::<FilePath>(&mut self.shim, |path| v.leaf("shim", path));
         visit_as::<FilePath>(&mut self.initrd, |path| v.leaf("initrd", path));

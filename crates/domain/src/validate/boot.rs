@@ -1,7 +1,7 @@
 //! Firmware, kernel and boot order.
 
 use super::check::{Check, duplicates, span_of};
-use crate::model::firmware::{Firmware, LoaderType};
+use crate::model::firmware::{Firmware, FirmwareFeatureName, LoaderType};
 use crate::model::os::Arch;
 use crate::model::toggle::OnOff;
 use crate::platform::Board;
@@ -37,23 +37,17 @@ fn check_firmware(check: &mut Check<'_>) {
         );
     }
 
-    let names_file = os.loader.as_ref().map(|l| l.path.is_some());
-    if os.firmware == Some(Firmware::Efi) && names_file != Some(true) {
-        let message =
-            "<os firmware='efi'>: automatic selection of firmware is not supported yet".to_owned();
-        check.error_with_hint(
-            &os.span,
-            message,
-            "name the files with <loader> and <nvram>",
-        );
-    } else if names_file == Some(false) {
+    let lacks_file = os.loader.as_ref().is_some_and(|l| l.path.is_none());
+    if lacks_file && os.firmware.is_none() {
         let message = "<loader> names no file".to_owned();
         check.error_with_hint(&os.span, message, "give the path of the firmware");
     }
 
+    check_features(check);
+    check_varstore(check);
     check_nvram(check);
     check_secure(check);
-    if os.nvram.is_some() && os.firmware.is_none() && names_file.is_none() {
+    if os.nvram.is_some() && os.firmware.is_none() && os.loader.is_none() {
         let message = "<nvram> is for firmware in flash memory only".to_owned();
         check.error_with_hint(
             &os.span,
@@ -88,6 +82,58 @@ fn check_bios(check: &mut Check<'_>) {
         let message = "<bios useserial='yes'> needs at least one serial port".to_owned();
         check.error_with_hint(&os.span, message, "add <serial type='pty'/>");
     }
+}
+
+/// Checks `<firmware>`, whose features choose the firmware, as libvirt's `virDomainDefOSValidate`
+/// does.
+fn check_features(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    if os.firmware == Some(Firmware::Bios)
+        && let Some(nvram) = &os.nvram
+    {
+        let message = "<os firmware='bios'> keeps no variables, but an <nvram> is given".to_owned();
+        check.error_with_hint(&nvram.span, message, "leave one of them out");
+    }
+
+    let Some(features) = &os.features else { return };
+    if os.firmware.is_none() && !features.features.is_empty() {
+        let message = "<firmware> chooses among firmwares, but <os> asks for no choice".to_owned();
+        check.error_with_hint(&os.span, message, "set <os firmware='efi'>");
+    }
+    let secure_boot = features.wish(FirmwareFeatureName::SecureBoot);
+    let enrolled_keys = features.wish(FirmwareFeatureName::EnrolledKeys);
+    if secure_boot == Some(false) && enrolled_keys == Some(true) {
+        let message =
+            "the feature 'enrolled-keys' of <firmware> needs 'secure-boot', which is off".to_owned();
+        check.error_with_hint(&os.span, message, "enable both or neither");
+    }
+}
+
+/// Checks that `<varstore>` stands alone, with firmware in read-only memory.
+fn check_varstore(check: &mut Check<'_>) {
+    let os = &check.domain.os;
+    let Some(varstore) = &os.varstore else { return };
+    let kind = os.loader.as_ref().and_then(|loader| loader.kind);
+    let has_firmware = os.firmware == Some(Firmware::Efi) || os.loader.is_some();
+    let (message, hint) = if os.nvram.is_some() {
+        (
+            "<varstore> and <nvram> both keep the variables of the firmware",
+            "leave one of them out",
+        )
+    } else if kind == Some(LoaderType::Pflash) {
+        (
+            "<varstore> is for firmware in read-only memory only",
+            "set <loader type='rom'>, or give an <nvram>",
+        )
+    } else if !has_firmware {
+        (
+            "<varstore> needs firmware that uses it",
+            "set <os firmware='efi'>, or name the firmware with <loader type='rom'>",
+        )
+    } else {
+        return;
+    };
+    check.error_with_hint(&varstore.span, message.to_owned(), hint);
 }
 
 /// Checks that `<nvram>` and `<loader>` agree on where the firmware keeps its variables.
@@ -140,7 +186,10 @@ fn check_nvram(check: &mut Check<'_>) {
 /// Checks that secure boot has System Management Mode: only its code can write the variables.
 fn check_secure(check: &mut Check<'_>) {
     let os = &check.domain.os;
-    if os.loader.as_ref().and_then(|loader| loader.secure) != Some(true) {
+    let Some(loader) = &os.loader else { return };
+    // The choice of the firmware, which comes later, switches it on.
+    let is_chosen_later = os.firmware.is_some() && loader.path.is_none();
+    if loader.secure != Some(true) || is_chosen_later {
         return;
     }
     let smm = check

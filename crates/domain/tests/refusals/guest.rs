@@ -70,13 +70,9 @@ fn efi_guest(rest: &str) -> String {
 }
 
 #[test]
-fn automatic_firmware_selection_is_refused() {
+fn firmware_without_a_file_is_left_to_the_choice() {
     for rest in ["", "<loader secure='yes'/>"] {
-        common::refused(
-            &efi_guest(rest),
-            "automatic selection of firmware is not supported yet",
-            "<os",
-        );
+        check(&efi_guest(rest)).unwrap();
     }
 
     check(&efi_guest(
