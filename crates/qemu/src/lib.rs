@@ -20,6 +20,7 @@ mod command_line;
 mod context;
 mod error;
 mod explain;
+mod firmware;
 mod fragment;
 mod line;
 pub mod monitor;
@@ -31,6 +32,7 @@ pub use command_line::command_line;
 pub use context::{NVRAM_DIR, STATE_DIR, Style};
 pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use firmware::{Descriptor, DescriptorError};
 pub use fragment::{Fragment, fragment};
 pub use line::{
     Access, CommandLine, FileLocation, FilePassing, List, Object, Opt, Paths, Placeholders,

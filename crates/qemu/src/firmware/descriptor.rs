@@ -1,0 +1,200 @@
+//! A firmware descriptor, as a package or the administrator of the host supplies it.
+
+use serde::{Deserialize, Serialize};
+
+/// A firmware descriptor: one file below `/usr/share/qemu/firmware` or `/etc/qemu/firmware`.
+///
+/// Members that play no part in the choice are not kept. Words that a newer QEMU defines are no
+/// error: an unknown feature is ignored, and firmware with an unknown mapping is never chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Name of the file, without its folder.
+    name: String,
+    #[serde(flatten)]
+    body: Body,
+}
+
+/// A text that is not a firmware descriptor.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is not a firmware descriptor")]
+pub struct DescriptorError {
+    /// Name of the file, without its folder.
+    name: String,
+    source: serde_json::Error,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Body {
+    interface_types: Vec<String>,
+    mapping: Mapping,
+    targets: Vec<Target>,
+    features: Vec<String>,
+}
+
+/// The mapping of a firmware into the guest (`FirmwareMapping`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "device", rename_all = "kebab-case")]
+pub(super) enum Mapping {
+    /// Flash memory.
+    Flash(Flash),
+    /// Read-only memory.
+    Memory(Memory),
+    /// A mapping for which a domain has no loader, such as that of a kernel or of an IGVM file.
+    #[serde(other)]
+    Other,
+}
+
+/// `FirmwareMappingFlash`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flash {
+    #[serde(default)]
+    pub(super) mode: FlashMode,
+    pub(super) executable: FlashFile,
+    #[serde(rename = "nvram-template", skip_serializing_if = "Option::is_none")]
+    pub(super) template: Option<FlashFile>,
+}
+
+/// `FirmwareFlashMode`: the place of the variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum FlashMode {
+    /// A file of their own.
+    #[default]
+    Split,
+    /// The file of the code.
+    Combined,
+    /// No file: variables do not outlive a start.
+    Stateless,
+}
+
+/// `FirmwareFlashFile`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FlashFile {
+    pub(super) filename: String,
+    pub(super) format: String,
+}
+
+/// `FirmwareMappingMemory`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Memory {
+    pub(super) filename: String,
+    /// Variables that QEMU's device `uefi-vars` keeps.
+    #[serde(
+        rename = "uefi-vars",
+        alias = "uefi-vars-service",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) uefi_vars: Option<UefiVars>,
+}
+
+/// Variables that QEMU's device `uefi-vars` keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UefiVars {
+    pub(super) template: String,
+}
+
+/// `FirmwareTarget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Target {
+    /// QEMU's name of the architecture, such as `i386`.
+    pub(super) architecture: String,
+    /// Patterns of machine types.
+    pub(super) machines: Vec<String>,
+}
+
+impl Descriptor {
+    /// Parses the descriptor in the file `name`.
+    ///
+    /// # Errors
+    /// If the text is not JSON, or lacks a member of the specification, then [`DescriptorError`].
+    pub fn parse(name: &str, text: &[u8]) -> Result<Self, DescriptorError> {
+        let failed = |source| DescriptorError {
+            name: name.to_owned(),
+            source,
+        };
+        let body: Body = serde_json::from_slice(text).map_err(failed)?;
+        Ok(Self {
+            name: name.to_owned(),
+            body,
+        })
+    }
+
+    /// Returns the descriptor of flash memory: split if there is a template, else stateless.
+    pub(super) fn for_flash(name: &str, code: &str, template: Option<&str>) -> Self {
+        let file = |path: &str| FlashFile {
+            filename: path.to_owned(),
+            format: if path.ends_with(".qcow2") {
+                "qcow2".into()
+            } else {
+                "raw".into()
+            },
+        };
+        let mode = if template.is_some() {
+            FlashMode::Split
+        } else {
+            FlashMode::Stateless
+        };
+        Self {
+            name: name.to_owned(),
+            body: Body {
+                interface_types: vec!["uefi".into()],
+                mapping: Mapping::Flash(Flash {
+                    mode,
+                    executable: file(code),
+                    template: template.map(file),
+                }),
+                targets: Vec::new(),
+                features: Vec::new(),
+            },
+        }
+    }
+
+    /// Returns the descriptor with one more target.
+    pub(super) fn for_target(mut self, architecture: &str, machines: &[&str]) -> Self {
+        self.body.targets.push(Target {
+            architecture: architecture.into(),
+            machines: machines.iter().map(|machine| (*machine).into()).collect(),
+        });
+        self
+    }
+
+    /// Returns the descriptor with more features.
+    pub(super) fn with_features(mut self, features: &[&str]) -> Self {
+        let features = features.iter().map(|feature| (*feature).to_owned());
+        self.body.features.extend(features);
+        self
+    }
+
+    /// Returns the name of the file, without its folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the path of the firmware's code; `None` for a mapping that is not known.
+    pub fn code(&self) -> Option<&str> {
+        match &self.body.mapping {
+            Mapping::Flash(flash) => Some(&flash.executable.filename),
+            Mapping::Memory(memory) => Some(&memory.filename),
+            Mapping::Other => None,
+        }
+    }
+
+    pub(super) const fn mapping(&self) -> &Mapping {
+        &self.body.mapping
+    }
+
+    pub(super) fn targets(&self) -> &[Target] {
+        &self.body.targets
+    }
+
+    /// Returns whether the guest's operating system finds an interface (`FirmwareOSInterface`).
+    pub(super) fn has_interface(&self, interface: &str) -> bool {
+        self.body.interface_types.iter().any(|i| i == interface)
+    }
+
+    /// Returns whether the firmware has a feature (`FirmwareFeature`).
+    pub(super) fn has(&self, feature: &str) -> bool {
+        self.body.features.iter().any(|f| f == feature)
+    }
+}
