@@ -6,6 +6,8 @@
 //! - [`fragment`] makes the options of one device, as they stand on the command line.
 //! - [`Capabilities`] list the machines, devices and properties of a QEMU. They are built in, or
 //!   probed from a binary by [`Capabilities::probe`]. A [`Cache`] keeps the answers of a binary.
+//! - A [`FirmwareCatalog`] lists the firmwares that a domain's firmware is chosen from, each by its
+//!   [`Descriptor`].
 //! - [`monitor`] is a client of the monitor (QMP).
 //! - [`explain`] finds the device of the domain that an error message of QEMU is about.
 //!
@@ -32,7 +34,7 @@ pub use command_line::command_line;
 pub use context::{NVRAM_DIR, STATE_DIR, Style};
 pub use error::Error;
 pub use explain::{Explanation, explain};
-pub use firmware::{Descriptor, DescriptorError};
+pub use firmware::{Descriptor, DescriptorError, FirmwareCatalog};
 pub use fragment::{Fragment, fragment};
 pub use line::{
     Access, CommandLine, FileLocation, FilePassing, List, Object, Opt, Paths, Placeholders,

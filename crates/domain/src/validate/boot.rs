@@ -103,8 +103,8 @@ fn check_features(check: &mut Check<'_>) {
     let secure_boot = features.wish(FirmwareFeatureName::SecureBoot);
     let enrolled_keys = features.wish(FirmwareFeatureName::EnrolledKeys);
     if secure_boot == Some(false) && enrolled_keys == Some(true) {
-        let message =
-            "the feature 'enrolled-keys' of <firmware> needs 'secure-boot', which is off".to_owned();
+        let message = "the feature 'enrolled-keys' of <firmware> needs 'secure-boot', which is off"
+            .to_owned();
         check.error_with_hint(&os.span, message, "enable both or neither");
     }
 }

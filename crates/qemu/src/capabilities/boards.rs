@@ -122,7 +122,7 @@ pub(super) fn arch_of_target(target: &str) -> Option<Arch> {
 }
 
 /// Returns QEMU's name of an architecture, as in `qemu-system-i386`.
-pub(super) const fn target_of_arch(arch: Arch) -> &'static str {
+pub(crate) const fn target_of_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::I686 => "i386",
         _ => arch.as_str(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use passthru_domain::{Arch, Error, IdSet, Machine, Platform};
+use passthru_domain::{Arch, Domain, Error, FirmwareChoice, IdSet, Machine, Platform};
 
 use super::boards;
 use super::dmi::Dmi;
@@ -12,6 +12,7 @@ use super::error::ProbeError;
 use super::nodes::Nodes;
 use super::probe::{self, Spawn};
 use super::probed::{Probed, Version};
+use crate::firmware::{Descriptor, FirmwareCatalog};
 
 /// Time limit for a QEMU to answer all questions of a probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -27,6 +28,7 @@ pub struct Capabilities {
     probed: Option<Probed>,
     nodes: Nodes,
     dmi: Dmi,
+    firmware: FirmwareCatalog,
 }
 
 impl Capabilities {
@@ -44,6 +46,7 @@ impl Capabilities {
             probed: None,
             nodes: Nodes::placeholder(),
             dmi: Dmi::placeholder(),
+            firmware: FirmwareCatalog::WellKnown,
         }
     }
 
@@ -69,6 +72,22 @@ impl Capabilities {
 
     pub(crate) const fn dmi(&self) -> &Dmi {
         &self.dmi
+    }
+
+    /// Sets the firmwares that a domain's firmware is chosen from. The default is those at
+    /// well-known paths.
+    #[must_use]
+    pub fn with_firmware(self, firmware: FirmwareCatalog) -> Self {
+        Self { firmware, ..self }
+    }
+
+    /// Returns the descriptor by which the firmware of a domain is chosen; `None` if no descriptor
+    /// fits, or the domain does not ask for UEFI or BIOS firmware. For a complete domain, the result
+    /// is the one that its completion took.
+    pub fn firmware_descriptor(&self, domain: &Domain) -> Option<Descriptor> {
+        let arch = domain.os.kind.arch.unwrap_or(self.arch);
+        let machine = self.machine(arch, domain.os.kind.machine.as_deref()).ok()?;
+        self.firmware.chosen(domain, &machine, self.version())
     }
 
     pub(crate) const fn nodes(&self) -> &Nodes {
@@ -100,6 +119,7 @@ impl Capabilities {
             probed: Some(probed),
             nodes: Nodes::placeholder(),
             dmi: Dmi::placeholder(),
+            firmware: FirmwareCatalog::WellKnown,
         })
     }
 
@@ -212,5 +232,13 @@ impl Platform for Capabilities {
             None => emulator.ends_with(boards::target_of_arch(Arch::I686)),
         };
         boards::cpu(machine.arch, machine.board, is_i386).map(str::to_owned)
+    }
+
+    fn firmware(
+        &self,
+        domain: &Domain,
+        machine: &Machine,
+    ) -> Result<Option<FirmwareChoice>, Error> {
+        self.firmware.choose(domain, machine, self.version())
     }
 }

@@ -9,6 +9,7 @@ mod nodes;
 mod probe;
 mod probed;
 
+pub(crate) use boards::target_of_arch;
 pub use cache::Cache;
 pub(crate) use dmi::TABLES as DMI_TABLES;
 pub use emulator::Capabilities;

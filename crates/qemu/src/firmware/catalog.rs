@@ -1,0 +1,123 @@
+//! The firmwares to choose from.
+
+use std::borrow::Cow;
+
+use passthru_domain::firmware::Firmware;
+use passthru_domain::{Arch, Domain, Error, FirmwareChoice, Machine};
+
+use super::choice::{Mismatch, check, choice, pair};
+use super::descriptor::Descriptor;
+use super::request::Request;
+use super::well_known::well_known;
+use crate::capabilities::Version;
+
+/// Number of firmwares whose mismatch an error names.
+const MAX_REASONS: usize = 4;
+
+/// The firmwares to choose from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum FirmwareCatalog {
+    /// The firmwares of Debian's and Fedora's packages, at their usual paths. No host is looked at.
+    #[default]
+    WellKnown,
+    /// Descriptors, in the order of preference.
+    Descriptors(Vec<Descriptor>),
+    /// None: no firmware is chosen.
+    Off,
+}
+
+impl FirmwareCatalog {
+    fn descriptors(&self) -> Cow<'_, [Descriptor]> {
+        match self {
+            Self::WellKnown => well_known().into(),
+            Self::Descriptors(descriptors) => descriptors.into(),
+            Self::Off => Cow::default(),
+        }
+    }
+
+    /// Returns the first descriptor that fits a domain.
+    pub(crate) fn chosen(
+        &self,
+        domain: &Domain,
+        machine: &Machine,
+        version: Version,
+    ) -> Option<Descriptor> {
+        let request = Request::for_domain(domain, machine, version)?;
+        let descriptors = self.descriptors();
+        let mut fitting = descriptors.iter();
+        fitting.find(|d| check(d, &request).is_ok()).cloned()
+    }
+
+    /// Chooses the firmware of a domain; `None` if nothing is to be filled in.
+    ///
+    /// # Errors
+    /// If the domain asks for a choice and no firmware fits, an error with the reasons.
+    pub(crate) fn choose(
+        &self,
+        domain: &Domain,
+        machine: &Machine,
+        version: Version,
+    ) -> Result<Option<FirmwareChoice>, Error> {
+        let Some(request) = Request::for_domain(domain, machine, version) else {
+            return Ok(None);
+        };
+        if *self == Self::Off {
+            return Ok(None);
+        }
+
+        if let Some(descriptor) = self.chosen(domain, machine, version) {
+            return Ok(choice(&descriptor));
+        }
+        if !request.is_automatic() {
+            return Ok(self.pair(&request));
+        }
+        if domain.os.firmware == Some(Firmware::Bios) && has_bios(machine) {
+            return Ok(None);
+        }
+        Err(self.no_match(&request, machine))
+    }
+
+    /// Returns the template that goes with the code that a domain names.
+    fn pair(&self, request: &Request<'_>) -> Option<FirmwareChoice> {
+        let own = self.descriptors();
+        let own = own.iter().find_map(|d| pair(d, request));
+        own.or_else(|| well_known().iter().find_map(|d| pair(d, request)))
+    }
+
+    /// Returns the error for a domain that no firmware fits.
+    fn no_match(&self, request: &Request<'_>, machine: &Machine) -> Error {
+        let kind = request.os.firmware.unwrap_or(Firmware::Efi);
+        let mut reasons = Vec::new();
+        for descriptor in self.descriptors().iter() {
+            if let Err(Mismatch::Wish(reason)) = check(descriptor, request) {
+                reasons.push(format!("{} {reason}", descriptor.name()));
+            }
+        }
+
+        if reasons.is_empty() {
+            let name = &machine.name;
+            let message = format!(
+                "no firmware for <os firmware='{kind}'> on the machine '{name}' ({})",
+                machine.arch
+            );
+            let hint = "install one for this machine (OVMF or AAVMF of edk2), or name its files \
+                        with <loader> and <nvram>";
+            return Error::new(message).hint(hint);
+        }
+        let more = reasons.len().saturating_sub(MAX_REASONS);
+        reasons.truncate(MAX_REASONS);
+        let mut message = format!(
+            "no firmware fits this <os firmware='{kind}'>: {}",
+            reasons.join("; ")
+        );
+        if more > 0 {
+            message += &format!("; and {more} more do not");
+        }
+        Error::new(message).hint("ask for less, or name the files with <loader> and <nvram>")
+    }
+}
+
+/// Returns whether QEMU gives a machine a BIOS by itself.
+const fn has_bios(machine: &Machine) -> bool {
+    matches!(machine.arch, Arch::X86_64 | Arch::I686)
+}
