@@ -145,6 +145,7 @@ const SECTIONS: &[Section] = &[
     Element("on_poweroff", process::lifecycle),
     Shared(boot::options),
     Element("os/acpi", sysinfo::acpi_tables),
+    Element("os/varstore", firmware::varstore),
     Chosen(iommu::machine_wide),
     Chosen(controller::items),
     Chosen(iommu::behind_buses),

@@ -29,6 +29,9 @@ pub enum Error {
         /// Number of the bus.
         bus: u8,
     },
+    /// The domain leaves its firmware to a choice, which was not made.
+    #[error("no firmware was chosen for <os firmware='efi'>")]
+    NoFirmware,
     /// QEMU, or this crate, has no option for a part of the domain.
     #[error("{what} is not supported{on}")]
     Unsupported {
@@ -60,7 +63,9 @@ impl Error {
         let hint = self.hint();
         let error = match self {
             Self::Machine(error) => return error,
-            Self::Incomplete { .. } | Self::NoBus { .. } => DomainError::new(self.to_string()),
+            Self::Incomplete { .. } | Self::NoBus { .. } | Self::NoFirmware => {
+                DomainError::new(self.to_string())
+            }
             Self::NoDevice(_) | Self::Unsupported { .. } => {
                 DomainError::new(self.to_string()).at(span.0.clone())
             }
@@ -75,6 +80,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Machine(error) => error.hint.clone(),
+            Self::NoFirmware => Some("name its files with <loader> and <nvram>".into()),
             _ => None,
         }
     }

@@ -6,6 +6,8 @@ mod choice;
 mod descriptor;
 mod glob;
 mod request;
+#[cfg(test)]
+mod tests;
 mod well_known;
 
 pub use catalog::FirmwareCatalog;

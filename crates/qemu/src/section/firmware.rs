@@ -1,6 +1,6 @@
 //! Firmware: flash memories as block nodes, or a file for `-bios`.
 
-use passthru_domain::firmware::{FirmwareFormat, Loader, LoaderType};
+use passthru_domain::firmware::{Firmware, FirmwareFormat, Loader, LoaderType};
 use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
 
 use super::block::{FileNode, file_node, layers_raw};
@@ -12,11 +12,18 @@ use crate::line::{Access, FilePassing, List, Object, Opt, Want};
 
 /// Returns the block nodes of the flash memories, or `-bios`.
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
-    let Some(loader) = &context.domain.os.loader else {
-        return Ok(Vec::new());
-    };
-    let Some(path) = &loader.path else {
-        return Ok(Vec::new());
+    let os = &context.domain.os;
+    let named = os.loader.as_ref().and_then(|loader| {
+        let path = loader.path.as_ref()?;
+        Some((loader, path))
+    });
+    let Some((loader, path)) = named else {
+        // Without a firmware that is named, QEMU would start the guest by its BIOS.
+        return if os.firmware == Some(Firmware::Efi) {
+            Err(Error::NoFirmware)
+        } else {
+            Ok(Vec::new())
+        };
     };
     if !is_flash(loader) {
         return Ok(vec![Opt::plain(
@@ -30,6 +37,26 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         nodes.extend(nvram_nodes(context, nvram)?);
     }
     Ok(nodes)
+}
+
+/// Returns QEMU's device that keeps the variables of `<varstore>`, on x86 `uefi-vars-x64`.
+pub(crate) fn varstore(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
+    let Some(varstore) = &context.domain.os.varstore else {
+        return Ok(Vec::new());
+    };
+    let path = match &varstore.path {
+        Some(path) => path.clone(),
+        None if context.is_standalone() => format!("{NVRAM_DIR}/{}_VARS.json", context.name()),
+        None => context.state_path("varstore"),
+    };
+    let driver = if context.is_x86() {
+        "uefi-vars-x64"
+    } else {
+        "uefi-vars-sysbus"
+    };
+    let want = Want::file("varstore", path, Access::ReadWrite, FilePassing::FdSet);
+    let device = Object::driver(driver).with("jsonfile", want);
+    Ok(vec![Opt::json("-device", device)])
 }
 
 /// Adds the nodes of the flash memories to `-machine`.
