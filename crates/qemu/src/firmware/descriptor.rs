@@ -103,47 +103,64 @@ pub(super) struct Target {
     pub(super) machines: Vec<String>,
 }
 
+impl FlashFile {
+    /// Returns a file, whose name tells its format.
+    fn new(path: &str) -> Self {
+        let format = if path.ends_with(".qcow2") {
+            "qcow2"
+        } else {
+            "raw"
+        };
+        Self {
+            filename: path.to_owned(),
+            format: format.to_owned(),
+        }
+    }
+}
+
 impl Descriptor {
     /// Parses the descriptor in the file `name`.
     ///
     /// # Errors
     /// If the text is not JSON, or lacks a member of the specification, then [`DescriptorError`].
     pub fn parse(name: &str, text: &[u8]) -> Result<Self, DescriptorError> {
-        let failed = |source| DescriptorError {
-            name: name.to_owned(),
-            source,
-        };
-        let body: Body = serde_json::from_slice(text).map_err(failed)?;
-        Ok(Self {
-            name: name.to_owned(),
-            body,
-        })
+        match serde_json::from_slice(text) {
+            Ok(body) => Ok(Self {
+                name: name.to_owned(),
+                body,
+            }),
+            Err(source) => Err(DescriptorError {
+                name: name.to_owned(),
+                source,
+            }),
+        }
     }
 
-    /// Returns the descriptor of flash memory: split if there is a template, else stateless.
-    pub(super) fn for_flash(name: &str, code: &str, template: Option<&str>) -> Self {
-        let file = |path: &str| FlashFile {
-            filename: path.to_owned(),
-            format: if path.ends_with(".qcow2") {
-                "qcow2".into()
-            } else {
-                "raw".into()
-            },
-        };
-        let mode = if template.is_some() {
-            FlashMode::Split
-        } else {
-            FlashMode::Stateless
-        };
+    /// Returns the descriptor of UEFI firmware in flash memory, with the template of its variables.
+    pub(super) fn for_flash(name: &str, code: &str, template: &str) -> Self {
+        let mapping = Mapping::Flash(Flash {
+            mode: FlashMode::Split,
+            executable: FlashFile::new(code),
+            template: Some(FlashFile::new(template)),
+        });
+        Self::for_mapping(name, mapping)
+    }
+
+    /// Returns the descriptor of UEFI firmware in read-only memory.
+    pub(super) fn for_memory(name: &str, code: &str) -> Self {
+        let mapping = Mapping::Memory(Memory {
+            filename: code.into(),
+            uefi_vars: None,
+        });
+        Self::for_mapping(name, mapping)
+    }
+
+    fn for_mapping(name: &str, mapping: Mapping) -> Self {
         Self {
             name: name.to_owned(),
             body: Body {
                 interface_types: vec!["uefi".into()],
-                mapping: Mapping::Flash(Flash {
-                    mode,
-                    executable: file(code),
-                    template: template.map(file),
-                }),
+                mapping,
                 targets: Vec::new(),
                 features: Vec::new(),
             },

@@ -1,6 +1,6 @@
 //! Tests of the choice: descriptors of our own, and domains that ask for them.
 
-use passthru_domain::firmware::FirmwareFormat;
+use passthru_domain::firmware::{FirmwareFormat, LoaderType};
 use passthru_domain::{Arch, Domain, FirmwareMapping};
 
 use super::{Descriptor, FirmwareCatalog};
@@ -29,8 +29,10 @@ fn host() -> FirmwareCatalog {
     let rom = r#"{"interface-types": ["bios"],
         "mapping": {"device": "memory", "filename": "/fw/bios.bin"},
         "targets": [{"architecture": "x86_64", "machines": ["pc-*"]}], "features": []}"#;
-    let stateless = flash("stateless", both, r#"["amd-sev", "amd-sev-es"]"#)
-        .replace(r#""device": "flash","#, r#""device": "flash", "mode": "stateless","#);
+    let stateless = flash("stateless", both, r#"["amd-sev", "amd-sev-es"]"#).replace(
+        r#""device": "flash","#,
+        r#""device": "flash", "mode": "stateless","#,
+    );
     FirmwareCatalog::Descriptors(vec![
         parse(
             "enrolled",
@@ -70,6 +72,16 @@ fn code(xml: &str) -> String {
     complete(xml).os.loader.unwrap().path.unwrap()
 }
 
+/// Returns the path of the code that a guest on the machine `q35` gets.
+fn code_with(os: &str, rest: &str) -> String {
+    code(&xml("q35", os, rest))
+}
+
+/// Returns a complete domain that asks for no choice.
+fn named(os: &str) -> Domain {
+    complete(&xml("q35", os, "").replace(" firmware='efi'", ""))
+}
+
 fn refusal(xml: &str) -> String {
     let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
     let errors = Domain::parse(xml).unwrap().complete(&capabilities);
@@ -91,21 +103,32 @@ fn first_fitting_firmware_is_chosen() {
 
 #[test]
 fn features_of_the_domain_narrow_the_choice() {
-    let with = |os: &str, rest: &str| code(&xml("q35", os, rest));
-    assert_eq!(with(&feature("secure-boot", "no"), ""), "/fw/plain.code");
-    assert_eq!(with(&feature("secure-boot", "yes"), ""), "/fw/enrolled.code");
-    assert_eq!(with(&feature("enrolled-keys", "no"), ""), "/fw/secure.code");
-    assert_eq!(with("<loader secure='no'/>", ""), "/fw/plain.code");
-    assert_eq!(with("<loader secure='yes'/>", ""), "/fw/enrolled.code");
-    assert_eq!(with("<loader stateless='yes'/>", ""), "/fw/stateless.code");
     assert_eq!(
-        with("<nvram template='/fw/secure.vars'/>", ""),
+        code_with(&feature("secure-boot", "no"), ""),
+        "/fw/plain.code"
+    );
+    assert_eq!(
+        code_with(&feature("secure-boot", "yes"), ""),
+        "/fw/enrolled.code"
+    );
+    assert_eq!(
+        code_with(&feature("enrolled-keys", "no"), ""),
+        "/fw/secure.code"
+    );
+    assert_eq!(code_with("<loader secure='no'/>", ""), "/fw/plain.code");
+    assert_eq!(code_with("<loader secure='yes'/>", ""), "/fw/enrolled.code");
+    assert_eq!(
+        code_with("<loader stateless='yes'/>", ""),
+        "/fw/stateless.code"
+    );
+    assert_eq!(
+        code_with("<nvram template='/fw/secure.vars'/>", ""),
         "/fw/secure.code"
     );
     let sleep = "<pm><suspend-to-mem enabled='yes'/></pm>";
-    assert_eq!(with("", sleep), "/fw/plain.code");
+    assert_eq!(code_with("", sleep), "/fw/plain.code");
     let sev = "<launchSecurity type='sev'><policy>3</policy></launchSecurity>";
-    assert_eq!(with("", sev), "/fw/plain.code");
+    assert_eq!(code_with("", sev), "/fw/plain.code");
     let off = xml("q35", "", "").replace("<acpi/>", "<acpi/><smm state='off'/>");
     assert_eq!(code(&off), "/fw/plain.code");
 }
@@ -123,7 +146,10 @@ fn chosen_flash_fills_in_loader_nvram_and_smm() {
     }
 
     let plain = complete(&xml("pc", "", "")).format();
-    assert!(!plain.contains("<smm") && !plain.contains("secure="), "{plain}");
+    assert!(
+        !plain.contains("<smm") && !plain.contains("secure="),
+        "{plain}"
+    );
     let stateless = complete(&xml("q35", "<loader stateless='yes'/>", ""));
     assert_eq!(stateless.os.nvram, None);
 }
@@ -158,10 +184,6 @@ fn firmware_that_does_not_fit_is_refused_with_reasons() {
 
 #[test]
 fn named_code_gets_what_goes_with_it() {
-    let named = |loader: &str| {
-        let xml = xml("q35", loader, "").replace(" firmware='efi'", "");
-        complete(&xml)
-    };
     let domain = named("<loader type='pflash'>/fw/plain.code</loader>");
     let nvram = domain.os.nvram.unwrap();
     assert_eq!(nvram.template.as_deref(), Some("/fw/plain.vars"));
@@ -204,6 +226,19 @@ fn well_known_paths_are_debians_first() {
 }
 
 #[test]
+fn protected_memory_gets_firmware_for_it() {
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let snp = "<launchSecurity type='sev-snp'><policy>0x30000</policy></launchSecurity>";
+    let domain = Domain::parse(&xml("q35", "", snp)).unwrap();
+    let loader = domain.complete(&capabilities).unwrap().os.loader.unwrap();
+    assert_eq!(
+        loader.path.as_deref(),
+        Some("/usr/share/edk2/ovmf/OVMF.amdsev.fd")
+    );
+    assert_eq!(loader.kind, Some(LoaderType::Rom));
+}
+
+#[test]
 fn rom_with_host_variables_gets_a_varstore() {
     let text = r#"{"interface-types": ["uefi"],
         "mapping": {"device": "memory", "filename": "/fw/vars.fd",
@@ -224,7 +259,10 @@ fn rom_with_host_variables_gets_a_varstore() {
     let domain = domain.complete(&capabilities).unwrap();
     domain.validate(&capabilities).unwrap();
     let text = domain.format();
-    assert!(text.contains("<varstore template='/fw/vars.json'/>"), "{text}");
+    assert!(
+        text.contains("<varstore template='/fw/vars.json'/>"),
+        "{text}"
+    );
     let line = crate::command_line(&domain, &capabilities, crate::Style::Standalone).unwrap();
     let text = line.pretty(&crate::Paths);
     let device = r#"{"driver":"uefi-vars-x64","jsonfile":"/var/lib/passthru/nvram/vm_VARS.json"}"#;
@@ -244,8 +282,10 @@ fn template_in_qcow2_gives_variables_in_qcow2() {
 
 #[test]
 fn descriptor_with_unknown_words_is_read_and_not_chosen() {
-    let text = flash("new", r#"["pc-q35-*"]"#, r#"["from-the-future"]"#)
-        .replace(r#""device": "flash","#, r#""device": "igvm", "filename": "/fw/x.igvm","#);
+    let text = flash("new", r#"["pc-q35-*"]"#, r#"["from-the-future"]"#).replace(
+        r#""device": "flash","#,
+        r#""device": "igvm", "filename": "/fw/x.igvm","#,
+    );
     let descriptor = parse("new", &text);
     assert_eq!(descriptor.code(), None);
     let error = Descriptor::parse("x.json", b"{}").unwrap_err();
@@ -254,8 +294,7 @@ fn descriptor_with_unknown_words_is_read_and_not_chosen() {
 
 #[test]
 fn domain_without_a_choice_has_no_command_line() {
-    let capabilities =
-        Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Off);
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Off);
     let domain = Domain::parse(&xml("q35", "", "")).unwrap();
     let domain = domain.complete(&capabilities).unwrap();
     assert_eq!(domain.os.loader, None);

@@ -77,14 +77,27 @@ const ROWS: &[Row] = &[
      "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
 ];
 
+/// Fedora's firmwares for protected memory, in read-only memory of the machine `q35`: name of the
+/// descriptor, features, code.
+#[rustfmt::skip]
+const PROTECTED: &[(&str, &[&str], &str)] = &[
+    ("60-edk2-ovmf-x64-amdsev.json", &["amd-sev", "amd-sev-es", "amd-sev-snp"],
+     "/usr/share/edk2/ovmf/OVMF.amdsev.fd"),
+    ("60-edk2-ovmf-x64-inteltdx.json", &["intel-tdx"],
+     "/usr/share/edk2/ovmf/OVMF.inteltdx.fd"),
+];
+
 /// Returns the firmwares in the order of preference.
 pub(super) fn well_known() -> Vec<Descriptor> {
-    let mut descriptors = Vec::with_capacity(ROWS.len());
+    let mut descriptors = Vec::with_capacity(ROWS.len() + PROTECTED.len());
     for (name, architecture, machines, features, code, template) in ROWS {
-        let descriptor = Descriptor::for_flash(name, code, Some(template))
-            .for_target(architecture, machines)
-            .with_features(features);
-        descriptors.push(descriptor);
+        let descriptor = Descriptor::for_flash(name, code, template);
+        let descriptor = descriptor.for_target(architecture, machines);
+        descriptors.push(descriptor.with_features(features));
+    }
+    for (name, features, code) in PROTECTED {
+        let descriptor = Descriptor::for_memory(name, code).for_target(X86, Q35);
+        descriptors.push(descriptor.with_features(features));
     }
 
     descriptors
