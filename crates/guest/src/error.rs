@@ -138,6 +138,22 @@ pub enum Error {
         /// Cause.
         source: io::Error,
     },
+    /// A folder of firmware descriptors cannot be read.
+    #[error("cannot read the firmware descriptors in {}", folder.display())]
+    FirmwareFolder {
+        /// Path of the folder.
+        folder: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The file of the firmware's variables is missing, and nothing names its template.
+    #[error("there is no {path} yet, and no template of the variables of {loader} is known")]
+    NoTemplate {
+        /// Path of the file.
+        path: String,
+        /// Path of the firmware.
+        loader: String,
+    },
     /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_domain::Errors),

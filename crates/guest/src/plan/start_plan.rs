@@ -7,7 +7,7 @@ use nix::unistd::Uid;
 use passthru_domain::device::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Host, Request};
-use passthru_qemu::{Capabilities, CommandLine, Style, WantKind, command_line};
+use passthru_qemu::{Capabilities, CommandLine, Descriptor, Style, WantKind, command_line};
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -42,6 +42,8 @@ pub struct StartSettings {
 pub struct StartPlan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
+    /// Descriptor by which the firmware was chosen, if the domain leaves the choice open.
+    pub(crate) descriptor: Option<Descriptor>,
     /// Images that only a header of another image names, and no element of the XML.
     pub(crate) header_named: BTreeSet<PathBuf>,
     pub(crate) line: CommandLine,
@@ -76,6 +78,10 @@ impl StartPlan {
     ) -> Result<Self, Error> {
         refuse_type1(&domain)?;
         nvram::set_default_path(&mut domain);
+        let descriptor = domain
+            .os
+            .firmware
+            .and_then(|_| capabilities.firmware_descriptor(&domain));
         let opener = Opener::new(&settings.user);
         let header_named = images::complete_chains(&mut domain, &opener)?;
         let line = command_line(&domain, capabilities, Style::Managed)?;
@@ -96,6 +102,7 @@ impl StartPlan {
             accept_new_device: settings.accept_new_device,
             name,
             domain,
+            descriptor,
             header_named,
             line,
             handover,
@@ -107,7 +114,8 @@ impl StartPlan {
     /// Returns the steps of the start, in their order.
     ///
     /// # Errors
-    /// If the host does not have a device, then [`Error::Host`].
+    /// - If the host does not have a device, then [`Error::Host`].
+    /// - If the firmware's variables cannot be made, then [`Error::NoTemplate`].
     pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
         let mut take = Vec::new();
         let mut give_back = Vec::new();
@@ -122,8 +130,8 @@ impl StartPlan {
         let mut steps = vec![Step::Lock {
             folder: folder_path(&self.run_dir, &self.name),
         }];
-        if let Some((path, template)) = nvram::missing(&self.domain, &opener) {
-            steps.push(Step::for_nvram(path, template));
+        if let Some(missing) = nvram::missing(&self.domain, &opener)? {
+            steps.push(Step::for_nvram(missing.path, missing.template));
         }
         let items = self.handover.items();
         steps.extend(

@@ -48,8 +48,8 @@ pub enum Step {
     Nvram {
         /// Path of the file.
         path: String,
-        /// Path of the template.
-        template: String,
+        /// Path of the template; `None` for a file that begins empty.
+        template: Option<String>,
     },
     /// Make a folder for the VMM's user.
     Folder {
@@ -168,10 +168,10 @@ impl Step {
     }
 
     /// Returns the step that makes the file of the firmware's variables.
-    pub(crate) fn for_nvram(path: &str, template: &str) -> Self {
+    pub(crate) fn for_nvram(path: &str, template: Option<&str>) -> Self {
         Self::Nvram {
             path: path.into(),
-            template: template.into(),
+            template: template.map(Into::into),
         }
     }
 
@@ -217,7 +217,14 @@ impl fmt::Display for Step {
             Self::Copy { path, descriptor } => {
                 write!(f, "copy {path} into sealed memory: descriptor {descriptor}")
             }
-            Self::Nvram { path, template } => write!(f, "make {path} from {template}"),
+            Self::Nvram {
+                path,
+                template: Some(template),
+            } => write!(f, "make {path} from {template}"),
+            Self::Nvram {
+                path,
+                template: None,
+            } => write!(f, "make {path}, empty"),
             Self::Folder { path } => write!(f, "make the folder {path} for the VMM's user"),
             Self::Record { path } => {
                 write!(

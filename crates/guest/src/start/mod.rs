@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod copy;
+pub(crate) mod firmware;
 pub(crate) mod ids;
 pub(crate) mod images;
 pub(crate) mod inherited;

@@ -1,11 +1,11 @@
 //! The file of a guest's firmware variables.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use passthru_domain::Domain;
-use passthru_domain::nvram::Nvram;
+use passthru_domain::nvram::{Nvram, NvramType};
 use passthru_qemu::NVRAM_DIR;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -13,37 +13,79 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::opener::Opener;
 
-/// Gives the file its default path, if the domain names a template but no file.
+/// A file of firmware variables that does not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MissingVariables<'a> {
+    /// Path of the file.
+    pub(crate) path: &'a str,
+    /// Path of the template; `None` for a file that begins empty.
+    pub(crate) template: Option<&'a str>,
+}
+
+/// Gives the file its default path, if the domain names none.
 pub(crate) fn set_default_path(domain: &mut Domain) {
     let name = domain.name.clone().unwrap_or_default();
-    if let Some(Nvram {
-        path: path @ None, ..
-    }) = &mut domain.os.nvram
-    {
-        *path = Some(format!("{NVRAM_DIR}/{name}_VARS.fd"));
+    if let Some(nvram) = domain.os.nvram.as_mut().filter(|n| n.lacks_location()) {
+        nvram.path = Some(format!("{NVRAM_DIR}/{name}_VARS.fd"));
+    }
+    if let Some(varstore) = &mut domain.os.varstore {
+        let path = &mut varstore.path;
+        path.get_or_insert_with(|| format!("{NVRAM_DIR}/{name}_VARS.json"));
     }
 }
 
-/// Returns the path of the file and of its template, if the file is missing.
-pub(crate) fn missing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<(&'a str, &'a str)> {
-    let nvram = domain.os.variables()?;
-    let path = nvram.path.as_deref()?;
-    let template = nvram.template.as_deref()?;
+/// Returns the file of the variables with its template, if the file is missing.
+///
+/// # Errors
+/// If flash memory needs the file and no template is known, then [`Error::NoTemplate`].
+pub(crate) fn missing<'a>(
+    domain: &'a Domain,
+    opener: &Opener<'_>,
+) -> Result<Option<MissingVariables<'a>>, Error> {
+    let os = &domain.os;
+    let nvram = os.variables().and_then(file);
+    let varstore = os.varstore.as_ref();
+    let store = varstore.and_then(|v| Some((v.path.as_deref()?, v.template.as_deref())));
+    let Some((path, template)) = nvram.or(store) else {
+        return Ok(None);
+    };
     // A file that the opener refuses is not missing: opening it later gives the error.
     match opener.stat(Path::new(path)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some((path, template)),
-        _ => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        _ => return Ok(None),
+    }
+
+    let loader = os.loader.as_ref().and_then(|loader| loader.path.clone());
+    match (template, loader) {
+        (None, Some(loader)) if nvram.is_some() => Err(Error::NoTemplate {
+            path: path.to_owned(),
+            loader,
+        }),
+        _ => Ok(Some(MissingVariables { path, template })),
     }
 }
 
-/// Makes the file from its template, as a whole or not at all. Does nothing if the file exists.
+/// Returns path and template of variables in a file; `None` for a device or another host.
+fn file(nvram: &Nvram) -> Option<(&str, Option<&str>)> {
+    match nvram.kind {
+        None | Some(NvramType::File) => Some((nvram.file()?, nvram.template.as_deref())),
+        Some(NvramType::Block | NvramType::Network) => None,
+    }
+}
+
+/// Makes the file, as a whole or not at all. Does nothing if the file exists.
 pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
-    let Some((path, template)) = missing(domain, opener) else {
+    let Some(MissingVariables { path, template }) = missing(domain, opener)? else {
         return Ok(());
     };
-    let mut from = opener
-        .open_regular(Path::new(template))
-        .map_err(|source| failed("template of the nvram", template, source))?;
+    let mut from: Box<dyn Read> = match template {
+        Some(template) => {
+            let opened = opener.open_regular(Path::new(template));
+            let what = "template of the nvram";
+            Box::new(opened.map_err(|source| failed(what, template, source))?)
+        }
+        None => Box::new(io::empty()),
+    };
     copy(&mut from, Path::new(path), opener).map_err(|source| failed("nvram", path, source))
 }
 
@@ -55,7 +97,7 @@ fn failed(what: &str, path: &str, source: io::Error) -> Error {
     }
 }
 
-fn copy(from: &mut File, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
+fn copy(from: &mut dyn Read, path: &Path, opener: &Opener<'_>) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = opener.make_folder_of(path)?;
     let mut half = name.to_owned();
@@ -132,7 +174,48 @@ mod tests {
         std::os::unix::fs::symlink("/nonexistent/vars", &vars).unwrap();
         let domain = domain(&format!("<nvram template='/t'>{}</nvram>", vars.display()));
         let user = User::choose(None).unwrap();
-        assert_eq!(missing(&domain, &Opener::new(&user)), None);
+        assert_eq!(missing(&domain, &Opener::new(&user)).unwrap(), None);
+    }
+
+    #[test]
+    fn named_source_and_other_host_keep_their_location() {
+        let source = "<nvram template='/t' type='file'><source file='/nonexistent/vars'/></nvram>";
+        let mut domain = domain(source);
+        set_default_path(&mut domain);
+        let user = User::choose(None).unwrap();
+        let found = missing(&domain, &Opener::new(&user)).unwrap().unwrap();
+        assert_eq!(found.path, "/nonexistent/vars");
+
+        let network = "<nvram template='/t' type='network'><source protocol='nbd'>\
+            <host name='h'/></source></nvram>";
+        let mut domain = self::domain(network);
+        set_default_path(&mut domain);
+        assert_eq!(missing(&domain, &Opener::new(&user)).unwrap(), None);
+    }
+
+    #[test]
+    fn variables_without_template_are_refused_before_the_start() {
+        let loader = "<loader type='pflash' readonly='yes'>/own/code</loader>\
+            <nvram>/nonexistent/vars</nvram>";
+        let domain = domain(loader);
+        let user = User::choose(None).unwrap();
+        let error = missing(&domain, &Opener::new(&user)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no /nonexistent/vars yet, and no template of the variables of /own/code is \
+             known"
+        );
+    }
+
+    #[test]
+    fn store_without_template_begins_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vars.json");
+        let domain = domain(&format!("<varstore path='{}'/>", path.display()));
+        let user = User::choose(None).unwrap();
+        make(&domain, &Opener::new(&user)).unwrap();
+
+        assert_eq!(fs::read_to_string(path).unwrap(), "");
     }
 
     #[test]

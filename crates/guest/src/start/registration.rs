@@ -37,7 +37,7 @@ pub(crate) fn register(
         .unwrap_or_else(|| GuestRecord::new(&plan.name));
     enter_user(plan, &mut record)?;
     record.note_devices(identities);
-    record.firmware = Firmware::from_domain(&plan.domain);
+    record.firmware = Firmware::new(&plan.domain, plan.descriptor.clone());
     records.write(&record)?;
     drop(records);
     Ok(Registration {

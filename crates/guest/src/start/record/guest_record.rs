@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use passthru_domain::Domain;
 use passthru_host::{Comparison, Identity};
 use passthru_pci::Address;
+use passthru_qemu::Descriptor;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -54,6 +55,9 @@ pub struct Firmware {
     /// Path of the template of the variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// Descriptor by which the firmware was chosen. Later starts prefer this descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<Descriptor>,
 }
 
 /// The version of a record.
@@ -109,18 +113,23 @@ impl GuestRecord {
 }
 
 impl Firmware {
-    /// Returns the firmware of a domain; `None` if the domain names no file of it.
-    pub(crate) fn from_domain(domain: &Domain) -> Option<Self> {
+    /// Returns the firmware of a domain and the descriptor by which it was chosen; `None` if the
+    /// domain names no file of it.
+    pub(crate) fn new(domain: &Domain, descriptor: Option<Descriptor>) -> Option<Self> {
         let loader = domain
             .os
             .loader
             .as_ref()
             .and_then(|loader| loader.path.clone());
         let nvram = domain.os.variables();
+        let varstore = domain.os.varstore.as_ref();
+        let own = nvram.and_then(|nvram| nvram.path.clone());
+        let template = nvram.and_then(|nvram| nvram.template.clone());
         let firmware = Self {
             loader,
-            nvram: nvram.and_then(|nvram| nvram.path.clone()),
-            template: nvram.and_then(|nvram| nvram.template.clone()),
+            nvram: own.or_else(|| varstore?.path.clone()),
+            template: template.or_else(|| varstore?.template.clone()),
+            descriptor,
         };
         (firmware != Self::default()).then_some(firmware)
     }
