@@ -9,6 +9,7 @@ mod document;
 mod emulator;
 mod error;
 mod exit;
+mod firmware;
 mod folder;
 mod hint;
 mod host;

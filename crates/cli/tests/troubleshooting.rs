@@ -9,7 +9,7 @@ use passthru_domain::{Arch, Domain};
 use passthru_guest::{Error as GuestError, FolderError, ImageError, RecordError};
 use passthru_host::{BlindSpot, Companion, Error as HostError, Owner, Usage};
 use passthru_pci::Address;
-use passthru_qemu::{Capabilities, ProbeError};
+use passthru_qemu::{Capabilities, FirmwareCatalog, ProbeError};
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 
@@ -130,6 +130,10 @@ fn guest_errors() -> Vec<GuestError> {
             path: "/srv/guests/disk.raw".into(),
             source: denied(),
         },
+        GuestError::NoTemplate {
+            path: "/var/lib/passthru/nvram/web_VARS.fd".into(),
+            loader: "/srv/firmware/code.fd".into(),
+        },
         GuestError::Folder(FolderError::Running {
             name: "web".into(),
             pid: 4242,
@@ -158,9 +162,10 @@ fn guest_errors() -> Vec<GuestError> {
 fn domain_error() -> String {
     let xml = "<domain type='kvm'><name>vm</name><memory>1048576</memory><os firmware='efi'>\
         <type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features></domain>";
-    let capabilities = Capabilities::builtin(Arch::X86_64);
-    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
-    let errors = domain.validate(&capabilities).unwrap_err();
+    let none = FirmwareCatalog::Descriptors(Vec::new());
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(none);
+    let errors = Domain::parse(xml).unwrap().complete(&capabilities);
+    let errors = errors.unwrap_err();
     errors.iter().next().unwrap().message.clone()
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use passthru_domain::Arch;
-use passthru_qemu::Capabilities;
+use passthru_qemu::{Capabilities, FirmwareCatalog};
 
 use crate::error::Error;
 use crate::{input, output};
@@ -24,7 +24,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     let parsed = input::parse_with_errors(&document)?;
     let arch = parsed.domain.os.kind.arch;
-    let capabilities = Capabilities::builtin(arch.unwrap_or(Arch::X86_64));
+    // Which firmware a guest gets depends on the host: the XML keeps the choice open.
+    let capabilities =
+        Capabilities::builtin(arch.unwrap_or(Arch::X86_64)).with_firmware(FirmwareCatalog::Off);
     let mut found = parsed.examine(&capabilities, None);
     match found.check(|domain| Ok(domain.format())) {
         Some(text) => output::print(&text),

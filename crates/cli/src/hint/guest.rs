@@ -45,6 +45,11 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
             "name the file itself, or give the folder of the link to root alone (chown, chmod go-w)"
                 .into()
         }),
+        GuestError::NoTemplate { .. } => Some(
+            "name it: <nvram template='…'/>, or set <loader stateless='yes'> for firmware without \
+             variables"
+                .into(),
+        ),
         GuestError::CommandLine(errors) => errors.iter().find_map(|error| error.hint.clone()),
         GuestError::Spawn { source, .. } if source.kind() == ErrorKind::PermissionDenied => Some(
             "give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, \

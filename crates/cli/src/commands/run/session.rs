@@ -21,7 +21,7 @@ use crate::folder::run_dir;
 use crate::host::this_host;
 use crate::signals::Signals;
 use crate::user::choose_user;
-use crate::{emulator, input, message};
+use crate::{emulator, firmware, input, message};
 
 /// Number of tries to start. A try fails if another guest takes the chosen user id; the next one
 /// chooses another id.
@@ -68,9 +68,15 @@ fn plan(
     let domain = input::parse(document)?;
     let name = domain.name.as_deref().unwrap_or_default();
     let user = choose_user(args.user.as_deref(), config, name, host)?;
+    let records = Records::new(RECORD_DIR);
+    let (catalog, notes) = firmware::of_host(&domain, &records)?;
+    for note in notes {
+        notices.say(format!("note: {note}"));
+    }
     let capabilities = emulator::probe(&domain, None, &user)?
         .with_nodes(nodes(host))
-        .with_dmi(host.dmi());
+        .with_dmi(host.dmi())
+        .with_firmware(catalog);
     let backend = choose_backend(args.backend, &domain, host, &capabilities, notices)?;
     let domain = input::finish(domain, document, &capabilities, backend)?;
     capabilities
@@ -80,7 +86,7 @@ fn plan(
         user,
         named: named_fds(args)?,
         run_dir: run_dir(),
-        records: Records::new(RECORD_DIR),
+        records,
         share_user: args.share_user,
         accept_new_device: args.accept_new_device,
     };
