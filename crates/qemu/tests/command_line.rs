@@ -322,6 +322,39 @@ fn default_nvram_path_depends_on_the_style() {
 }
 
 #[test]
+fn flash_without_nvram_has_a_second_flash_memory() {
+    let xml = "<domain type='qemu'><name>vm</name><memory unit='MiB'>128</memory>\
+               <features><acpi/></features><os><type arch='x86_64' machine='q35'>hvm</type>\
+               <loader type='pflash' readonly='yes'>/code.fd</loader></os></domain>";
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
+    let line = command_line(&domain, &capabilities, Style::Standalone).unwrap();
+    let text = line.pretty(&Paths);
+    assert!(text.contains("pflash1=libvirt-pflash1-storage"), "{text}");
+    let file = r#""filename":"/var/lib/passthru/nvram/vm_VARS.fd","node-name":"libvirt-pflash1-"#;
+    assert!(text.contains(file), "{text}");
+}
+
+#[test]
+fn chosen_secure_firmware_protects_its_variables() {
+    let xml = "<domain type='kvm'><name>vm</name><memory unit='MiB'>128</memory>\
+               <features><acpi/></features><os firmware='efi'>\
+               <type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os></domain>";
+    let capabilities = Capabilities::builtin(Arch::X86_64);
+    let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
+    let line = command_line(&domain, &capabilities, Style::Managed).unwrap();
+    let text = line.pretty(&Placeholders);
+    for part in [
+        r#""filename":"/usr/share/OVMF/OVMF_CODE_4M.ms.fd","node-name":"libvirt-pflash0-storage""#,
+        "pflash0=libvirt-pflash0-format,pflash1=libvirt-pflash1-storage",
+        "smm=on",
+        "driver=cfi.pflash01,property=secure,value=on",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn override_of_an_absent_device_is_an_error() {
     let xml = fs::read_to_string(data("said-to-qemu.xml")).unwrap();
     let xml = xml.replace("device alias='ua-uplink'", "device alias='ua-other'");

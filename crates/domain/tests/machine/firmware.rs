@@ -1,7 +1,153 @@
 //! Firmware, system information and launch security.
 
-use crate::common::{accepted, guest, refused};
+use passthru_domain::firmware::{FirmwareFormat, LoaderType};
+use passthru_domain::nvram::NvramType;
+use passthru_domain::toggle::OnOff;
+use passthru_domain::{Arch, Domain, Error, FirmwareChoice, FirmwareMapping, Machine, Platform};
+
+use crate::common::{Emulator, accepted, guest, refused};
 use crate::helpers::with;
+
+/// An emulator that gives each guest one firmware, or refuses it.
+struct WithFirmware(Option<FirmwareChoice>);
+
+impl Platform for WithFirmware {
+    fn arch(&self) -> Arch {
+        Emulator.arch()
+    }
+
+    fn emulator(&self, arch: Arch) -> String {
+        Emulator.emulator(arch)
+    }
+
+    fn machine(&self, arch: Arch, name: Option<&str>) -> Result<Machine, Error> {
+        Emulator.machine(arch, name)
+    }
+
+    fn cpu(&self, machine: &Machine, emulator: &str) -> Option<String> {
+        Emulator.cpu(machine, emulator)
+    }
+
+    fn firmware(&self, _: &Domain, _: &Machine) -> Result<Option<FirmwareChoice>, Error> {
+        match &self.0 {
+            Some(choice) => Ok(Some(choice.clone())),
+            None => Err(Error::new("no firmware fits".into())),
+        }
+    }
+}
+
+fn flash(requires_smm: bool) -> WithFirmware {
+    WithFirmware(Some(FirmwareChoice {
+        loader: "/fw/code".into(),
+        mapping: FirmwareMapping::Flash {
+            format: FirmwareFormat::Raw,
+            template: Some(("/fw/vars".into(), FirmwareFormat::Raw)),
+        },
+        requires_smm,
+    }))
+}
+
+/// Returns the XML of a guest whose `<os>` ends with a text.
+fn efi(os: &str) -> String {
+    with("q35", "<features><acpi/></features>")
+        .replace("<os>", "<os firmware='efi'>")
+        .replace("</os>", &format!("{os}</os>"))
+}
+
+fn complete(xml: &str, platform: &WithFirmware) -> Domain {
+    Domain::parse(xml).unwrap().complete(platform).unwrap()
+}
+
+#[test]
+fn chosen_flash_fills_in_loader_variables_and_smm() {
+    let domain = complete(&efi(""), &flash(true));
+    let loader = domain.os.loader.clone().unwrap();
+    assert_eq!(loader.path.as_deref(), Some("/fw/code"));
+    assert_eq!(loader.kind, Some(LoaderType::Pflash));
+    assert_eq!((loader.readonly, loader.secure), (Some(true), Some(true)));
+
+    let nvram = domain.os.nvram.clone().unwrap();
+    assert_eq!(nvram.template.as_deref(), Some("/fw/vars"));
+    assert!(nvram.lacks_location());
+    let smm = domain.features.clone().unwrap().smm.unwrap();
+    assert_eq!(smm.state, Some(OnOff::On));
+    domain.validate(&flash(true)).unwrap();
+    let again = domain.clone().complete(&flash(true)).unwrap();
+    assert_eq!(again, domain);
+
+    let plain = complete(&efi(""), &flash(false));
+    assert_eq!(plain.os.loader.unwrap().secure, None);
+    assert_eq!(plain.features.unwrap().smm, None);
+}
+
+#[test]
+fn own_template_and_other_host_stay_as_they_are() {
+    let own = complete(&efi("<nvram template='/own'/>"), &flash(false));
+    assert_eq!(own.os.nvram.unwrap().template.as_deref(), Some("/own"));
+    let network = "<nvram type='network'><source protocol='nbd'><host name='h'/></source></nvram>";
+    let domain = complete(&efi(network), &flash(false));
+    let nvram = domain.os.nvram.unwrap();
+    assert_eq!(nvram.kind, Some(NvramType::Network));
+    assert_eq!(nvram.template, None);
+}
+
+#[test]
+fn firmware_that_does_not_fit_is_an_error_at_os() {
+    let xml = efi("");
+    let domain = Domain::parse(&xml).unwrap();
+    let errors = domain.complete(&WithFirmware(None)).unwrap_err();
+    let error = errors.iter().next().unwrap();
+    assert_eq!(error.message, "no firmware fits");
+    let span = error.span.clone().unwrap();
+    assert!(xml[span].starts_with("<os"));
+}
+
+#[test]
+fn read_only_flash_has_variables_without_an_nvram() {
+    let implied = accepted(&firmware("type='pflash' readonly='yes'", ""));
+    let nvram = implied.os.nvram.unwrap();
+    assert!(nvram.lacks_location());
+    assert_eq!(nvram.format, Some(FirmwareFormat::Raw));
+    let qcow2 = accepted(&firmware("type='pflash' readonly='yes' format='qcow2'", ""));
+    assert_eq!(qcow2.os.nvram.unwrap().format, Some(FirmwareFormat::Qcow2));
+    for without in [
+        "type='pflash'",
+        "type='pflash' readonly='no'",
+        "type='pflash' readonly='yes' stateless='yes'",
+        "type='rom'",
+    ] {
+        assert_eq!(accepted(&firmware(without, "")).os.nvram, None, "{without}");
+    }
+}
+
+#[test]
+fn wishes_that_contradict_each_other_are_refused() {
+    let keys_alone = "<firmware><feature enabled='yes' name='enrolled-keys'/>\
+        <feature enabled='no' name='secure-boot'/></firmware>";
+    refused(&efi(keys_alone), "needs 'secure-boot'", "<os");
+    let no_choice = efi(keys_alone).replace(" firmware='efi'", "");
+    refused(&no_choice, "<os> asks for no choice", "<os");
+    let bios = efi("<nvram>/v</nvram>").replace("'efi'", "'bios'");
+    refused(&bios, "keeps no variables", "<nvram");
+}
+
+#[test]
+fn varstore_is_for_firmware_in_rom_alone() {
+    let store = "<varstore template='/t.json' path='/v.json'/>";
+    let domain = accepted(&firmware("type='rom'", store));
+    assert!(domain.format().contains(store), "{}", domain.format());
+    accepted(&efi(store));
+
+    refused(
+        &firmware("type='pflash' readonly='no'", store),
+        "read-only memory only",
+        "<varstore",
+    );
+    let both = format!("<nvram>/v</nvram>{store}");
+    refused(&efi(&both), "both keep the variables", "<varstore");
+    let alone = efi(store).replace(" firmware='efi'", "");
+    refused(&alone, "needs firmware that uses it", "<varstore");
+}
 
 fn firmware(loader: &str, rest: &str) -> String {
     let loader = format!("<loader {loader}>/fw</loader>{rest}</os>");

@@ -132,6 +132,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::start::record::{Firmware, GuestRecord};
 
     const TEXT: &str = r#"{"interface-types": ["uefi"], "targets": [], "features": [],
         "mapping": {"device": "memory", "filename": "/fw/PATH"}}"#;
@@ -176,6 +177,27 @@ mod tests {
                 && text.contains("60-c.json is left out: it is not a regular file"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn firmware_of_the_last_start_comes_first() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path().join("guests"));
+        let last = Descriptor::parse("90-last.json", TEXT.as_bytes()).unwrap();
+        let mut record = GuestRecord::new("vm");
+        record.firmware = Some(Firmware {
+            descriptor: Some(last.clone()),
+            ..Firmware::default()
+        });
+        records.lock().unwrap().write(&record).unwrap();
+
+        let found = FoundDescriptors::for_guest("vm", &records).unwrap();
+        assert_eq!(found.descriptors.first(), Some(&last));
+        let other = FoundDescriptors::for_guest("other", &records).unwrap();
+        assert_ne!(other.descriptors.first(), Some(&last));
     }
 
     #[test]
