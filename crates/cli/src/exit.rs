@@ -68,7 +68,9 @@ impl Code {
             GuestError::Interrupted => Self::Interrupted,
             GuestError::NotRestored { .. } => Self::NotRestored,
             GuestError::Host(error) => Self::for_host_error(error),
-            GuestError::Image(_) | GuestError::CommandLine(_) => Self::Domain,
+            GuestError::Image(_) | GuestError::CommandLine(_) | GuestError::NoTemplate { .. } => {
+                Self::Domain
+            }
             _ => Self::Host,
         }
     }

@@ -24,6 +24,8 @@ const SINCE: &[(&str, &str)] = &[
     ("arm-smmuv3.cmdqv", "11.1"),
     ("virtio-iommu", "5.1"),
     ("igb", "8.0"),
+    ("uefi-vars-x64", "10.0"),
+    ("uefi-vars-sysbus", "10.0"),
 ];
 
 /// Aliases of devices, with the name of the type.

@@ -53,8 +53,8 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
             Element::new("metadata", "nothing; kept to the letter").since("0.9.10"),
             Element::new(
                 "os",
-                "`-machine`, `-kernel`, `-initrd`, `-append`, `-boot`, `-bios`, `-blockdev` of \
-                 the firmware",
+                "`-machine`, `-kernel`, `-initrd`, `-append`, `-boot`, `-bios`, `-blockdev` and \
+                 `-device uefi-vars-x64` of the firmware",
             ),
             Element::new("bootloader", "refused: for Xen"),
             Element::new("sysinfo", "`-smbios`, `-fw_cfg`"),

@@ -87,7 +87,7 @@ impl Capabilities {
     pub fn firmware_descriptor(&self, domain: &Domain) -> Option<Descriptor> {
         let arch = domain.os.kind.arch.unwrap_or(self.arch);
         let machine = self.machine(arch, domain.os.kind.machine.as_deref()).ok()?;
-        self.firmware.chosen(domain, &machine, self.version())
+        self.firmware.chosen(domain, &machine, self)
     }
 
     pub(crate) const fn nodes(&self) -> &Nodes {
@@ -239,6 +239,6 @@ impl Platform for Capabilities {
         domain: &Domain,
         machine: &Machine,
     ) -> Result<Option<FirmwareChoice>, Error> {
-        self.firmware.choose(domain, machine, self.version())
+        self.firmware.choose(domain, machine, self)
     }
 }

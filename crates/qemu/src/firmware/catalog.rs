@@ -9,7 +9,7 @@ use super::choice::{Mismatch, check, choice, pair};
 use super::descriptor::Descriptor;
 use super::request::Request;
 use super::well_known::well_known;
-use crate::capabilities::Version;
+use crate::capabilities::Capabilities;
 
 /// Number of firmwares whose mismatch an error names.
 const MAX_REASONS: usize = 4;
@@ -40,9 +40,9 @@ impl FirmwareCatalog {
         &self,
         domain: &Domain,
         machine: &Machine,
-        version: Version,
+        capabilities: &Capabilities,
     ) -> Option<Descriptor> {
-        let request = Request::for_domain(domain, machine, version)?;
+        let request = Request::for_domain(domain, machine, capabilities)?;
         let descriptors = self.descriptors();
         let mut fitting = descriptors.iter();
         fitting.find(|d| check(d, &request).is_ok()).cloned()
@@ -56,16 +56,16 @@ impl FirmwareCatalog {
         &self,
         domain: &Domain,
         machine: &Machine,
-        version: Version,
+        capabilities: &Capabilities,
     ) -> Result<Option<FirmwareChoice>, Error> {
-        let Some(request) = Request::for_domain(domain, machine, version) else {
+        let Some(request) = Request::for_domain(domain, machine, capabilities) else {
             return Ok(None);
         };
         if *self == Self::Off {
             return Ok(None);
         }
 
-        if let Some(descriptor) = self.chosen(domain, machine, version) {
+        if let Some(descriptor) = self.chosen(domain, machine, capabilities) {
             return Ok(choice(&descriptor));
         }
         if !request.is_automatic() {

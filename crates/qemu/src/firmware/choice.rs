@@ -152,6 +152,9 @@ fn check_memory(
     }
 
     let keeps_variables = descriptor.has(HOST_VARIABLES);
+    if keeps_variables && !request.has_varstore {
+        return Mismatch::wish(format!("needs QEMU's device {}", request.varstore_driver));
+    }
     if !keeps_variables && request.os.varstore.is_some() {
         return Mismatch::wish("does not use a <varstore>");
     }

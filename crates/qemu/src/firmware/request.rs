@@ -8,7 +8,8 @@ use passthru_domain::{Domain, Machine};
 
 use super::descriptor::{Descriptor, Target};
 use super::glob;
-use crate::capabilities::{Version, target_of_arch};
+use crate::capabilities::{Capabilities, Version, target_of_arch};
+use crate::section::firmware::varstore_driver;
 
 /// Bit of an SEV policy that asks for SEV-ES.
 const SEV_ES_POLICY: u64 = 1 << 2;
@@ -22,6 +23,10 @@ pub(super) struct Request<'a> {
     architecture: &'static str,
     /// Machine type, with its version.
     machine: String,
+    /// Name of QEMU's device that keeps the variables of firmware.
+    pub(super) varstore_driver: &'static str,
+    /// Whether the emulator has that device.
+    pub(super) has_varstore: bool,
     pub(super) smm: Option<OnOff>,
     /// Features that the firmware must have.
     pub(super) needed: Vec<&'static str>,
@@ -35,7 +40,7 @@ impl<'a> Request<'a> {
     pub(super) fn for_domain(
         domain: &'a Domain,
         machine: &Machine,
-        version: Version,
+        capabilities: &Capabilities,
     ) -> Option<Self> {
         let os = &domain.os;
         let kind = os.loader.as_ref().and_then(|loader| loader.kind);
@@ -46,11 +51,14 @@ impl<'a> Request<'a> {
         };
         let features = domain.features.as_ref();
         let smm = features.and_then(|features| features.smm.as_ref());
+        let varstore_driver = varstore_driver(machine.arch);
         let mut request = Self {
             os,
             interface,
             architecture: target_of_arch(machine.arch),
-            machine: with_version(&machine.name, version),
+            machine: with_version(&machine.name, capabilities.version()),
+            varstore_driver,
+            has_varstore: capabilities.has_type(varstore_driver),
             smm: smm.map(|smm| smm.state.unwrap_or(OnOff::On)),
             needed: Vec::new(),
             unwanted: Vec::new(),

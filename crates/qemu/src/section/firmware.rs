@@ -1,5 +1,6 @@
 //! Firmware: flash memories as block nodes, or a file for `-bios`.
 
+use passthru_domain::Arch;
 use passthru_domain::firmware::{Firmware, FirmwareFormat, Loader, LoaderType};
 use passthru_domain::nvram::{Nvram, NvramProtocol, NvramSource, NvramType};
 
@@ -39,7 +40,7 @@ pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(nodes)
 }
 
-/// Returns QEMU's device that keeps the variables of `<varstore>`, on x86 `uefi-vars-x64`.
+/// Returns QEMU's device that keeps the variables of `<varstore>`.
 pub(crate) fn varstore(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     let Some(varstore) = &context.domain.os.varstore else {
         return Ok(Vec::new());
@@ -49,14 +50,18 @@ pub(crate) fn varstore(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
         None if context.is_standalone() => format!("{NVRAM_DIR}/{}_VARS.json", context.name()),
         None => context.state_path("varstore"),
     };
-    let driver = if context.is_x86() {
-        "uefi-vars-x64"
-    } else {
-        "uefi-vars-sysbus"
-    };
     let want = Want::file("varstore", path, Access::ReadWrite, FilePassing::FdSet);
+    let driver = varstore_driver(context.machine.arch);
     let device = Object::driver(driver).with("jsonfile", want);
     Ok(vec![Opt::json("-device", device)])
+}
+
+/// Returns the name of QEMU's device that keeps the variables of a guest's firmware.
+pub(crate) const fn varstore_driver(arch: Arch) -> &'static str {
+    match arch {
+        Arch::I686 | Arch::X86_64 => "uefi-vars-x64",
+        Arch::Aarch64 | Arch::S390x => "uefi-vars-sysbus",
+    }
 }
 
 /// Adds the nodes of the flash memories to `-machine`.
