@@ -80,15 +80,11 @@ pub(super) struct FlashFile {
 pub(super) struct Memory {
     pub(super) filename: String,
     /// Variables that QEMU's device `uefi-vars` keeps.
-    #[serde(
-        rename = "uefi-vars",
-        alias = "uefi-vars-service",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "uefi-vars", skip_serializing_if = "Option::is_none")]
     pub(super) uefi_vars: Option<UefiVars>,
 }
 
-/// Variables that QEMU's device `uefi-vars` keeps.
+/// `FirmwareMemoryUefiVars`, from QEMU 11.0: variables that the device `uefi-vars` keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UefiVars {
     pub(super) template: String,
@@ -146,11 +142,14 @@ impl Descriptor {
         Self::for_mapping(name, mapping)
     }
 
-    /// Returns the descriptor of UEFI firmware in read-only memory.
-    pub(super) fn for_memory(name: &str, code: &str) -> Self {
+    /// Returns the descriptor of UEFI firmware in read-only memory. Firmware whose variables QEMU
+    /// keeps has a template of them.
+    pub(super) fn for_memory(name: &str, code: &str, template: Option<&str>) -> Self {
         let mapping = Mapping::Memory(Memory {
             filename: code.into(),
-            uefi_vars: None,
+            uefi_vars: template.map(|template| UefiVars {
+                template: template.into(),
+            }),
         });
         Self::for_mapping(name, mapping)
     }

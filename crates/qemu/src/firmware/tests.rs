@@ -271,6 +271,25 @@ fn rom_with_host_variables_gets_a_varstore() {
 }
 
 #[test]
+fn varstore_of_the_domain_chooses_firmware_that_uses_it() {
+    let arm = xml("virt", "<varstore path='/v.json'/>", "").replace("x86_64", "aarch64");
+    let capabilities = Capabilities::builtin(Arch::Aarch64);
+    let domain = Domain::parse(&arm).unwrap();
+    let domain = domain.complete(&capabilities).unwrap();
+    domain.validate(&capabilities).unwrap();
+    let varstore = domain.os.varstore.clone().unwrap();
+    assert_eq!(
+        varstore.template.as_deref(),
+        Some("/usr/share/edk2/aarch64/vars.secboot.json")
+    );
+
+    let line = crate::command_line(&domain, &capabilities, crate::Style::Managed).unwrap();
+    let text = line.pretty(&crate::Placeholders);
+    let device = r#"{"driver":"uefi-vars-sysbus","jsonfile":"/v.json"}"#;
+    assert!(text.contains(device), "{text}");
+}
+
+#[test]
 fn template_in_qcow2_gives_variables_in_qcow2() {
     let code = "/usr/share/edk2/ovmf/OVMF_CODE_4M.qcow2";
     let loader = format!("<loader type='pflash' readonly='yes' format='qcow2'>{code}</loader>");

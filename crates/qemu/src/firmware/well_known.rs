@@ -83,26 +83,50 @@ const ROWS: &[Row] = &[
      "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
 ];
 
-/// Fedora's firmwares for protected memory, in read-only memory of the machine `q35`: name of the
-/// descriptor, features, code.
+/// A firmware in read-only memory: name of the descriptor, architecture, machines, features, code,
+/// template of the variables that QEMU keeps.
+type RomRow = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+    Option<&'static str>,
+);
+
+const SEV: &[&str] = &["amd-sev", "amd-sev-es", "amd-sev-snp"];
+const TDX: &[&str] = &["intel-tdx"];
+const STORE: &[&str] = &["host-uefi-vars", "secure-boot"];
+const STORE_ENROLLED: &[&str] = &["enrolled-keys", "host-uefi-vars", "secure-boot"];
+
 #[rustfmt::skip]
-const PROTECTED: &[(&str, &[&str], &str)] = &[
-    ("60-edk2-ovmf-x64-amdsev.json", &["amd-sev", "amd-sev-es", "amd-sev-snp"],
-     "/usr/share/edk2/ovmf/OVMF.amdsev.fd"),
-    ("60-edk2-ovmf-x64-inteltdx.json", &["intel-tdx"],
-     "/usr/share/edk2/ovmf/OVMF.inteltdx.fd"),
+const ROM_ROWS: &[RomRow] = &[
+    ("60-edk2-ovmf-x64-amdsev.json", X86, Q35, SEV, "/usr/share/edk2/ovmf/OVMF.amdsev.fd", None),
+    ("60-edk2-ovmf-x64-inteltdx.json", X86, Q35, TDX,
+     "/usr/share/edk2/ovmf/OVMF.inteltdx.fd", None),
+    ("90-edk2-ovmf-qemuvars-x64-sb-enrolled.json", X86, Q35, STORE_ENROLLED,
+     "/usr/share/edk2/ovmf/OVMF.qemuvars.fd", Some("/usr/share/edk2/ovmf/vars.secboot.json")),
+    ("91-edk2-ovmf-qemuvars-x64-sb.json", X86, Q35, STORE,
+     "/usr/share/edk2/ovmf/OVMF.qemuvars.fd", Some("/usr/share/edk2/ovmf/vars.blank.json")),
+    ("90-edk2-aarch64-qemuvars-sb-enrolled.json", ARM, VIRT, STORE_ENROLLED,
+     "/usr/share/edk2/aarch64/QEMU_EFI.qemuvars.fd",
+     Some("/usr/share/edk2/aarch64/vars.secboot.json")),
+    ("91-edk2-aarch64-qemuvars-sb.json", ARM, VIRT, STORE,
+     "/usr/share/edk2/aarch64/QEMU_EFI.qemuvars.fd",
+     Some("/usr/share/edk2/aarch64/vars.blank.json")),
 ];
 
 /// Returns the firmwares in the order of preference.
 pub(super) fn well_known() -> Vec<Descriptor> {
-    let mut descriptors = Vec::with_capacity(ROWS.len() + PROTECTED.len());
+    let mut descriptors = Vec::with_capacity(ROWS.len() + ROM_ROWS.len());
     for (name, architecture, machines, features, code, template) in ROWS {
         let descriptor = Descriptor::for_flash(name, code, template);
         let descriptor = descriptor.for_target(architecture, machines);
         descriptors.push(descriptor.with_features(features));
     }
-    for (name, features, code) in PROTECTED {
-        let descriptor = Descriptor::for_memory(name, code).for_target(X86, Q35);
+    for (name, architecture, machines, features, code, template) in ROM_ROWS {
+        let descriptor = Descriptor::for_memory(name, code, *template);
+        let descriptor = descriptor.for_target(architecture, machines);
         descriptors.push(descriptor.with_features(features));
     }
 
