@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use passthru_domain::firmware::LoaderType;
 use passthru_domain::{Domain, Note};
-use passthru_guest::{FoundDescriptors, Records};
+use passthru_guest::{FirmwareDescriptors, Records};
 use passthru_qemu::FirmwareCatalog;
 
 use crate::error::Error;
@@ -16,7 +16,7 @@ pub(crate) fn in_folders(folders: &[PathBuf]) -> Result<(FirmwareCatalog, Vec<St
         return Ok((FirmwareCatalog::WellKnown, Vec::new()));
     }
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-    Ok(from_found(FoundDescriptors::read(&folders)?))
+    Ok(catalog_and_notes(FirmwareDescriptors::read(&folders)?))
 }
 
 /// Returns the firmwares of this host for a guest, and the notes on them. The one of the guest's
@@ -29,7 +29,9 @@ pub(crate) fn of_host(
         return Ok((FirmwareCatalog::Off, Vec::new()));
     }
     let name = domain.name.as_deref().unwrap_or_default();
-    Ok(from_found(FoundDescriptors::for_guest(name, records)?))
+    Ok(catalog_and_notes(FirmwareDescriptors::for_guest(
+        name, records,
+    )?))
 }
 
 /// Returns the note that the firmware of a complete domain, which left the choice open, comes from
@@ -56,7 +58,7 @@ fn has_choice(domain: &Domain) -> bool {
     domain.os.firmware.is_some() || kind == Some(LoaderType::Pflash)
 }
 
-fn from_found(found: FoundDescriptors) -> (FirmwareCatalog, Vec<String>) {
+fn catalog_and_notes(found: FirmwareDescriptors) -> (FirmwareCatalog, Vec<String>) {
     let catalog = FirmwareCatalog::Descriptors(found.descriptors);
     (catalog, found.unusable)
 }

@@ -26,7 +26,7 @@ pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
 pub use start::check::{check, start_notes};
 pub use start::copy::FileTooLarge;
-pub use start::firmware::{FIRMWARE_DIRS, FoundDescriptors};
+pub use start::firmware::{FIRMWARE_DIRS, FirmwareDescriptors};
 pub use start::ids::{RangeError, UidRange};
 pub use start::images::Error as ImageError;
 pub use start::launch::start;

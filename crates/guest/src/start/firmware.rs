@@ -24,14 +24,14 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Firmware descriptors that were read from folders.
 #[derive(Debug, Default)]
-pub struct FoundDescriptors {
+pub struct FirmwareDescriptors {
     /// The descriptors in the order of preference.
     pub descriptors: Vec<Descriptor>,
     /// A message for each file that is not a descriptor.
     pub unusable: Vec<String>,
 }
 
-impl FoundDescriptors {
+impl FirmwareDescriptors {
     /// Reads the descriptors in folders, the more specific folder first.
     ///
     /// The order is that of the names. A file hides the file of the same name in a later folder. An
@@ -156,19 +156,19 @@ mod tests {
             write(&etc, ignored, "ignored");
         }
 
-        let found = FoundDescriptors::read(&[&etc, &usr]).unwrap();
+        let found = FirmwareDescriptors::read(&[&etc, &usr]).unwrap();
         let codes: Vec<_> = found.descriptors.iter().map(Descriptor::code).collect();
         assert_eq!(codes, [Some("/fw/usr-b"), Some("/fw/etc-c")]);
         assert!(found.unusable.is_empty(), "{:?}", found.unusable);
     }
 
     #[test]
-    fn file_that_is_no_descriptor_is_named_and_left_out() {
+    fn file_that_is_not_a_descriptor_is_left_out() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "50-b.json", "b");
         fs::write(root.path().join("40-a.json"), "{").unwrap();
         fs::create_dir(root.path().join("60-c.json")).unwrap();
-        let found = FoundDescriptors::read(&[root.path()]).unwrap();
+        let found = FirmwareDescriptors::read(&[root.path()]).unwrap();
 
         assert_eq!(found.descriptors.len(), 1);
         let text = found.unusable.join("\n");
@@ -194,16 +194,16 @@ mod tests {
         });
         records.lock().unwrap().write(&record).unwrap();
 
-        let found = FoundDescriptors::for_guest("vm", &records).unwrap();
+        let found = FirmwareDescriptors::for_guest("vm", &records).unwrap();
         assert_eq!(found.descriptors.first(), Some(&last));
-        let other = FoundDescriptors::for_guest("other", &records).unwrap();
+        let other = FirmwareDescriptors::for_guest("other", &records).unwrap();
         assert_ne!(other.descriptors.first(), Some(&last));
     }
 
     #[test]
     fn missing_folder_is_named() {
         let missing = Path::new("/nonexistent/firmware");
-        let error = FoundDescriptors::read(&[missing]).unwrap_err();
+        let error = FirmwareDescriptors::read(&[missing]).unwrap_err();
         assert!(
             error.to_string().contains("/nonexistent/firmware"),
             "{error}"
