@@ -163,13 +163,13 @@ impl ParsedDomain {
 /// Most names of faulty elements that are looked for in errors. `<domain>` has fewer children.
 const MAX_FAULTY_NAMES: usize = 100;
 
-/// Number of errors beyond which no later stage runs. Stages expect valid domains, and may take long
-/// for a document that is wrong in many places.
+/// Number of errors beyond which no later stage runs. Stages expect valid domains, and may take
+/// long for a document that is wrong in many places.
 const MAX_BEFORE_STAGE: usize = 100;
 
 impl Examination {
-    /// Runs a later stage on the domain, and adds its errors. Returns the stage's result if no stage
-    /// has found an error.
+    /// Runs a later stage on the domain, and adds its errors. Returns the stage's result if no
+    /// stage has found an error.
     ///
     /// Elements that have an error get none of this stage, since that may only follow from the
     /// first one. An error without a position is left out if there is any other.
@@ -300,9 +300,9 @@ impl Parts {
         }
     }
 
-    /// Notes the parts of errors, which are sorted by position, as faulty. Of the tags of `<domain>`
-    /// and `<devices>`, the places of the errors are noted. An error without a position is about
-    /// everything.
+    /// Notes the parts of errors, which are sorted by position, as faulty. Of the tags of
+    /// `<domain>` and `<devices>`, the places of the errors are noted. An error without a position
+    /// is about everything.
     fn note_faulty(&mut self, errors: &[Error]) {
         if errors.iter().any(|error| error.span.is_none()) {
             self.note_all_faulty();

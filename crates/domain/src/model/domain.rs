@@ -157,9 +157,9 @@ impl Domain {
         count.is_some_and(|count| count > CPUS_WITHOUT_EIM)
     }
 
-    /// Returns the source position of an element: a child of `<domain>`, as `cputune`, or a child of
-    /// such an element, as `os/smbios`. If the document does not have the element, the position is
-    /// that of the element around it.
+    /// Returns the source position of an element: a child of `<domain>`, as `cputune`, or a child
+    /// of such an element, as `os/smbios`. If the document does not have the element, the position
+    /// is that of the element around it.
     pub fn place_of(&self, name: &str) -> SourceSpan {
         SourceSpan(self.top_spans.get(name).or_else(|| self.span.0.clone()))
     }

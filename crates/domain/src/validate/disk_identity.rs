@@ -73,7 +73,7 @@ pub(super) fn check(check: &mut Check<'_>, disk: &Disk) {
     check_lun(check, disk);
 }
 
-/// Checks that a SCSI disk of the host has no identity of its own: the guest talks to the disk
+/// Checks that a SCSI disk of the host has no identity of its own. The guest talks to the disk
 /// itself, so the emulator's device has no such properties.
 fn check_lun(check: &mut Check<'_>, disk: &Disk) {
     if disk.device != Some(DiskDevice::Lun) || disk.target.bus != Some(DiskBus::Scsi) {

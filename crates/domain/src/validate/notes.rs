@@ -28,7 +28,7 @@ impl Domain {
 }
 
 /// Returns the notes about a completed domain, except those about host devices that could not be
-/// read: `is_faulty` returns whether an element has errors in the text.
+/// read. `is_faulty` returns whether an element has errors in the text.
 pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) -> Vec<Note> {
     let devices = &domain.devices;
     let vfio: Vec<&Hostdev> = devices

@@ -6,9 +6,10 @@ use crate::model::device::audio::AudioType;
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::graphics::GraphicsType;
 
-/// Checks that a guest without a SPICE screen has no part that needs its client: the emulator does
-/// not start with one (libvirt's `qemuValidateDomainChrSourceDef` and
-/// `qemuValidateDomainDeviceDefAudio`).
+/// Checks that a guest without a SPICE screen has no part that needs its client.
+///
+/// The emulator does not start with such a part. The rules are libvirt's
+/// (`qemuValidateDomainChrSourceDef` and `qemuValidateDomainDeviceDefAudio`).
 pub(super) fn check(check: &mut Check<'_>) {
     let devices = &check.domain.devices;
     let mut screens = devices.graphics.iter();

@@ -71,8 +71,8 @@ pub(crate) trait Visitor {
     /// Visits the positions of the element's children and grandchildren. The writer ignores them.
     fn top_spans(&mut self, slot: &mut TopSpans);
 
-    /// Reports an error of this element, unless an attribute, the text or a child has an error: this
-    /// one may only follow from that. The writer ignores it.
+    /// Reports an error of this element, unless an attribute, the text or a child has an error:
+    /// this one may only follow from that. The writer ignores it.
     fn error(&mut self, message: String);
 
     /// Reports that the element lacks something, unless one of the attributes or children `parts`

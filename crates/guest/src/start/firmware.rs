@@ -65,7 +65,7 @@ impl FirmwareDescriptors {
     }
 
     /// Reads the host's descriptors. The one that the guest `name` had at its last start comes
-    /// first, so that an update of a package does not give the guest another firmware.
+    /// first. An update of a package then gives the guest no other firmware.
     ///
     /// # Errors
     /// - If a folder exists and cannot be read, then [`Error::FirmwareFolder`].

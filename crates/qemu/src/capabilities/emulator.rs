@@ -81,9 +81,10 @@ impl Capabilities {
         Self { firmware, ..self }
     }
 
-    /// Returns the descriptor by which the firmware of a domain is chosen; `None` if no descriptor
-    /// fits, or the domain does not ask for UEFI or BIOS firmware. For a complete domain, the result
-    /// is the one that its completion took.
+    /// Returns the descriptor by which the firmware of a domain is chosen. For a complete domain,
+    /// it is the one that the completion took.
+    ///
+    /// `None` if no descriptor fits, or the domain does not ask for UEFI or BIOS firmware.
     pub fn firmware_descriptor(&self, domain: &Domain) -> Option<Descriptor> {
         let arch = domain.os.kind.arch.unwrap_or(self.arch);
         let machine = self.machine(arch, domain.os.kind.machine.as_deref()).ok()?;

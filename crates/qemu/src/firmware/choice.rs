@@ -193,8 +193,8 @@ pub(super) fn choice(descriptor: &Descriptor) -> Option<FirmwareChoice> {
     })
 }
 
-/// Returns the choice for a domain that names the code of a firmware and fits it in no other way:
-/// read-only flash memory, and the template of its variables.
+/// Returns the choice for a domain that only names the code of a firmware: read-only flash memory,
+/// and the template of its variables.
 ///
 /// libvirt does so by a list of pairs (`qemuFirmwareFillDomainLegacy`).
 pub(super) fn pair(descriptor: &Descriptor, request: &Request<'_>) -> Option<FirmwareChoice> {

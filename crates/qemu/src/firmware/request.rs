@@ -35,8 +35,10 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the request of a domain; `None` for a domain that runs with the machine's own BIOS,
-    /// or with a file in read-only memory, with which nothing goes.
+    /// Returns the request of a domain.
+    ///
+    /// `None` if the domain runs with the machine's own BIOS, or with a file in read-only memory:
+    /// nothing goes with that.
     pub(super) fn for_domain(
         domain: &'a Domain,
         machine: &Machine,

@@ -95,8 +95,8 @@ fn vhost_user(context: &Context<'_>, disk: &Disk) -> Result<Vec<Opt>, Error> {
     Ok(vec![Opt::list("-chardev", socket), Opt::device(device)])
 }
 
-/// Returns `write-cache`: whether the guest must flush. `scsi-block` does not have the property: the
-/// guest's commands reach the disk itself, which has its own cache.
+/// Returns `write-cache`: whether the guest must flush. `scsi-block` does not have the property:
+/// the guest's commands reach the disk itself, which has its own cache.
 fn write_cache(disk: &Disk) -> Option<&'static str> {
     if disk.device == Some(DiskDevice::Lun) {
         return None;
