@@ -28,8 +28,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         };
         check_alignment(check, device, start);
         check_low(check, device, start);
-        let size = device.target.size.bytes();
-        match start.checked_add(size) {
+        match start.checked_add(size_in_guest(device)) {
             Some(end) => ranges.push(Range { start, end, device }),
             None => check.error(
                 &device.info.span,
@@ -57,6 +56,23 @@ pub(super) fn check(check: &mut Check<'_>) {
             furthest = Some(range);
         }
     }
+}
+
+/// Returns the number of bytes in the guest's memory.
+///
+/// An NVDIMM keeps its label at its end, out of the guest's memory. The rest is rounded down to the
+/// alignment of its file (QEMU's `nvdimm_prepare_memory_region`).
+fn size_in_guest(device: &MemoryDevice) -> u64 {
+    let size = device.target.size.bytes();
+    let label = device.target.label.as_ref();
+    let Some(label) = label.and_then(|label| label.size) else {
+        return size;
+    };
+    let source = device.source.as_ref();
+    let alignment = source.and_then(|source| source.alignsize);
+    let alignment = alignment.map_or(PAGE, |alignment| alignment.bytes().max(1));
+    let rest = size.saturating_sub(label.bytes());
+    rest - rest % alignment
 }
 
 /// Returns the address that the user gave a device. An address of 0 is none, as in libvirt.

@@ -194,6 +194,24 @@ fn dimm_at(base: &str) -> String {
     dimm(&format!("<address type='dimm' slot='0' base='{base}'/>"))
 }
 
+fn nvdimm_at(slot: u8, base: &str) -> String {
+    format!(
+        "<memory model='nvdimm'><source><path>/x</path><alignsize unit='MiB'>2</alignsize></source>\
+         <target><size unit='MiB'>256</size><node>0</node>\
+         <label><size unit='KiB'>128</size></label></target>\
+         <address type='dimm' slot='{slot}' base='{base}'/></memory>"
+    )
+}
+
+#[test]
+fn label_of_an_nvdimm_is_not_in_the_guests_memory() {
+    let first = nvdimm_at(0, "0x140000000");
+    let behind = format!("{first}{}", nvdimm_at(1, "0x14fe00000"));
+    accepted(&nodes(TWO, ROOM, &behind));
+    let within = format!("{first}{}", nvdimm_at(1, "0x14fc00000"));
+    device_refused(nodes(TWO, ROOM, &within), "overlaps with the one at");
+}
+
 #[test]
 fn overlapping_memory_devices_are_refused() {
     let first = virtio_mem_at("0x140000000");

@@ -38,14 +38,15 @@ impl<'a> Request<'a> {
     /// Returns the request of a domain.
     ///
     /// `None` if the domain runs with the machine's own BIOS, or with a file in read-only memory:
-    /// nothing goes with that.
+    /// nothing goes with that. Flash memory alone, without a file, asks for no choice either.
     pub(super) fn for_domain(
         domain: &'a Domain,
         machine: &Machine,
         capabilities: &Capabilities,
     ) -> Option<Self> {
         let os = &domain.os;
-        let kind = os.loader.as_ref().and_then(|loader| loader.kind);
+        let named = os.loader.as_ref().filter(|loader| loader.path.is_some());
+        let kind = named.and_then(|loader| loader.kind);
         let interface = match (os.firmware, kind) {
             (Some(Firmware::Efi), _) | (None, Some(LoaderType::Pflash)) => "uefi",
             (Some(Firmware::Bios), _) => "bios",

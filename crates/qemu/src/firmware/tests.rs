@@ -201,6 +201,19 @@ fn named_code_gets_what_goes_with_it() {
 }
 
 #[test]
+fn flash_without_a_file_is_refused_without_firmware_attribute() {
+    let flash = "<loader type='pflash' readonly='yes'/>";
+    let text = xml("q35", flash, "").replace(" firmware='efi'", "");
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
+    let domain = Domain::parse(&text).unwrap().complete(&capabilities);
+    let errors = domain.unwrap().validate(&capabilities).unwrap_err();
+    assert!(
+        errors.to_string().contains("<loader> names no file"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn bios_without_descriptor_is_that_of_the_machine() {
     let capabilities =
         Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Descriptors(Vec::new()));
