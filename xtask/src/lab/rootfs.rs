@@ -28,6 +28,7 @@ const QEMU_PACKAGES: &[&str] = &[
     "qemu-system-arm",
     "qemu-system-common",
     "qemu-system-data",
+    "qemu-system-modules-spice",
     "qemu-system-s390x",
     "qemu-utils",
 ];
