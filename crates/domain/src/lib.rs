@@ -39,6 +39,7 @@ pub use model::domain::{Domain, Genid, VirtType};
 pub use model::idset::IdSet;
 pub use model::memory::Memory;
 pub use model::os::Arch;
+pub use model::password::Password;
 pub use model::utc_time::UtcTime;
 pub use model::uuid::Uuid;
 pub use model::{

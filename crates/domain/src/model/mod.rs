@@ -20,6 +20,7 @@ pub mod numa;
 pub mod numatune;
 pub mod nvram;
 pub mod os;
+pub(crate) mod password;
 pub mod power;
 pub mod resources;
 pub mod security;

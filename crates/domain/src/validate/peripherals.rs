@@ -1,6 +1,7 @@
 //! TPMs, shared memory, watchdogs, filesystems, screens, sound cards and USB devices.
 
 use super::check::{Check, duplicates, span_of};
+use super::passwords;
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::filesystem::FilesystemType;
 use crate::model::device::graphics::{GraphicsType, ListenType};
@@ -257,6 +258,7 @@ fn check_graphics(check: &mut Check<'_>) {
         {
             check.error(span, "a VNC port must be 5900 or more".into());
         }
+        passwords::check(check, graphics);
     }
 
     for kind in [GraphicsType::Vnc, GraphicsType::Spice, GraphicsType::Sdl] {

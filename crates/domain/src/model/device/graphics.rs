@@ -1,6 +1,7 @@
 //! `<graphics>`: outputs of the guest's screen.
 
 use super::display_password::DisplayPassword;
+use crate::model::password::Password;
 use crate::model::toggle::{OnOff, YesNo};
 use crate::model::utc_time::UtcTime;
 use crate::xml::span::SourceSpan;
@@ -172,7 +173,7 @@ pub struct Graphics {
     /// Keyboard layout.
     pub keymap: Option<String>,
     /// Password (VNC, SPICE).
-    pub passwd: Option<String>,
+    pub passwd: Option<Password>,
     /// End of the password's validity, in UTC.
     pub passwd_valid_to: Option<UtcTime>,
     /// Handling of sessions at a change of the password.
@@ -313,7 +314,7 @@ impl Graphics {
     pub fn password(&self) -> Option<DisplayPassword<'_>> {
         Some(DisplayPassword {
             protocol: self.kind?,
-            password: self.passwd.as_deref()?,
+            password: self.passwd.as_ref()?,
             valid_to: self.passwd_valid_to,
             connected: self.connected,
         })
