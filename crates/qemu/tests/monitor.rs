@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use passthru_qemu::monitor::{BlockingQmp, Command, Error};
+use passthru_domain::device::graphics::GraphicsType;
+use passthru_qemu::monitor::{BlockingQmp, Command, Error, Qmp};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -110,6 +111,53 @@ fn refusal_names_command_class_and_reason() {
     assert!(matches!(error, Error::Command { class, .. } if class == "DeviceNotFound"));
 
     peer.join().unwrap();
+}
+
+fn password(text: &str) -> Command {
+    Command::SetPassword {
+        protocol: GraphicsType::Vnc,
+        password: String::from(text).into(),
+        connected: None,
+    }
+}
+
+#[test]
+fn refusal_does_not_repeat_a_password() {
+    for (text, desc, shown) in [
+        (
+            "vel'vet",
+            "bad: vel'vet",
+            "the monitor's text repeats the password, and is left out",
+        ),
+        ("velvet", "Could not set password", "Could not set password"),
+        ("", "Could not set password", "Could not set password"),
+    ] {
+        let (qmp, peer) = monitor(move |peer| {
+            let id = peer.receive()["id"].clone();
+            let error = json!({ "class": desc, "desc": desc });
+            peer.send(&json!({ "error": error, "id": id }).to_string());
+        });
+        let error = qmp.unwrap().execute(&password(text)).unwrap_err();
+        assert_eq!(error.to_string(), format!("QMP set_password: {shown}"));
+        assert!(
+            text != "vel'vet" || !format!("{error:?}").contains(text),
+            "{error:?}"
+        );
+
+        peer.join().unwrap();
+    }
+}
+
+#[test]
+fn password_that_waits_is_not_shown_for_debugging() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let mut qmp = Qmp::new(ours, LIMIT).unwrap();
+    qmp.submit(&password("velvet"), vec![]).unwrap();
+
+    let shown = format!("{qmp:?} {:?}", password("velvet"));
+    let bytes = format!("{:?}", b"velvet");
+    assert!(!shown.contains("velvet"), "{shown}");
+    assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
 }
 
 #[test]

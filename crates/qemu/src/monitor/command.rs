@@ -1,5 +1,7 @@
 //! Commands of the monitor.
 
+use passthru_domain::Password;
+use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
 use serde_json::{Value, json};
 
 /// A command of QEMU's monitor, with its arguments.
@@ -21,6 +23,22 @@ pub enum Command {
     Balloon {
         /// Bytes of memory.
         value: u64,
+    },
+    /// `set_password`: sets the password of a screen.
+    SetPassword {
+        /// Kind of the screen: VNC or SPICE.
+        protocol: GraphicsType,
+        /// The password.
+        password: Password,
+        /// Handling of open sessions. QEMU keeps them if it is absent.
+        connected: Option<ConnectedPolicy>,
+    },
+    /// `expire_password`: sets the end of a password's validity.
+    ExpirePassword {
+        /// Kind of the screen: VNC or SPICE.
+        protocol: GraphicsType,
+        /// End of the validity.
+        time: Expiry,
     },
     /// `query-status`: returns whether the guest runs.
     QueryStatus,
@@ -73,6 +91,17 @@ pub enum Command {
     },
 }
 
+/// The end of a password's validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The password is not valid any more.
+    Now,
+    /// The password stays valid.
+    Never,
+    /// The password is valid up to a time, in seconds since 1970.
+    At(u64),
+}
+
 impl Command {
     /// Returns QEMU's name of the command.
     pub const fn name(&self) -> &'static str {
@@ -84,6 +113,8 @@ impl Command {
             Self::SystemPowerdown => "system_powerdown",
             Self::SystemReset => "system_reset",
             Self::Balloon { .. } => "balloon",
+            Self::SetPassword { .. } => "set_password",
+            Self::ExpirePassword { .. } => "expire_password",
             Self::QueryStatus => "query-status",
             Self::QueryChardev => "query-chardev",
             Self::QueryMachines => "query-machines",
@@ -104,6 +135,14 @@ impl Command {
     fn arguments(&self) -> Value {
         match self {
             Self::Balloon { value } => json!({ "value": value }),
+            Self::SetPassword {
+                protocol,
+                password,
+                connected,
+            } => password_arguments(*protocol, password, *connected),
+            Self::ExpirePassword { protocol, time } => {
+                json!({ "protocol": protocol.as_str(), "time": time.to_text() })
+            }
             Self::DeviceListProperties { typename } => json!({ "typename": typename }),
             Self::QomList { path } => json!({ "path": path }),
             Self::QomGet { path, property } => json!({ "path": path, "property": property }),
@@ -112,6 +151,14 @@ impl Command {
             Self::DeviceAdd { device } => device.clone(),
             Self::DeviceDel { id } => json!({ "id": id }),
             _ => json!({}),
+        }
+    }
+
+    /// Returns the part of the arguments that no message may show.
+    pub(super) const fn secret(&self) -> Option<&Password> {
+        match self {
+            Self::SetPassword { password, .. } => Some(password),
+            _ => None,
         }
     }
 
@@ -131,9 +178,63 @@ impl Command {
     }
 }
 
+impl Expiry {
+    /// Returns QEMU's spelling.
+    fn to_text(self) -> String {
+        match self {
+            Self::Now => "now".into(),
+            Self::Never => "never".into(),
+            Self::At(seconds) => seconds.to_string(),
+        }
+    }
+}
+
+fn password_arguments(
+    protocol: GraphicsType,
+    password: &Password,
+    connected: Option<ConnectedPolicy>,
+) -> Value {
+    let mut arguments = json!({ "protocol": protocol.as_str(), "password": password.as_str() });
+    if let Some(policy) = connected {
+        arguments["connected"] = policy.as_str().into();
+    }
+    arguments
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sent(command: &Command) -> Value {
+        let line = command.to_line(1);
+        serde_json::from_slice::<Value>(&line).unwrap()["arguments"].take()
+    }
+
+    #[test]
+    fn password_is_sent_with_its_policy_and_expiry() {
+        let mut command = Command::SetPassword {
+            protocol: GraphicsType::Vnc,
+            password: String::from("vel\"vet").into(),
+            connected: None,
+        };
+        let expected = json!({ "protocol": "vnc", "password": "vel\"vet" });
+        assert_eq!(sent(&command), expected);
+
+        if let Command::SetPassword { connected, .. } = &mut command {
+            *connected = Some(ConnectedPolicy::Disconnect);
+        }
+        assert_eq!(sent(&command)["connected"], "disconnect");
+
+        for (time, text) in [
+            (Expiry::Now, "now"),
+            (Expiry::Never, "never"),
+            (Expiry::At(1_933_516_260), "1933516260"),
+        ] {
+            let protocol = GraphicsType::Spice;
+            let command = Command::ExpirePassword { protocol, time };
+            assert_eq!(sent(&command), json!({ "protocol": "spice", "time": text }));
+        }
+    }
 
     #[test]
     fn command_line_holds_name_arguments_and_id() {

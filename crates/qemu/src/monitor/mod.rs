@@ -35,7 +35,7 @@ mod pending;
 mod qmp;
 
 pub use blocking::BlockingQmp;
-pub use command::Command;
+pub use command::{Command, Expiry};
 pub use error::Error;
 pub use event::{Event, Timestamp};
 pub use message::MAX_MESSAGE;

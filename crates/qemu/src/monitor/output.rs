@@ -1,6 +1,7 @@
 //! Commands that are to be sent to the monitor.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +18,6 @@ use super::message::MAX_MESSAGE;
 pub(super) const MOST_FDS: usize = 16;
 
 /// A command to be sent.
-#[derive(Debug)]
 pub(super) struct Request {
     pub(super) id: u64,
     pub(super) bytes: Vec<u8>,
@@ -25,6 +25,17 @@ pub(super) struct Request {
     pub(super) fds: Vec<OwnedFd>,
     /// Number of bytes that were sent.
     sent: usize,
+}
+
+/// Shows everything but the bytes, which can hold a password.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .field("fds", &self.fds)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use passthru_domain::Password;
 use serde_json::Value;
 
 use super::command::Command;
@@ -17,6 +18,8 @@ const MOST_COMMANDS: usize = 64;
 pub(super) struct PendingCommand {
     id: u64,
     name: &'static str,
+    /// Part of the arguments that no message may show.
+    secret: Option<Password>,
     /// Whether the wait for the answer has a time limit.
     is_limited: bool,
     is_sent: bool,
@@ -31,11 +34,22 @@ impl PendingCommand {
         Self {
             id,
             name: command.name(),
+            secret: command.secret().cloned(),
             is_limited: command.is_limited(),
             is_sent: false,
             is_alone: has_fds || *command == Command::QmpCapabilities,
             is_forgotten: false,
         }
+    }
+
+    /// Returns a text of the monitor about this command, fit to show.
+    fn shown(&self, text: &Value) -> String {
+        let text = text.as_str().unwrap_or_default();
+        let secret = self.secret.as_ref().map_or("", Password::as_str);
+        if !secret.is_empty() && text.contains(secret) {
+            return "the monitor's text repeats the password, and is left out".into();
+        }
+        printable(text, MOST_SHOWN)
     }
 }
 
@@ -120,7 +134,7 @@ impl Pending {
             return;
         };
         let answer = if message.get("error").is_some() {
-            Err(refusal(command.name, &message["error"]))
+            Err(refusal(&command, &message["error"]))
         } else {
             Ok(message["return"].take())
         };
@@ -195,15 +209,12 @@ impl Pending {
     }
 }
 
-/// Returns the error for a command that the monitor refused.
-fn refusal(command: &str, error: &Value) -> Error {
+/// Returns the error for a command that the monitor refused. A text that repeats the command's
+/// secret is left out.
+fn refusal(command: &PendingCommand, error: &Value) -> Error {
     Error::Command {
-        command: command.to_owned(),
-        class: shortened(&error["class"]),
-        desc: shortened(&error["desc"]),
+        command: command.name.to_owned(),
+        class: command.shown(&error["class"]),
+        desc: command.shown(&error["desc"]),
     }
-}
-
-fn shortened(text: &Value) -> String {
-    printable(text.as_str().unwrap_or_default(), MOST_SHOWN)
 }
