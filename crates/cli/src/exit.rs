@@ -62,9 +62,10 @@ impl Code {
     /// Returns the code for an error of a guest.
     pub(crate) fn for_guest_error(error: &GuestError) -> Self {
         match error {
-            GuestError::Ended { .. } | GuestError::Spawn { .. } | GuestError::Monitor(_) => {
-                Self::Emulator
-            }
+            GuestError::Ended { .. }
+            | GuestError::Spawn { .. }
+            | GuestError::Monitor(_)
+            | GuestError::Password { .. } => Self::Emulator,
             GuestError::Interrupted => Self::Interrupted,
             GuestError::NotRestored { .. } => Self::NotRestored,
             GuestError::Host(error) => Self::for_host_error(error),

@@ -184,6 +184,14 @@ pub enum Error {
     /// The VMM's monitor is closed, refused a command, or broke the protocol.
     #[error("cannot use the VMM's monitor")]
     Monitor(#[source] passthru_qemu::monitor::Error),
+    /// The VMM refused the password of a screen.
+    #[error("cannot set the password of the {screen} screen")]
+    Password {
+        /// Kind of the screen.
+        screen: &'static str,
+        /// Cause, which does not show the password.
+        source: passthru_qemu::monitor::Error,
+    },
     /// A start failed, and after that devices could not be given back.
     #[error("{after}; then restoring the host failed: {}", joined(errors))]
     NotRestored {

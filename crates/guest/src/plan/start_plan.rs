@@ -154,6 +154,8 @@ impl StartPlan {
                 .filter_map(Step::for_item),
         );
         steps.push(self.spawn_step());
+        let passwords = self.domain.devices.display_passwords();
+        steps.extend(passwords.iter().map(Step::for_password));
         steps.push(Step::Run);
         steps.extend(give_back);
         Ok(steps)

@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use passthru_domain::device::DisplayPassword;
+use passthru_domain::device::graphics::GraphicsType;
 use passthru_host::{DriverChange, Error, Host, Request};
 use passthru_pci::Address;
 use passthru_qemu::WantKind;
@@ -90,6 +92,13 @@ pub enum Step {
         /// Program and arguments.
         command: Vec<String>,
     },
+    /// Set the password of a screen, which the step does not show.
+    Password {
+        /// Kind of the screen.
+        screen: &'static str,
+        /// End of the password's validity, in UTC; `None` if the password stays valid.
+        valid_to: Option<String>,
+    },
     /// Run the guest until it ends.
     Run,
     /// Give a device back.
@@ -172,6 +181,14 @@ impl Step {
         Self::Nvram {
             path: path.into(),
             template: template.map(Into::into),
+        }
+    }
+
+    /// Returns the step that sets the password of a screen.
+    pub(crate) fn for_password(password: &DisplayPassword<'_>) -> Self {
+        Self::Password {
+            screen: screen_name(password.protocol),
+            valid_to: password.valid_to.map(|end| end.to_string()),
         }
     }
 
@@ -264,9 +281,25 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
+            Self::Password { screen, valid_to } => {
+                write!(f, "set the password of the {screen} screen by QMP")?;
+                match valid_to {
+                    Some(end) => write!(f, ", valid until {end} UTC"),
+                    None => Ok(()),
+                }
+            }
             Self::Run => f.write_str("run the guest until it ends"),
             Self::GiveBack { device, to } => write!(f, "give {device} back to {}", driver_text(to)),
         }
+    }
+}
+
+/// Returns the name of a kind of screen for messages.
+pub(crate) const fn screen_name(kind: GraphicsType) -> &'static str {
+    match kind {
+        GraphicsType::Spice => "SPICE",
+        GraphicsType::Vnc => "VNC",
+        other => other.as_str(),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::run::vmm::Vmm;
 use crate::start::check::{check_host, check_identities};
 use crate::start::nvram;
 use crate::start::opened::{self, Opened};
+use crate::start::passwords;
 use crate::start::registration::register;
 use crate::start::spawn::Process;
 
@@ -195,6 +196,8 @@ impl Launch<'_> {
     /// the VMM ends or the start is interrupted.
     fn set_up(&self, machine: &mut Machine) -> Result<Option<PathBuf>, Error> {
         machine.wait(machine.negotiation(), self.interrupted)?;
+        let passwords = self.plan.domain.devices.display_passwords();
+        passwords::set(&passwords, machine, self.interrupted)?;
         let label = console_label(&self.plan.domain);
         let chardevs = match &label {
             Some(_) => Some(machine.submit(&Command::QueryChardev)?),

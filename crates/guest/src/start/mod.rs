@@ -10,6 +10,7 @@ pub(crate) mod launch;
 pub(crate) mod nvram;
 pub(crate) mod opened;
 pub(crate) mod outside;
+pub(crate) mod passwords;
 pub(crate) mod qcow2;
 pub(crate) mod record;
 pub(crate) mod registration;

@@ -1,0 +1,128 @@
+//! Passwords of screens, which are set before the guest runs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use passthru_domain::device::DisplayPassword;
+use passthru_qemu::monitor::{self, Command, Expiry};
+
+use crate::error::Error;
+use crate::plan::step::screen_name;
+use crate::run::machine::Machine;
+
+/// Sets the passwords of a guest that waits, each with the end of its validity.
+///
+/// # Errors
+/// - If the VMM refuses a password, then [`Error::Password`].
+/// - Those of [`Machine::wait`].
+pub(crate) fn set(
+    passwords: &[DisplayPassword<'_>],
+    machine: &mut Machine,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    for password in passwords {
+        for command in commands(password, unix_now()) {
+            let ticket = machine.submit(&command)?;
+            let answer = machine.wait(ticket, interrupted);
+            answer.map_err(|error| named(error, password))?;
+        }
+    }
+
+    Ok(())
+}
+
+/// Returns the commands that set a password, as libvirt sends them
+/// (`qemuDomainChangeGraphicsPasswords`). The screen takes no clients if the validity has ended or
+/// the password is empty, which VNC would accept otherwise.
+fn commands(password: &DisplayPassword<'_>, now: i64) -> [Command; 2] {
+    let protocol = password.protocol;
+    let end = password.valid_to.map(|end| end.unix_seconds());
+    let is_over = end.is_some_and(|end| end <= now);
+    let time = match end {
+        _ if is_over || password.password.as_str().is_empty() => Expiry::Now,
+        Some(end) => u64::try_from(end).map_or(Expiry::Now, Expiry::At),
+        None => Expiry::Never,
+    };
+    if is_over {
+        let name = screen_name(protocol);
+        tracing::warn!("the password of the {name} screen has expired: no client can connect");
+    }
+
+    let set = Command::SetPassword {
+        protocol,
+        password: password.password.clone(),
+        connected: password.connected,
+    };
+    [set, Command::ExpirePassword { protocol, time }]
+}
+
+/// Returns the seconds since 1970.
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
+}
+
+/// Names the screen in the error of a command that the VMM refused.
+fn named(error: Error, password: &DisplayPassword<'_>) -> Error {
+    match error {
+        Error::Monitor(source @ monitor::Error::Command { .. }) => Error::Password {
+            screen: screen_name(password.protocol),
+            source,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use passthru_domain::Password;
+    use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
+
+    use super::*;
+
+    /// Returns the end of validity that is sent for a password.
+    fn expiry(password: &Password, valid_to: Option<&str>, now: i64) -> Expiry {
+        let password = DisplayPassword {
+            protocol: GraphicsType::Spice,
+            password,
+            valid_to: valid_to.map(|end| end.parse().unwrap()),
+            connected: Some(ConnectedPolicy::Keep),
+        };
+        let [set, expire] = commands(&password, now);
+        assert_eq!(
+            set,
+            Command::SetPassword {
+                protocol: GraphicsType::Spice,
+                password: password.password.clone(),
+                connected: Some(ConnectedPolicy::Keep),
+            }
+        );
+        let Command::ExpirePassword { time, .. } = expire else {
+            panic!("{expire:?}")
+        };
+        time
+    }
+
+    #[test]
+    fn password_is_valid_up_to_its_end() {
+        let password = Password::from(String::from("velvet"));
+        let end = Some("2010-04-09T15:51:00");
+        assert_eq!(expiry(&password, None, 5), Expiry::Never);
+        assert_eq!(expiry(&password, end, 5), Expiry::At(1_270_828_260));
+        assert_eq!(
+            expiry(&password, end, 1_270_828_259),
+            Expiry::At(1_270_828_260)
+        );
+        assert_eq!(expiry(&password, end, 1_270_828_260), Expiry::Now);
+        assert_eq!(
+            expiry(&password, Some("1965-01-01T00:00:00"), -9_999_999_999),
+            Expiry::Now
+        );
+    }
+
+    #[test]
+    fn empty_password_lets_nobody_in() {
+        let empty = Password::default();
+        assert_eq!(expiry(&empty, None, 5), Expiry::Now);
+        assert_eq!(expiry(&empty, Some("2100-01-01T00:00:00"), 5), Expiry::Now);
+    }
+}
