@@ -107,7 +107,7 @@ fn print_at(
     hint: Option<&str>,
 ) {
     let title = level.primary_title(message);
-    let mut group = match span.map(|span| Excerpt::new(document.text(), span)) {
+    let mut group = match span.map(|span| Excerpt::new(document.shown(), span)) {
         Some(excerpt) if excerpt.text.len() <= MAX_EXCERPT => title.element(
             Snippet::source(excerpt.text)
                 .line_start(excerpt.line)
