@@ -59,6 +59,12 @@ sub serve {
             syswrite($out, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":$id}\n");
             next;
         }
+        if ($mode eq "echo at $command") {
+            chomp(my $text = $line);
+            $text =~ s/["\\]/\\$&/g;
+            syswrite($out, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"$text\"},\"id\":$id}\n");
+            next;
+        }
         syswrite($out, $garbage) if $mode eq "garbage at $command";
         my $answer = $answers{$command} // '{}';
         syswrite($out, "{\"return\":$answer,\"id\":$id}\n");

@@ -12,4 +12,6 @@ mod memlock;
 mod messages;
 mod privileges;
 mod refused;
+mod screen_clients;
+mod screens;
 mod support;
