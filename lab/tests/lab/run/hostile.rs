@@ -15,7 +15,7 @@ const MEMORY_LIMIT: u64 = 64 << 20;
 /// Limit on the time from a signal to the message about it.
 const REACTION_LIMIT: Duration = Duration::from_secs(2);
 /// Duration of an attack before the signal.
-const ATTACK_TIME: Duration = Duration::from_secs(4);
+const ATTACK_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a pipe on a thread of its own. Sends each piece of text with the time of its arrival.
 fn read_on_thread(mut pipe: PipeReader) -> Receiver<(Instant, String)> {
