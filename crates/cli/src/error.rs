@@ -14,7 +14,11 @@ use crate::hint::{guest_hint, host_hint};
 #[derive(Debug)]
 pub(crate) enum Error {
     /// Errors in a domain, shown at their places in the document.
-    Domain(Box<Document>, Errors),
+    Domain {
+        code: Code,
+        document: Box<Document>,
+        errors: Errors,
+    },
     /// Any other error, with its causes.
     Other {
         code: Code,
@@ -38,7 +42,19 @@ impl Error {
 
     /// Makes an error of errors in a document.
     pub(crate) fn in_document(document: &Document, errors: Errors) -> Self {
-        Self::Domain(Box::new(document.clone()), errors)
+        Self::Domain {
+            code: Code::Domain,
+            document: Box::new(document.clone()),
+            errors,
+        }
+    }
+
+    /// Sets the exit code of the command.
+    pub(crate) fn with_code(mut self, new: Code) -> Self {
+        match &mut self {
+            Self::Domain { code, .. } | Self::Other { code, .. } => *code = new,
+        }
+        self
     }
 
     /// Sets the hint: what the user can do.
@@ -56,15 +72,16 @@ impl Error {
     /// Returns the exit code of the command.
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Domain(..) => Code::Domain,
-            Self::Other { code, .. } => *code,
+            Self::Domain { code, .. } | Self::Other { code, .. } => *code,
         }
     }
 
     /// Prints the error to standard error.
     pub(crate) fn print(&self) {
         match self {
-            Self::Domain(document, errors) => {
+            Self::Domain {
+                document, errors, ..
+            } => {
                 diagnostics::errors(document, errors.iter(), errors.left_out());
             }
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),

@@ -34,6 +34,7 @@ mod xml;
 
 pub use error::{Error, Errors, Note};
 pub use model::backend::{Backend, IommufdObject};
+pub use model::descriptor::{Descriptor, DescriptorName};
 pub use model::device::Devices;
 pub use model::domain::{Domain, Genid, VirtType};
 pub use model::idset::IdSet;

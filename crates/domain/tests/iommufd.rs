@@ -4,7 +4,7 @@
 
 mod common;
 
-use passthru_domain::{Backend, Domain, IommufdObject};
+use passthru_domain::{Backend, Descriptor, Domain, IommufdObject};
 
 use common::{check, guest, refused};
 
@@ -28,12 +28,16 @@ fn backends(domain: &Domain) -> Vec<Option<Backend>> {
         .collect()
 }
 
-fn object(id: &str, fd: Option<u32>, fdgroup: Option<&str>) -> IommufdObject {
-    IommufdObject {
-        id: id.into(),
-        fd,
-        fdgroup: fdgroup.map(String::from),
-    }
+fn object(id: &str, fd: Option<Descriptor>) -> IommufdObject {
+    IommufdObject { id: id.into(), fd }
+}
+
+fn number(number: u32) -> Option<Descriptor> {
+    Some(Descriptor::Number(number))
+}
+
+fn name(name: &str) -> Option<Descriptor> {
+    Some(Descriptor::Name(name.into()))
 }
 
 #[test]
@@ -92,15 +96,12 @@ fn device_behind_accelerated_vsmmu_gets_iommufd() {
     assert_eq!(backends(&domain), [Some(Backend::Iommufd), None]);
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[0]), "vsmmu");
     assert_eq!(domain.iommufd_of(&domain.devices.hostdevs[1]), "iommufd0");
-    assert_eq!(domain.iommufd_objects(), [object("vsmmu", Some(7), None)]);
+    assert_eq!(domain.iommufd_objects(), [object("vsmmu", number(7))]);
 
     domain.set_default_backend(Backend::Iommufd);
     assert_eq!(
         domain.iommufd_objects(),
-        [
-            object("iommufd0", None, None),
-            object("vsmmu", Some(7), None)
-        ]
+        [object("iommufd0", None), object("vsmmu", number(7))]
     );
 }
 
@@ -111,10 +112,7 @@ fn iommufd_object_exists_only_for_devices_that_use_it() {
     assert_eq!(with("<iommufd enabled='no'/>", &two).iommufd_objects(), []);
 
     let domain = with("<iommufd enabled='yes' fdgroup='g'/>", &two);
-    assert_eq!(
-        domain.iommufd_objects(),
-        [object("iommufd0", None, Some("g"))]
-    );
+    assert_eq!(domain.iommufd_objects(), [object("iommufd0", name("g"))]);
 }
 
 #[test]
@@ -127,7 +125,7 @@ fn fdgroup_of_disabled_iommufd_is_refused() {
 #[test]
 fn named_descriptor_gives_an_object_without_a_device() {
     let later = "<iommufd enabled='yes' fdgroup='g'/>";
-    let objects = [object("iommufd0", None, Some("g"))];
+    let objects = [object("iommufd0", name("g"))];
     assert_eq!(with(later, "").iommufd_objects(), objects);
     let by_type1 = hostdev(1, "<driver name='vfio' iommufd='no'/>");
     assert_eq!(with(later, &by_type1).iommufd_objects(), objects);
@@ -160,10 +158,7 @@ fn named_objects_and_descriptors_keep_their_spelling() {
         hostdev(2, "<iommufdId>other</iommufdId>"),
     );
     let domain = with("", &devices);
-    let objects = [
-        object("iommufd0", Some(22), None),
-        object("other", None, None),
-    ];
+    let objects = [object("iommufd0", number(22)), object("other", None)];
     assert_eq!(domain.iommufd_objects(), objects);
 
     let written = domain.format();
@@ -176,6 +171,60 @@ fn named_objects_and_descriptors_keep_their_spelling() {
     }
 
     assert_eq!(Domain::parse(&written).unwrap().iommufd_objects(), objects);
+}
+
+const TWO_NAMES: &str = "<iommufdId>iommufd0</iommufdId><iommufdFd>first gpu</iommufdFd>";
+
+#[test]
+fn named_descriptors_keep_their_spelling() {
+    let iommu = "<iommu model='intel'><iommufd><fd>a&lt;b=c</fd></iommufd></iommu>";
+    let domain = with("", &format!("{}{iommu}", hostdev(1, TWO_NAMES)));
+    let objects = [object("iommufd0", name("a<b=c"))];
+    assert_eq!(domain.iommufd_objects(), objects);
+    assert_eq!(domain.devices.hostdevs[0].iommufd_fd, name("first gpu"));
+
+    let written = domain.format();
+    for kept in ["<iommufdFd>first gpu</iommufdFd>", "<fd>a&lt;b=c</fd>"] {
+        assert!(written.contains(kept), "{written}");
+    }
+
+    assert_eq!(Domain::parse(&written).unwrap().iommufd_objects(), objects);
+}
+
+/// Returns the names that a domain uses, each with the text at its position.
+fn used_names(domain_wide: &str, devices: &str) -> Vec<String> {
+    let xml = guest("q35", devices).replace("<os>", &format!("{domain_wide}<os>"));
+    let used = check(&xml).unwrap().descriptor_names();
+    used.into_iter()
+        .map(|used| format!("{} at {}", used.name, &xml[used.span.0.unwrap()]))
+        .collect()
+}
+
+#[test]
+fn names_are_those_of_devices_and_objects_with_iommufd() {
+    let device = hostdev(1, "<iommufdFd>gpu</iommufdFd>");
+    let own = "<iommu model='intel'><iommufd><id>own</id><fd>first</fd></iommufd></iommu>";
+    assert_eq!(
+        used_names("", &format!("{device}{own}")),
+        [
+            "gpu at <hostdev mode='subsystem' type='pci'>",
+            "first at <iommu model='intel'>"
+        ]
+    );
+
+    let group = "<iommufd enabled='yes' fdgroup='7'/>";
+    assert_eq!(used_names(group, ""), [format!("7 at {group}")]);
+    let numbers = hostdev(1, "<iommufdFd>23</iommufdFd>");
+    assert!(used_names("", &numbers).is_empty());
+}
+
+#[test]
+fn names_of_devices_without_iommufd_are_not_used() {
+    let unassigned = hostdev(1, "<iommufdFd>gpu</iommufdFd>")
+        .replace("</hostdev>", "<address type='unassigned'/></hostdev>");
+    assert!(used_names("", &unassigned).is_empty());
+    let type1 = hostdev(1, "<driver iommufd='no'/>");
+    assert!(used_names("<iommufd enabled='no'/>", &type1).is_empty());
 }
 
 #[test]

@@ -78,8 +78,8 @@ pub enum Error {
         /// Address of the device on the host.
         device: Address,
     },
-    /// A descriptor that the domain names by number is not open.
-    #[error("descriptor {number}, which the domain gives for {what}, is not open")]
+    /// A descriptor that the domain gives by number or by name is not open.
+    #[error("descriptor {number}, given for {what}, is not open")]
     NotOpen {
         /// Number of the descriptor.
         number: u32,
@@ -121,12 +121,10 @@ pub enum Error {
         is: PathBuf,
     },
     /// The caller handed in no descriptor under a name that the domain uses.
-    #[error("no descriptor has the name '{group}' (fdgroup)")]
-    UnknownFdGroup {
-        /// Name of the descriptor (`fdgroup`).
-        group: String,
-        /// Names of the descriptors that the caller handed in.
-        known: Vec<String>,
+    #[error("no descriptor has the name '{name}'")]
+    UnknownDescriptor {
+        /// Name of the descriptor.
+        name: String,
     },
     /// A file of the guest cannot be opened or made.
     #[error("cannot open {path} for the guest ({what})")]

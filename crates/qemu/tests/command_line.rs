@@ -12,6 +12,7 @@ use passthru_qemu::{
     Access, Capabilities, CommandLine, FileLocation, FilePassing, Paths, Placeholders, Resolve,
     Style, Want, WantKind, command_line,
 };
+use serde_json::json;
 
 fn data(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -284,6 +285,32 @@ fn json_form_names_the_use_of_each_descriptor() {
     assert_eq!(fd("hostdev0")["for"], "0000:06:12.2");
     assert_eq!(fd("hostdev0")["fd"], 23);
     assert_eq!(json["emulator"], "/usr/bin/qemu-system-x86_64");
+}
+
+#[test]
+fn named_descriptor_has_placeholder_and_name() {
+    let line = line("names-of-the-caller", Style::Managed);
+    let json = line.to_json(&Placeholders);
+    let fds = json["fds"].as_array().unwrap();
+    let names = fds
+        .iter()
+        .map(|fd| (&fd["name"], &fd["fdgroup"], &fd["fd"]));
+    let given: Vec<_> = names
+        .filter(|(_, group, fd)| !group.is_null() || !fd.is_null())
+        .collect();
+    assert_eq!(
+        json!(given),
+        json!([
+            ["accelerators", "context.of-cards", null],
+            ["hostdev0", "left card", null],
+            ["hostdev1", null, 31]
+        ])
+    );
+
+    let text = line.pretty(&Placeholders);
+    for placeholder in ["\"fd\":\"@accelerators@\"", "\"fd\":\"@hostdev0@\""] {
+        assert!(text.contains(placeholder), "{text}");
+    }
 }
 
 #[test]

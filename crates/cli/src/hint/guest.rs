@@ -37,7 +37,6 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
         GuestError::OtherDevice { device, .. } => Some(format!(
             "open the node that /sys/bus/pci/devices/{device}/vfio-dev names"
         )),
-        GuestError::UnknownFdGroup { group, known } => Some(fd_group_hint(group, known)),
         GuestError::File { source, .. } if FileTooLarge::is_in(source) => {
             Some("let the guest's user read the file: it is not copied then".into())
         }
@@ -65,18 +64,6 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
 fn new_device_hint(has_moved: bool) -> String {
     let verb = if has_moved { "change" } else { "check" };
     format!("{verb} the address in the domain, or use --accept-new-device to give it this device")
-}
-
-fn fd_group_hint(group: &str, known: &[String]) -> String {
-    let given = if known.is_empty() {
-        String::new()
-    } else {
-        format!("; the given names are: {}", known.join(", "))
-    };
-    format!(
-        "pass it with --fd {group}=N, or as a descriptor named {group} from a service manager \
-         (LISTEN_FDNAMES){given}"
-    )
 }
 
 /// Returns the hint for an error of the records of guests.

@@ -1,5 +1,6 @@
 //! Backend of each device of the host, and the iommufd objects that the devices need.
 
+use crate::model::descriptor::Descriptor;
 use crate::model::device::iommu::IommuModel;
 use crate::model::device::{Hostdev, Iommu};
 use crate::model::domain::Domain;
@@ -21,10 +22,9 @@ words! {
 pub struct IommufdObject {
     /// Name of the object. The default object is `iommufd0`.
     pub id: String,
-    /// Number of the open descriptor, if the domain gives one (`<iommufd><fd>`).
-    pub fd: Option<u32>,
-    /// Name under which the caller passes the descriptor.
-    pub fdgroup: Option<String>,
+    /// Descriptor that the caller passes, if the domain gives one (`<fd>` of an IOMMU, or the
+    /// `fdgroup` of the domain).
+    pub fd: Option<Descriptor>,
 }
 
 impl Domain {
@@ -109,12 +109,12 @@ impl Domain {
     fn object(&self, id: &str) -> IommufdObject {
         let iommus = self.devices.iommus.iter();
         let mut named = iommus.filter(|iommu| iommu.iommufd_id() == Some(id));
-        let fd = named.find_map(|iommu| iommu.iommufd.as_ref()?.fd);
+        let fd = named.find_map(|iommu| iommu.iommufd.as_ref()?.fd.clone());
         let group = self.iommufd.as_ref().and_then(|i| i.fdgroup.clone());
+        let group = group.filter(|_| id == DEFAULT_IOMMUFD);
         IommufdObject {
             id: id.into(),
-            fd,
-            fdgroup: group.filter(|_| id == DEFAULT_IOMMUFD),
+            fd: fd.or(group.map(Descriptor::Name)),
         }
     }
 

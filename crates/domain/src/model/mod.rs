@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub mod clock;
 pub mod cpu;
 pub mod cputune;
+pub(crate) mod descriptor;
 pub mod device;
 pub(crate) mod domain;
 pub mod emulator;

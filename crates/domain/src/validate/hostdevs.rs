@@ -18,8 +18,10 @@ pub(super) fn check(check: &mut Check<'_>) {
         check.error(&second.info.span, message);
     }
 
-    for (_, second) in duplicates(hostdevs.iter().filter_map(|h| Some((h.iommufd_fd?, *h)))) {
-        let fd = second.iommufd_fd.unwrap_or_default();
+    let given = hostdevs
+        .iter()
+        .filter_map(|h| Some((h.iommufd_fd.as_ref()?, *h)));
+    for (_, (fd, second)) in duplicates(given.map(|given| (given.0, given))) {
         check.error(
             &second.info.span,
             format!("the descriptor {fd} is given for two devices"),
@@ -129,7 +131,7 @@ fn check_objects(check: &mut Check<'_>) {
         .devices
         .iommus
         .iter()
-        .filter_map(|i| Some((i.iommufd_id()?, i.iommufd.as_ref()?.fd?, i)));
+        .filter_map(|i| Some((i.iommufd_id()?, i.iommufd.as_ref()?.fd.as_ref()?, i)));
     let group = domain.iommufd.as_ref().and_then(|i| i.fdgroup.as_deref());
     for (id, fd, iommu) in given.clone() {
         if id == DEFAULT_IOMMUFD

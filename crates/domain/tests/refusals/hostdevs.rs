@@ -72,6 +72,49 @@ fn descriptor_given_twice_is_refused() {
     common::refused(&grouped, "the descriptor 5 and the fdgroup 'g'", "<iommu");
 }
 
+#[test]
+fn named_descriptor_given_twice_is_refused() {
+    let two = format!(
+        "{}{}",
+        hostdev("bus='1'", "<iommufdFd>gpu</iommufdFd>"),
+        hostdev("bus='2'", "<iommufdFd>gpu</iommufdFd>")
+    );
+    let twice = "the descriptor 'gpu' is given for two devices";
+    refused("q35", &two, twice, "<hostdev");
+    accepted("q35", &two.replacen("gpu", "other", 1));
+
+    let iommu = "<iommu model='intel'><iommufd><fd>own</fd></iommufd></iommu>";
+    let grouped = guest("q35", iommu).replace("<os>", "<iommufd enabled='yes' fdgroup='g'/><os>");
+    common::refused(
+        &grouped,
+        "the descriptor 'own' and the fdgroup 'g'",
+        "<iommu",
+    );
+    let objects = format!("{iommu}{}", iommu.replace("own", "5"));
+    refused(
+        "q35",
+        &objects,
+        "has two descriptors, 'own' and 5",
+        "<iommu",
+    );
+}
+
+#[test]
+fn descriptor_that_is_neither_number_nor_name_is_refused() {
+    let too_long = "n".repeat(256);
+    for text in ["", "a:b", "Kartenlesegerät", &too_long] {
+        let device = hostdev("bus='1'", &format!("<iommufdFd>{text}</iommufdFd>"));
+        refused("q35", &device, "a name of at most 255", "<iommufdFd>");
+        let iommu = format!("<iommu model='intel'><iommufd><fd>{text}</fd></iommufd></iommu>");
+        refused("q35", &iommu, "a name of at most 255", "<fd>");
+    }
+
+    for number in ["4294967296", "-1"] {
+        let device = hostdev("bus='1'", &format!("<iommufdFd>{number}</iommufdFd>"));
+        refused("q35", &device, "a whole number from 0", "<iommufdFd>");
+    }
+}
+
 fn with_driver(model: &str) -> String {
     hostdev(
         "bus='1' slot='0' function='0'",

@@ -173,13 +173,7 @@ mod tests {
             passing: FilePassing::FdSet,
         };
         let wants = [
-            want(
-                "iommufd0",
-                WantKind::Iommufd {
-                    number: None,
-                    fdgroup: None,
-                },
-            ),
+            want("iommufd0", WantKind::Iommufd { given: None }),
             want("disk", image(Access::ReadWrite)),
             want("cdrom", image(Access::ReadOnly)),
             want(

@@ -194,11 +194,11 @@ impl StartPlan {
     fn check_outside(&self) -> Result<(), Error> {
         for want in self.line.wants() {
             match &want.kind {
-                WantKind::Iommufd { number, fdgroup } => {
-                    outside::iommufd(&want.name, *number, fdgroup.as_deref(), &self.named)?;
+                WantKind::Iommufd { given } => {
+                    outside::iommufd(&want.name, given.as_ref(), &self.named)?;
                 }
-                WantKind::Vfio { host, number, .. } => {
-                    outside::cdev(*host, *number)?;
+                WantKind::Vfio { host, given, .. } => {
+                    outside::cdev(*host, given.as_ref(), &self.named)?;
                 }
                 _ => {}
             }

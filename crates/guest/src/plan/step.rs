@@ -136,10 +136,7 @@ impl Step {
     fn for_descriptor(item: &HandoverItem, path: &str, number: RawFd) -> Self {
         let name = &item.want.name;
         let (what, mode) = match &item.want.kind {
-            WantKind::Iommufd {
-                number: None,
-                fdgroup: None,
-            } => (
+            WantKind::Iommufd { given: None } => (
                 format!(
                     "/dev/iommu for {name} and charge pinned memory to the VMM's process \
                      (IOMMU_OPTION_RLIMIT_MODE)"
@@ -153,7 +150,7 @@ impl Step {
                 };
             }
             WantKind::Vfio {
-                host, number: None, ..
+                host, given: None, ..
             } => (
                 format!("/dev/vfio/devices/vfioN of {host}"),
                 OpenMode::ReadWrite.text(),

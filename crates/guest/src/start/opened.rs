@@ -64,8 +64,8 @@ fn open_descriptor(
     let opener = Opener::new(&plan.user);
     let failed = |source| cannot_open(want, source);
     let fd = match &want.kind {
-        WantKind::Iommufd { number, fdgroup } => {
-            let given = outside::iommufd(&want.name, *number, fdgroup.as_deref(), &plan.named)?;
+        WantKind::Iommufd { given } => {
+            let given = outside::iommufd(&want.name, given.as_ref(), &plan.named)?;
             context(given)?.into()
         }
         WantKind::Listener { .. } if is_monitor(item) => folder.listen_for_monitor()?.into(),
@@ -117,11 +117,11 @@ pub(crate) fn with_devices(
                 Delivery::Descriptor(number),
                 WantKind::Vfio {
                     host: address,
-                    number: given,
+                    given,
                     ..
                 },
             ) => {
-                let cdev = match outside::cdev(*address, *given)? {
+                let cdev = match outside::cdev(*address, given.as_ref(), &plan.named)? {
                     Some(cdev) => cdev,
                     None => open_cdev(host, *address, devices)?,
                 };

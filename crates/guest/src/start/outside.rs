@@ -1,9 +1,10 @@
-//! Descriptors that the caller handed in, by number in the domain or by name (`fdgroup`). Each is
+//! Descriptors that the caller handed in, by number or by name. Each is
 //! checked before it is used.
 
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 
+use passthru_domain::Descriptor;
 use passthru_iommufd::Iommufd;
 use passthru_pci::Address;
 use passthru_vfio::device::Cdev;
@@ -12,25 +13,23 @@ use crate::error::Error;
 use crate::start::inherited;
 
 /// Numbers of open descriptors, by the names that the caller gave them.
-pub type NamedFds = BTreeMap<String, RawFd>;
+pub type NamedFds = BTreeMap<String, u32>;
 
 /// Returns the iommufd that the caller handed in for an iommufd object, if any.
 ///
 /// # Errors
-/// - If no descriptor has the name, then [`Error::UnknownFdGroup`].
+/// - If no descriptor has the name, then [`Error::UnknownDescriptor`].
 /// - If the descriptor is not open, then [`Error::NotOpen`].
 /// - If the descriptor is not an iommufd, then [`Error::NotIommufd`].
 pub(crate) fn iommufd(
     id: &str,
-    number: Option<u32>,
-    fdgroup: Option<&str>,
+    given: Option<&Descriptor>,
     named: &NamedFds,
 ) -> Result<Option<Iommufd>, Error> {
-    let number = match (number, fdgroup) {
-        (Some(number), _) => number,
-        (None, Some(group)) => named_number(group, named)?,
-        (None, None) => return Ok(None),
+    let Some(given) = given else {
+        return Ok(None);
     };
+    let number = number_of(given, named)?;
     let what = format!("the iommufd object '{id}'");
     let fd = open_number(number, &what, "/dev/iommu")?;
     Iommufd::from_fd(fd)
@@ -45,13 +44,19 @@ pub(crate) fn iommufd(
 /// Returns the VFIO device that the caller handed in for a device, if any.
 ///
 /// # Errors
+/// - If no descriptor has the name, then [`Error::UnknownDescriptor`].
 /// - If the descriptor is not open, then [`Error::NotOpen`].
 /// - If the descriptor is not a VFIO device, then [`Error::NotVfio`].
 /// - If the descriptor is another device, then [`Error::OtherDevice`].
-pub(crate) fn cdev(device: Address, number: Option<u32>) -> Result<Option<Cdev>, Error> {
-    let Some(number) = number else {
+pub(crate) fn cdev(
+    device: Address,
+    given: Option<&Descriptor>,
+    named: &NamedFds,
+) -> Result<Option<Cdev>, Error> {
+    let Some(given) = given else {
         return Ok(None);
     };
+    let number = number_of(given, named)?;
     let fd = open_number(
         number,
         &format!("the device {device}"),
@@ -73,14 +78,15 @@ pub(crate) fn cdev(device: Address, number: Option<u32>) -> Result<Option<Cdev>,
     }
 }
 
-fn named_number(group: &str, named: &NamedFds) -> Result<u32, Error> {
-    let number = named
-        .get(group)
-        .and_then(|number| u32::try_from(*number).ok());
-    number.ok_or_else(|| Error::UnknownFdGroup {
-        group: group.into(),
-        known: named.keys().cloned().collect(),
-    })
+/// Returns the number of a descriptor that the domain gives by number or by name.
+fn number_of(given: &Descriptor, named: &NamedFds) -> Result<u32, Error> {
+    match given {
+        Descriptor::Number(number) => Ok(*number),
+        Descriptor::Name(name) => {
+            let number = named.get(name).copied();
+            number.ok_or_else(|| Error::UnknownDescriptor { name: name.clone() })
+        }
+    }
 }
 
 /// Copies the descriptor with a number. `what` is the descriptor's use in words, for the error.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use passthru_domain::Descriptor;
 use serde_json::{Map, json};
 
 use super::opt::{List, Object, Opt, Term, Value, distinct_wants, on_off};
@@ -214,18 +215,14 @@ impl Renderer<'_> {
 /// Returns the entry of a want in `fds`.
 fn want_json(want: &Want) -> serde_json::Value {
     let mut json = json!({ "name": want.name, "kind": want.kind_name() });
-    if let Some(number) = want.number() {
-        json["fd"] = number.into();
+    match want.given() {
+        Some(Descriptor::Number(number)) => json["fd"] = (*number).into(),
+        Some(Descriptor::Name(name)) => json["fdgroup"] = name.as_str().into(),
+        None => {}
     }
-    match &want.kind {
-        WantKind::Iommufd {
-            fdgroup: Some(fdgroup),
-            ..
-        } => json["fdgroup"] = fdgroup.as_str().into(),
-        WantKind::Vfio { host, .. } => json["for"] = host.to_string().into(),
-        _ => {}
+    if let WantKind::Vfio { host, .. } = &want.kind {
+        json["for"] = host.to_string().into();
     }
-
     if let Some(path) = want.path() {
         json["for"] = path.into();
     }

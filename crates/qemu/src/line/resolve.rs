@@ -1,5 +1,7 @@
 //! What stands on the rendered line for each [`Want`].
 
+use passthru_domain::Descriptor;
+
 use super::want::{Want, WantKind};
 
 /// A choice of what is written on a command line for each [`Want`].
@@ -29,8 +31,10 @@ pub struct Placeholders;
 
 impl Resolve for Placeholders {
     fn fd(&self, want: &Want) -> String {
-        want.number()
-            .map_or_else(|| format!("@{}@", want.name), |number| number.to_string())
+        match want.given() {
+            Some(Descriptor::Number(number)) => number.to_string(),
+            Some(Descriptor::Name(_)) | None => format!("@{}@", want.name),
+        }
     }
 
     fn file(&self, want: &Want) -> FileLocation {

@@ -3,6 +3,7 @@
 //! A command line opens nothing. A [`Want`] stands for each descriptor or file, until
 //! [`Resolve`](super::Resolve) says what to write in its place.
 
+use passthru_domain::Descriptor;
 use passthru_pci::Address;
 
 /// A descriptor or file that the guest's manager opens, or leaves to the emulator to open.
@@ -20,10 +21,8 @@ pub struct Want {
 pub enum WantKind {
     /// An open `/dev/iommu`, for `-object iommufd,fd=`.
     Iommufd {
-        /// Number of a descriptor that the caller left open, if the domain names one.
-        number: Option<u32>,
-        /// Name under which the caller hands it in (`<iommufd fdgroup=…>`).
-        fdgroup: Option<String>,
+        /// Descriptor that the caller hands in, if the domain gives one.
+        given: Option<Descriptor>,
     },
     /// An open VFIO cdev, for `-device vfio-pci,fd=`.
     Vfio {
@@ -31,8 +30,8 @@ pub enum WantKind {
         host: Address,
         /// Id of the iommufd object that the device uses.
         iommufd: String,
-        /// Number of a descriptor that the caller left open, if the domain names one.
-        number: Option<u32>,
+        /// Descriptor that the caller hands in, if the domain gives one.
+        given: Option<Descriptor>,
     },
     /// An open vhost device, for `vhostfd=`.
     Vhost {
@@ -133,10 +132,10 @@ impl Want {
         }
     }
 
-    /// Returns the number of the descriptor, if the domain names one.
-    pub const fn number(&self) -> Option<u32> {
-        match self.kind {
-            WantKind::Iommufd { number, .. } | WantKind::Vfio { number, .. } => number,
+    /// Returns the descriptor that the caller hands in, if the domain gives one.
+    pub const fn given(&self) -> Option<&Descriptor> {
+        match &self.kind {
+            WantKind::Iommufd { given } | WantKind::Vfio { given, .. } => given.as_ref(),
             _ => None,
         }
     }

@@ -34,14 +34,10 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
 
 /// Returns `-object iommufd`. On a standalone line, QEMU opens `/dev/iommu` by itself.
 fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
-    let IommufdObject {
-        id,
-        fd: number,
-        fdgroup,
-    } = object;
+    let IommufdObject { id, fd: given } = object;
     let fd = (!context.is_standalone()).then(|| Want {
         name: id.clone(),
-        kind: WantKind::Iommufd { number, fdgroup },
+        kind: WantKind::Iommufd { given },
     });
     Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
 }
@@ -92,7 +88,7 @@ fn backend(context: &Context<'_>, hostdev: &Hostdev, host: passthru_pci::Address
     let kind = WantKind::Vfio {
         host,
         iommufd: iommufd.clone(),
-        number: hostdev.iommufd_fd,
+        given: hostdev.iommufd_fd.clone(),
     };
     let fd = (!context.is_standalone()).then(|| Want {
         name: hostdev.info.id().into(),

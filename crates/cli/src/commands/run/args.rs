@@ -1,6 +1,5 @@
 //! Arguments of `passthru run`.
 
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use crate::commands::backend_argument::{BackendPolicy, policy};
@@ -31,9 +30,9 @@ pub(crate) struct Args {
     /// Backend of the devices whose XML names none
     #[arg(long, default_value = "auto", value_parser = policy())]
     pub(super) backend: BackendPolicy,
-    /// Pass the open descriptor N to the domain as fdgroup NAME; may be repeated
+    /// Pass the open descriptor N, which the domain uses under NAME; may be repeated
     #[arg(long, value_name = "NAME=N", value_parser = named_fd)]
-    pub(super) fd: Vec<(String, RawFd)>,
+    pub(super) fd: Vec<(String, u32)>,
     /// Seconds that the guest has to power off after Ctrl-C or SIGTERM
     #[arg(
         long,
@@ -53,13 +52,12 @@ pub(crate) struct Args {
     pub(super) config: Option<PathBuf>,
 }
 
-/// Parses `NAME=N`.
-fn named_fd(text: &str) -> Result<(String, RawFd), String> {
-    let (name, number) = text.split_once('=').ok_or("expected NAME=N")?;
+/// Parses `NAME=N`. A name can hold `=`.
+fn named_fd(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = text.rsplit_once('=').ok_or("expected NAME=N")?;
     let number = number
         .parse()
         .ok()
-        .filter(|n| *n >= 0)
         .ok_or("N must be the number of an open descriptor")?;
     if name.is_empty() {
         Err("the name is empty".into())

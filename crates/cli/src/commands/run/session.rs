@@ -12,11 +12,12 @@ use super::args::Args;
 use super::attend::attend;
 use super::backend::choose_backend;
 use super::dry_run::dry_run;
-use super::named_fds::named_fds;
+use super::named_fds::{check_names, named_fds};
 use super::notices::Notices;
 use crate::config::Config;
 use crate::document::Document;
 use crate::error::Error;
+use crate::exit::Code;
 use crate::folder::run_dir;
 use crate::host::this_host;
 use crate::signals::Signals;
@@ -65,6 +66,7 @@ fn plan(
     host: &Host,
     notices: &mut Notices,
 ) -> Result<StartPlan, Error> {
+    let named = named_fds(args)?;
     let domain = input::parse(document)?;
     let name = domain.name.as_deref().unwrap_or_default();
     let user = choose_user(args.user.as_deref(), config, name, host)?;
@@ -82,9 +84,11 @@ fn plan(
     capabilities
         .check(&domain)
         .map_err(|e| Error::in_document(document, e))?;
+    check_names(&domain, &named)
+        .map_err(|e| Error::in_document(document, e).with_code(Code::Host))?;
     let settings = StartSettings {
         user,
-        named: named_fds(args)?,
+        named,
         run_dir: run_dir(),
         records,
         share_user: args.share_user,

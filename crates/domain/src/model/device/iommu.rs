@@ -1,6 +1,7 @@
 //! `<iommu>`: a virtual IOMMU.
 
 use super::{Address, Info};
+use crate::model::descriptor::Descriptor;
 use crate::model::iommufd::DEFAULT_IOMMUFD;
 use crate::xml::value::words;
 use crate::xml::{Element, Visitor};
@@ -150,8 +151,8 @@ impl crate::xml::value::Value for AutoNumber {
 pub struct IommuIommufd {
     /// Name of the object. If it is absent, `iommufd0`.
     pub id: Option<String>,
-    /// Number of the caller's open descriptor of `/dev/iommu`.
-    pub fd: Option<u32>,
+    /// Open `/dev/iommu` of the caller.
+    pub fd: Option<Descriptor>,
 }
 
 impl Element for Iommu {

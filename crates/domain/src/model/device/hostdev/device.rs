@@ -1,6 +1,7 @@
 //! The element `<hostdev>`.
 
 use super::source::{HostdevSource, HostdevType, MdevSource, UsbSource};
+use crate::model::descriptor::Descriptor;
 use crate::model::device::sgio::Sgio;
 use crate::model::device::teaming::Teaming;
 use crate::model::device::{Address, Info};
@@ -69,8 +70,8 @@ pub struct Hostdev {
     pub source: HostdevSource,
     /// `<iommufdId>`: name of an iommufd object. `iommufd0` is parsed as `iommufd='yes'`.
     pub iommufd_id: Option<String>,
-    /// `<iommufdFd>`: number of an open VFIO cdev of the caller.
-    pub iommufd_fd: Option<u32>,
+    /// `<iommufdFd>`: an open VFIO cdev of the caller.
+    pub iommufd_fd: Option<Descriptor>,
     /// Part of the device in a teaming pair.
     pub teaming: Option<Teaming>,
     /// `<readonly/>`: the guest cannot write to the SCSI device.
