@@ -101,6 +101,75 @@ fn wrong_descriptors_of_the_domain_are_refused() {
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
+/// Returns a domain that gives names: one for the device, and one for /dev/iommu on an Intel IOMMU.
+fn by_name(name: &'static str) -> Domain {
+    let numbers = by_number(name);
+    let devices = numbers.devices.replace("<fd>22<", "<fd>context<");
+    Domain {
+        devices: devices.replace("<iommufdFd>23<", "<iommufdFd>first disk<"),
+        ..numbers
+    }
+}
+
+const NAMES: &str = "--fd context=22 --fd 'first disk=23'";
+
+#[test]
+fn named_descriptors_of_the_domain_are_used() {
+    let _bound = Bound::new(&[NVME]);
+    let files = format!("22<>/dev/iommu 23<>{}", cdev(NVME));
+    let line = format!("exec passthru run {NAMES} $XML {files}");
+    let finished = by_name("names").run_by_shell(&line).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256);
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+
+    let manager = format!(
+        "exec 3<>/dev/iommu 4<>{}; LISTEN_PID=$$ LISTEN_FDS=2 \
+         LISTEN_FDNAMES='context:first disk' exec passthru run --dry-run $XML",
+        cdev(NVME)
+    );
+    let steps = by_name("names").run_by_shell(&manager).expect_success();
+    let taken = steps.stdout.matches("check the descriptor handed in as");
+    assert_eq!(taken.count(), 2, "{steps}");
+}
+
+#[test]
+fn wrong_named_descriptors_are_refused() {
+    let _bound = Bound::new(&[NVME, CMB_NVME]);
+    let domain = by_name("wrong-names");
+    let not_an_iommufd = format!("22<>/dev/null 23<>{}", cdev(NVME));
+    let other_device = format!("22<>/dev/iommu 23<>{}", cdev(CMB_NVME));
+    let cases: [(&str, &[&str]); 5] = [
+        ("", &["descriptor 22", "not open", "22<>/dev/iommu"]),
+        (&not_an_iommufd, &["descriptor 22", "not an iommufd"]),
+        ("22<>/dev/iommu", &["descriptor 23", "not open", NVME]),
+        (
+            "22<>/dev/iommu 23<>/dev/iommu",
+            &["descriptor 23", "cannot be used"],
+        ),
+        (&other_device, &["descriptor 23", CMB_NVME]),
+    ];
+    for (redirections, words) in cases {
+        let line = format!("exec passthru run {NAMES} $XML {redirections}");
+        refused(&domain.run_by_shell(&line), words);
+    }
+
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+}
+
+#[test]
+fn unknown_names_are_refused_at_their_places() {
+    let _ = host();
+    let domain = by_name("unknown-names");
+    let none = domain.run(&["--dry-run"]);
+    let both = ["name 'first disk'", "<hostdev", "name 'context'", "<iommu"];
+    refused(&none, &both);
+    refused(&none, &["unknown-names.xml:1:", "--fd context=N"]);
+
+    let other = domain.run_by_shell("exec passthru run --fd context=9 --fd b=8 $XML 9<>/dev/iommu");
+    refused(&other, &["'first disk'", "the given names are: b, context"]);
+    assert!(!other.stderr.contains("name 'context'"), "{other}");
+}
+
 #[test]
 fn named_group_takes_the_callers_descriptor() {
     let _ = host();
