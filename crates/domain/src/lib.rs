@@ -33,6 +33,7 @@ mod validate;
 mod xml;
 
 pub use error::{Error, Errors, Note};
+pub use model::assigned_function::{AssignedFunction, FunctionOwner};
 pub use model::backend::{Backend, IommufdObject};
 pub use model::descriptor::{Descriptor, DescriptorName};
 pub use model::device::Devices;

@@ -1,6 +1,7 @@
 //! The elements of a domain, each described once: the reader, the writer and the reference of the
 //! XML follow that description.
 
+pub(crate) mod assigned_function;
 pub(crate) mod backend;
 pub mod clock;
 pub mod cpu;

@@ -39,16 +39,6 @@ fn check_source(check: &mut Check<'_>, disk: &Disk) {
                 "volumes of libvirt's storage pools are not supported: name the file or device",
             );
         }
-        Some(DiskType::Nvme)
-            if source.address.is_none() || source.namespace.is_none_or(|n| n == 0) =>
-        {
-            error(
-                check,
-                disk,
-                "an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with an \
-                 <address>",
-            );
-        }
         Some(DiskType::VhostUser) if disk.target.bus != Some(DiskBus::Virtio) => {
             error(
                 check,

@@ -3,8 +3,8 @@
 use super::check::Check;
 use super::{
     addresses, boot, chardevs, clock, controllers, cpu, disks, features, hostdev_types, hostdevs,
-    ids, inputs, interfaces, iommus, iothreads, memory, memory_addresses, numa, pci, peripherals,
-    security, shared_memory, spice, sysinfo,
+    ids, inputs, interfaces, iommus, iothreads, memory, memory_addresses, numa, nvme_disks, pci,
+    peripherals, security, shared_memory, spice, sysinfo,
 };
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors};
@@ -47,6 +47,7 @@ pub(crate) fn check(domain: &Domain, machine: &Machine) -> Bounded<Error> {
     shared_memory::check(&mut check);
     hostdevs::check(&mut check);
     hostdev_types::check(&mut check);
+    nvme_disks::check(&mut check);
     iommus::check(&mut check);
     interfaces::check(&mut check);
     ids::check(&mut check);

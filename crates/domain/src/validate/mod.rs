@@ -27,6 +27,7 @@ mod memory;
 mod memory_addresses;
 mod notes;
 mod numa;
+mod nvme_disks;
 mod passwords;
 mod pci;
 mod pci_targets;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::clock;
+use super::{clock, nvme_disks};
 use crate::error::Note;
 use crate::model::backend::Backend;
 use crate::model::device::interface::InterfaceType;
@@ -43,6 +43,7 @@ pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) ->
     }
 
     notes.extend(unused_nvram(domain));
+    notes.extend(nvme_disks::notes(domain));
     notes.extend(without_caching_mode(domain, &vfio));
     notes.extend(crowded_expanders(domain));
     notes.extend(without_effect(domain));

@@ -1,0 +1,143 @@
+//! The PCI functions of the host that a guest gets, whichever element names them.
+
+use crate::error::{Error, Errors};
+use crate::model::backend::Backend;
+use crate::model::device::{Devices, Disk, Hostdev, Info};
+use crate::model::domain::Domain;
+
+/// A PCI function of the host that a guest gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AssignedFunction<'a> {
+    /// Address of the function on the host.
+    pub address: passthru_pci::Address,
+    /// Whether the function is bound before the start and given back afterwards. As in libvirt, a
+    /// domain that leaves `managed` out means no.
+    pub managed: bool,
+    /// Element that names the function.
+    pub owner: FunctionOwner<'a>,
+}
+
+/// The element of a domain that names a PCI function of the host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FunctionOwner<'a> {
+    /// A hostdev, or an interface of type `hostdev`.
+    Hostdev(&'a Hostdev),
+    /// A disk of type `nvme`, or one with such a backing image. The emulator drives the function by
+    /// itself, through type1.
+    NvmeDisk(&'a Disk),
+}
+
+impl<'a> AssignedFunction<'a> {
+    /// Returns the NVMe disk that names the function; `None` for a hostdev.
+    pub const fn nvme_disk(&self) -> Option<&'a Disk> {
+        match self.owner {
+            FunctionOwner::Hostdev(_) => None,
+            FunctionOwner::NvmeDisk(disk) => Some(disk),
+        }
+    }
+
+    /// Returns the name of the owner for a message: `hostdev 0000:01:00.0`, `disk 'vda'`.
+    pub fn owner_name(&self) -> String {
+        match self.owner {
+            FunctionOwner::Hostdev(hostdev) => format!("hostdev {}", hostdev.host_name()),
+            FunctionOwner::NvmeDisk(disk) => format!("disk '{}'", disk.target.dev),
+        }
+    }
+
+    pub(crate) const fn info(&self) -> &'a Info {
+        match self.owner {
+            FunctionOwner::Hostdev(hostdev) => &hostdev.info,
+            FunctionOwner::NvmeDisk(disk) => &disk.info,
+        }
+    }
+}
+
+impl Devices {
+    /// Returns the PCI functions of the host that the guest gets: those of hostdevs, then those of
+    /// NVMe disks. Two elements that name one function give two entries.
+    pub fn assigned_functions(&self) -> Vec<AssignedFunction<'_>> {
+        let mut functions = Vec::new();
+        for hostdev in self.assigned() {
+            if let Some(address) = hostdev.pci() {
+                functions.push(AssignedFunction {
+                    address,
+                    managed: hostdev.managed == Some(true),
+                    owner: FunctionOwner::Hostdev(hostdev),
+                });
+            }
+        }
+
+        for disk in &self.disks {
+            for source in disk.nvme_sources() {
+                if let Some(address) = source.address {
+                    functions.push(AssignedFunction {
+                        address,
+                        managed: source.managed == Some(true),
+                        owner: FunctionOwner::NvmeDisk(disk),
+                    });
+                }
+            }
+        }
+
+        functions
+    }
+}
+
+impl Domain {
+    /// Returns the backend that the domain names for its NVMe disks: that of `<iommufd>`. A disk
+    /// cannot name one.
+    pub fn backend_asked_of_nvme_disks(&self) -> Option<Backend> {
+        let iommufd = self.iommufd.as_ref()?;
+        if iommufd.enabled {
+            Some(Backend::Iommufd)
+        } else {
+            Some(Backend::Type1)
+        }
+    }
+
+    /// Checks that each disk can have the backend that the caller asks for. `request` is the
+    /// request in words, such as an option of a command. A domain with `<iommufd>` names the
+    /// backend itself.
+    ///
+    /// # Errors
+    /// If the backend is iommufd, then an error for each NVMe disk, with its position.
+    pub fn check_disk_backend(&self, backend: Backend, request: &str) -> Result<(), Errors> {
+        let mut errors = crate::bounded::Bounded::default();
+        if backend == Backend::Iommufd && self.backend_asked_of_nvme_disks().is_none() {
+            for function in self.devices.assigned_functions() {
+                if function.nvme_disk().is_some() {
+                    errors.push(refusal_of_iommufd(&function, request));
+                }
+            }
+        }
+
+        Errors::check(errors)
+    }
+}
+
+/// Returns the error of an NVMe disk for which iommufd is asked for by `request`.
+///
+/// QEMU's driver (block/nvme.c, util/vfio-helpers.c) opens `/dev/vfio/vfio` and the group itself,
+/// and has no property for an iommufd object.
+pub(crate) fn refusal_of_iommufd(function: &AssignedFunction<'_>, request: &str) -> Error {
+    let passthru_pci::Address {
+        domain,
+        bus,
+        slot,
+        function: number,
+    } = function.address;
+    let managed = if function.managed { "yes" } else { "no" };
+    let message = format!(
+        "{}: {request} asks for iommufd, and the emulator's own NVMe driver has type1 alone",
+        function.owner_name()
+    );
+    let hint = format!(
+        "put this in the place of the disk, and the guest drives the controller itself: \
+         <hostdev mode='subsystem' type='pci' managed='{managed}'><source>\
+         <address domain='0x{domain:04x}' bus='0x{bus:02x}' slot='0x{slot:02x}' \
+         function='0x{number:x}'/></source></hostdev>"
+    );
+    Error::new(message)
+        .at(function.info().span.0.clone())
+        .hint(hint)
+}

@@ -1,0 +1,95 @@
+//! NVMe disks of the host, which the emulator drives by itself: their place in the XML, their
+//! backend, and the elements that name one PCI function.
+
+use super::check::{Check, duplicates};
+use crate::error::Note;
+use crate::model::assigned_function::{AssignedFunction, FunctionOwner, refusal_of_iommufd};
+use crate::model::backend::Backend;
+use crate::model::device::Disk;
+use crate::model::device::disk::{DiskSource, DiskType};
+use crate::model::domain::Domain;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let domain = check.domain;
+    for disk in &domain.devices.disks {
+        check_source(check, disk);
+    }
+
+    let functions = domain.devices.assigned_functions();
+    check_shared_functions(check, &functions);
+    if domain.backend_asked_of_nvme_disks() == Some(Backend::Iommufd) {
+        for function in functions.iter().filter(|f| f.nvme_disk().is_some()) {
+            let request = "<iommufd enabled='yes'/> of the domain";
+            check.errors.push(refusal_of_iommufd(function, request));
+        }
+    }
+}
+
+/// Checks that each image of type `nvme` has a namespace and an address.
+fn check_source(check: &mut Check<'_>, disk: &Disk) {
+    let is_empty = disk.kind == Some(DiskType::Nvme) && disk.source.is_none();
+    if is_empty || disk.nvme_sources().into_iter().any(is_incomplete) {
+        let message = format!(
+            "disk '{}': an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with \
+             an <address>",
+            disk.target.dev
+        );
+        check.error(&disk.info.span, message);
+    }
+}
+
+fn is_incomplete(source: &DiskSource) -> bool {
+    source.address.is_none() || source.namespace.is_none_or(|namespace| namespace == 0)
+}
+
+/// Checks that no disk names a function that a hostdev gives to the guest: VFIO lets the emulator
+/// have it open in one of the two forms.
+fn check_shared_functions(check: &mut Check<'_>, functions: &[AssignedFunction<'_>]) {
+    for (first, second) in duplicates(functions.iter().map(|f| (f.address, f))) {
+        let is_hostdev = matches!(first.owner, FunctionOwner::Hostdev(_));
+        if is_hostdev && second.nvme_disk().is_some() {
+            let message = format!(
+                "{} is on {}, which {} gives to the guest as a whole",
+                second.owner_name(),
+                second.address,
+                first.owner_name()
+            );
+            check.error_with_hint(&second.info().span, message, "leave one of the two out");
+        }
+    }
+}
+
+/// Notes that the emulator drives NVMe disks by type1, once for the guest, and that it cannot open
+/// a controller twice.
+///
+/// libvirt accepts two disks on one controller. The emulator opens the IOMMU group for each, and
+/// the kernel gives `EBUSY` for the second (`vfio_group_fops_open`).
+pub(super) fn notes(domain: &Domain) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let functions = domain.devices.assigned_functions();
+    let disks: Vec<_> = functions
+        .iter()
+        .filter(|function| function.nvme_disk().is_some())
+        .collect();
+    if let Some(first) = disks.first() {
+        let message = format!(
+            "{} is on type1 (/dev/vfio/vfio), whatever the other devices of the guest have: the \
+             emulator's own NVMe driver has no other backend",
+            first.owner_name()
+        );
+        notes.push(Note::new(message, first.info().span.0.clone()));
+    }
+
+    for (first, second) in duplicates(disks.into_iter().map(|disk| (disk.address, disk))) {
+        let message = format!(
+            "{} and {} are on one controller, {}: the emulator opens it for each of them, which \
+             the kernel refuses, so the guest does not start",
+            first.owner_name(),
+            second.owner_name(),
+            second.address
+        );
+        notes.push(Note::new(message, second.info().span.0.clone()));
+    }
+
+    notes
+}
