@@ -181,6 +181,9 @@ pub enum Error {
     /// The kernel's VFIO has no character devices.
     #[error("the running kernel's VFIO has no character devices (/dev/vfio/devices)")]
     NoCdev,
+    /// The kernel's VFIO has no container, or no groups.
+    #[error("the running kernel's VFIO has no type1 (/dev/vfio/vfio and groups below /dev/vfio)")]
+    NoType1,
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read {

@@ -62,6 +62,12 @@ pub(crate) fn host_hint(error: &HostError) -> Option<String> {
         HostError::NoCdev => {
             "use a kernel with CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into()
         }
+        HostError::NoType1 => {
+            "give the guest the disk's controller as a <hostdev>, or use a kernel \
+                               with CONFIG_VFIO_GROUP and CONFIG_VFIO_CONTAINER (or \
+                               CONFIG_IOMMUFD_VFIO_CONTAINER)"
+                .into()
+        }
         HostError::Read { source, .. }
         | HostError::Write { source, .. }
         | HostError::File { source, .. }

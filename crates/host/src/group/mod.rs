@@ -6,6 +6,8 @@ mod companion;
     reason = "the file is named after its object"
 )]
 mod group;
+mod node;
 mod viability;
 
 pub use companion::Companion;
+pub use node::VfioNode;
