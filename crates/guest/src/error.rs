@@ -61,6 +61,30 @@ pub enum Error {
         /// Address at which the guest's former device is now, if it is known.
         moved_to: Option<Address>,
     },
+    /// The IOMMU group of an NVMe disk has another device of the guest. The VMM opens the group for
+    /// the disk, and the kernel lets nothing else open it then.
+    #[error(
+        "{owner} is on {device} in IOMMU group {group}, which has {other} ({other_owner}) too, \
+         and QEMU's NVMe driver needs the group for itself"
+    )]
+    SharedGroup {
+        /// Address of the disk's controller.
+        device: Address,
+        /// Disk in words: `disk 'vda'`.
+        owner: String,
+        /// Number of the group.
+        group: u32,
+        /// Address of the other device.
+        other: Address,
+        /// Element that names the other device, in words.
+        other_owner: String,
+    },
+    /// The VMM's own `/dev/vfio` cannot be made.
+    #[error("cannot make a /dev/vfio for the VMM alone, which opens its NVMe disks by path")]
+    VfioFolder {
+        /// Cause.
+        source: io::Error,
+    },
     /// Error of `/dev/iommu`.
     #[error(transparent)]
     Iommufd(#[from] passthru_iommufd::Error),

@@ -25,6 +25,15 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
         GuestError::Folder(error) => folder_hint(error),
         GuestError::Record(error) => record_hint(error),
         GuestError::NewDevice { moved_to, .. } => Some(new_device_hint(moved_to.is_some())),
+        GuestError::SharedGroup { .. } => Some(
+            "give the guest the disk's controller as a <hostdev> too: such devices share a group"
+                .into(),
+        ),
+        GuestError::VfioFolder { source } if source.kind() == ErrorKind::PermissionDenied => Some(
+            "give root CAP_SYS_ADMIN and CAP_MKNOD, which a container may lack, or give the guest \
+             the disk's controller as a <hostdev>"
+                .into(),
+        ),
         GuestError::Iommufd(error) => error.hint().map(Into::into),
         GuestError::Cdev { source, .. } | GuestError::NotVfio { source, .. } => {
             source.hint().map(Into::into)

@@ -16,6 +16,9 @@ const MIB: u64 = 1 << 20;
 const BOARD: u64 = 16 * MIB;
 /// Bytes for the option ROM and memory-backed BARs of one PCI device.
 const DEVICE: u64 = 2 * MIB;
+/// Bytes for the queues and buffers of QEMU's driver of one NVMe disk: two pairs of queues with 127
+/// pages each for lists of pages, and buffers outside of guest memory.
+const NVME_DISK: u64 = 16 * MIB;
 /// Unit of the sizes of memory devices, in bytes.
 const MODULE: u64 = 2 * MIB;
 /// Limit of a VMM that pins nothing, in bytes.
@@ -47,6 +50,9 @@ impl Memlock {
     /// An emulated IOMMU gives each device behind it an address space, and QEMU pins all RAM for
     /// each of them. The devices behind an SMMUv3 with `accel='on'` share one address space, which
     /// translates in two stages.
+    ///
+    /// QEMU's own NVMe driver has a container for each controller, and pins all RAM in each of them
+    /// (`qemu_vfio_ram_block_added`). libvirt counts the same (`qemuDomainGetMemLockLimitBytes`).
     pub(crate) fn for_domain(domain: &Domain, size_of: &dyn Fn(&str) -> u64) -> Self {
         let mut limit = Self {
             items: Vec::new(),
@@ -60,13 +66,7 @@ impl Memlock {
         limit.add_memory(domain);
         limit.add_firmware(domain, size_of);
         limit.add_devices(domain, size_of);
-        let further = address_spaces(domain) - 1;
-        if further > 0 {
-            let what =
-                format!("all of it again for {further} more address spaces (emulated IOMMU)");
-            limit.add(what, limit.bytes().saturating_mul(further));
-        }
-
+        limit.add_address_spaces(domain);
         if is_locked(domain) {
             limit.add(
                 "guest memory and QEMU's own, which <locked/> locks",
@@ -160,6 +160,33 @@ impl Memlock {
         );
     }
 
+    /// Adds what is pinned so far once more for each further address space, and the memory that
+    /// QEMU's NVMe driver pins for itself.
+    fn add_address_spaces(&mut self, domain: &Domain) {
+        let once = self.bytes();
+        let further = address_spaces(domain).saturating_sub(1);
+        self.add(
+            format!("all of it again for {further} more address spaces (emulated IOMMU)"),
+            once.saturating_mul(further),
+        );
+
+        let disks = nvme_disks(domain);
+        let mut more_disks = disks;
+        if !has_container(domain) {
+            more_disks = disks.saturating_sub(1);
+        }
+        self.add(
+            format!(
+                "all of it again for each further container of an NVMe disk: {more_disks} more"
+            ),
+            once.saturating_mul(more_disks),
+        );
+        self.add(
+            format!("queues and buffers of QEMU's own NVMe driver, for each of its disks: {disks}"),
+            disks.saturating_mul(NVME_DISK),
+        );
+    }
+
     fn add_firmware(&mut self, domain: &Domain, size_of: &dyn Fn(&str) -> u64) {
         let loader = domain
             .os
@@ -228,16 +255,27 @@ fn named(what: &str, info: &Info) -> String {
 
 /// Returns whether the VMM pins or locks guest memory.
 fn pins(domain: &Domain) -> bool {
+    has_container(domain) || nvme_disks(domain) > 0 || is_locked(domain)
+}
+
+/// Returns whether guest memory is pinned for a device that is not an NVMe disk.
+fn has_container(domain: &Domain) -> bool {
     let devices = &domain.devices;
     let has_vdpa = devices
         .interfaces
         .iter()
         .any(|interface| interface.kind == Some(InterfaceType::Vdpa));
-    let has_pinning_disk = devices
+    let has_vdpa_disk = devices
         .disks
         .iter()
-        .any(|disk| matches!(disk.kind, Some(DiskType::Nvme | DiskType::VhostVdpa)));
-    devices.assigned().next().is_some() || has_vdpa || has_pinning_disk || is_locked(domain)
+        .any(|disk| disk.kind == Some(DiskType::VhostVdpa));
+    devices.assigned().next().is_some() || has_vdpa || has_vdpa_disk
+}
+
+/// Returns the number of NVMe disks that QEMU drives itself.
+fn nvme_disks(domain: &Domain) -> u64 {
+    let functions = domain.devices.assigned_functions();
+    functions.iter().filter(|f| f.nvme_disk().is_some()).count() as u64
 }
 
 fn is_locked(domain: &Domain) -> bool {

@@ -3,5 +3,6 @@
 
 pub(crate) mod handover;
 pub(crate) mod memlock;
+pub(crate) mod nvme;
 pub(crate) mod start_plan;
 pub(crate) mod step;

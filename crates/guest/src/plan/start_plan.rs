@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
-use passthru_domain::device::Hostdev;
-use passthru_domain::{Backend, Domain};
+use passthru_domain::{AssignedFunction, Backend, Domain, FunctionOwner};
 use passthru_host::{Host, Request};
 use passthru_qemu::{Capabilities, CommandLine, Descriptor, Style, WantKind, command_line};
 
@@ -13,6 +12,7 @@ use crate::error::Error;
 use crate::opener::Opener;
 use crate::plan::handover::{Delivery, Handover, HandoverItem};
 use crate::plan::memlock::Memlock;
+use crate::plan::nvme::NvmeController;
 use crate::plan::step::Step;
 use crate::run::folder::folder_path;
 use crate::start::outside::{self, NamedFds};
@@ -49,6 +49,7 @@ pub struct StartPlan {
     pub(crate) line: CommandLine,
     pub(crate) handover: Handover,
     pub(crate) requests: Vec<Request>,
+    pub(crate) nvme: Vec<NvmeController>,
     pub(crate) user: User,
     pub(crate) memlock: Memlock,
     pub(crate) named: NamedFds,
@@ -76,7 +77,7 @@ impl StartPlan {
         capabilities: &Capabilities,
         settings: StartSettings,
     ) -> Result<Self, Error> {
-        refuse_type1(&domain)?;
+        check_hostdevs(&domain)?;
         nvram::set_default_path(&mut domain);
         let descriptor = domain
             .os
@@ -88,11 +89,8 @@ impl StartPlan {
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::new(line.wants(), &name, &settings.user);
         let plan = Self {
-            requests: domain
-                .devices
-                .assigned()
-                .map(request)
-                .collect::<Result<_, _>>()?,
+            requests: requests(&domain),
+            nvme: NvmeController::of_domain(&domain),
             memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
             user: settings.user,
             named: settings.named,
@@ -153,12 +151,26 @@ impl StartPlan {
                 .filter(|item| is_device(item))
                 .filter_map(Step::for_item),
         );
+        steps.extend(self.vfio_step(host)?);
         steps.push(self.spawn_step());
         let passwords = self.domain.devices.display_passwords();
         steps.extend(passwords.iter().map(Step::for_password));
         steps.push(Step::Run);
         steps.extend(give_back);
         Ok(steps)
+    }
+
+    /// Returns the step for the VMM's own `/dev/vfio`, if it has one.
+    fn vfio_step(&self, host: &Host) -> Result<Option<Step>, Error> {
+        if self.nvme.is_empty() {
+            return Ok(None);
+        }
+        let mut nodes = vec!["/dev/vfio/vfio".to_owned()];
+        for controller in &self.nvme {
+            let group = host.device(controller.address)?.group;
+            nodes.extend(group.map(|group| format!("/dev/vfio/{group}")));
+        }
+        Ok(Some(Step::VfioFolder { nodes }))
     }
 
     fn spawn_step(&self) -> Step {
@@ -178,6 +190,17 @@ impl StartPlan {
             memlock_items,
             command,
         }
+    }
+
+    /// Checks that the kernel has the backends of the devices, after loading their modules.
+    pub(crate) fn require_backends(&self, host: &Host) -> Result<(), Error> {
+        if self.domain.devices.assigned().next().is_some() {
+            host.require_iommufd()?;
+        }
+        if !self.nvme.is_empty() {
+            host.require_type1()?;
+        }
+        Ok(())
     }
 
     /// Returns whether a start needs root: for devices, or to run as another user.
@@ -229,27 +252,35 @@ fn is_device(item: &HandoverItem) -> bool {
     matches!(item.want.kind, WantKind::Vfio { .. })
 }
 
-fn request(hostdev: &Hostdev) -> Result<Request, Error> {
-    let address = hostdev.pci().ok_or_else(|| Error::NotPci {
-        device: hostdev.host_name(),
-    })?;
-    let driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
-    // The caller, who opened the node of a device that is handed in, has bound the device.
-    let handed_in = hostdev.iommufd_fd.is_some();
-    let managed = hostdev.managed == Some(true) && !handed_in;
-    Ok(Request {
-        address,
-        managed,
-        driver,
-        handed_in,
-    })
+/// Returns the requests for all devices of the host that the guest gets.
+fn requests(domain: &Domain) -> Vec<Request> {
+    let functions = domain.devices.assigned_functions();
+    functions.iter().map(request).collect()
 }
 
-fn refuse_type1(domain: &Domain) -> Result<(), Error> {
+fn request(function: &AssignedFunction<'_>) -> Request {
+    let mut request = Request {
+        managed: function.managed,
+        ..Request::managed(function.address)
+    };
+    if let FunctionOwner::Hostdev(hostdev) = function.owner {
+        request.driver = hostdev.driver.as_ref().and_then(|d| d.model.clone());
+        // The caller, who opened the node of a device that is handed in, has bound the device.
+        request.handed_in = hostdev.iommufd_fd.is_some();
+        request.managed &= !request.handed_in;
+    }
+    request
+}
+
+/// Checks that the host assigns each hostdev in a way that a start supports.
+fn check_hostdevs(domain: &Domain) -> Result<(), Error> {
     for hostdev in domain.devices.assigned() {
-        if domain.backend(hostdev) == Some(Backend::Type1)
-            && let Some(device) = hostdev.pci()
-        {
+        let Some(device) = hostdev.pci() else {
+            return Err(Error::NotPci {
+                device: hostdev.host_name(),
+            });
+        };
+        if domain.backend(hostdev) == Some(Backend::Type1) {
             return Err(Error::Type1 { device });
         }
     }

@@ -79,6 +79,11 @@ pub enum Step {
         /// Driver that the device is on.
         driver: Option<String>,
     },
+    /// Make a `/dev/vfio` that the VMM alone sees, for devices that it opens by path.
+    VfioFolder {
+        /// Paths of the nodes there.
+        nodes: Vec<String>,
+    },
     /// Start the VMM.
     Spawn {
         /// Name of the user.
@@ -252,6 +257,13 @@ impl fmt::Display for Step {
             }
             Self::Claim { device, driver } => {
                 write!(f, "claim {device}, which stays on {}", driver_text(driver))
+            }
+            Self::VfioFolder { nodes } => {
+                write!(
+                    f,
+                    "make a /dev/vfio that only the VMM sees, for its NVMe disks by type1: {}",
+                    nodes.join(", ")
+                )
             }
             Self::Spawn {
                 user,

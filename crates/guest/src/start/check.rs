@@ -4,6 +4,7 @@ use passthru_host::{Comparison, Host, Identity};
 use passthru_pci::Address;
 
 use crate::error::Error;
+use crate::plan::nvme::check_groups;
 use crate::plan::start_plan::StartPlan;
 use crate::run::folder::{find_survivor, folder_path};
 use crate::start::record::{Error as RecordError, GuestRecord, is_possible};
@@ -16,6 +17,7 @@ use crate::start::user::{User, UserOrigin};
 /// - If another guest has the named user, then [`Error::Record`].
 /// - If a device is not the one that the guest had at its address, then [`Error::NewDevice`].
 /// - If a device cannot be assigned, then [`Error::Host`].
+/// - If an NVMe disk shares its IOMMU group with another device, then [`Error::SharedGroup`].
 pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     let folder = folder_path(&plan.run_dir, &plan.name);
     if let Some(error) = find_survivor(&folder, &plan.name, host)? {
@@ -29,10 +31,13 @@ pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
 pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     check_user(plan)?;
     check_identities(plan, host)?;
+    if !plan.nvme.is_empty() {
+        host.check_type1()?;
+    }
     let objections = host.check(&plan.requests)?;
     match passthru_host::Error::several(objections) {
         Some(error) => Err(error.into()),
-        None => Ok(()),
+        None => check_groups(&plan.domain, host),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The start of a guest, from its plan to a VMM that waits to be resumed.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use nix::unistd::Uid;
 use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
-use passthru_host::{Assignment, Host};
+use passthru_host::{Assignment, Device, Host};
 use passthru_qemu::explain;
 use passthru_qemu::monitor::{self, Command, Qmp};
 use rustix::process::Resource;
@@ -24,11 +25,11 @@ use crate::run::leftovers::Leftovers;
 use crate::run::machine::Machine;
 use crate::run::vmm::Vmm;
 use crate::start::check::{check_host, check_identities};
-use crate::start::nvram;
 use crate::start::opened::{self, Opened};
 use crate::start::passwords;
 use crate::start::registration::register;
 use crate::start::spawn::Process;
+use crate::start::{nvram, vfio_folder};
 
 /// Time limit for the answers of the VMM. A VMM that does not hang answers at once.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -58,9 +59,7 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
     // start that fails on the way.
     let folder = GuestFolder::create(&plan.run_dir, &plan.name, host)?;
     check_host(&plan, host)?;
-    if !plan.requests.is_empty() {
-        host.require_iommufd()?;
-    }
+    plan.require_backends(host)?;
     let opener = Opener::new(&plan.user);
     nvram::make(&plan.domain, &opener)?;
     let fds = opened::before_devices(&plan, &folder, interrupted)?;
@@ -142,8 +141,10 @@ impl Launch<'_> {
         leftovers: &mut Leftovers,
         mut fds: Opened,
     ) -> Result<Launched, Error> {
-        let with = opened::with_devices(self.plan, self.host, &assignment.devices(), leftovers)?;
+        let devices = assignment.devices();
+        let with = opened::with_devices(self.plan, self.host, &devices, leftovers)?;
         fds.extend(with.opened);
+        let vfio = self.vfio_folder(&devices)?;
         if (self.interrupted)() {
             return Err(Error::Interrupted);
         }
@@ -152,7 +153,7 @@ impl Launch<'_> {
         let stream = UnixStream::connect(self.folder.monitor_path()).map_err(monitor_error)?;
         let uid = self.plan.user.uid();
         self.folder.note_start(self.host, uid)?;
-        let vmm = self.spawn(fds)?;
+        let vmm = self.spawn(fds, vfio)?;
         self.folder.note_vmm(self.host, uid, vmm.pid())?;
         let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
         let mut machine = Machine::new(vmm, monitor);
@@ -168,7 +169,31 @@ impl Launch<'_> {
         }
     }
 
-    fn spawn(&self, fds: Opened) -> Result<Vmm, Error> {
+    /// Makes the VMM's own `/dev/vfio`, if it opens devices by path.
+    fn vfio_folder(&self, devices: &[Device]) -> Result<Option<OwnedFd>, Error> {
+        let mut by_path = Vec::new();
+        for device in devices {
+            if self
+                .plan
+                .nvme
+                .iter()
+                .any(|nvme| nvme.address == device.address)
+            {
+                by_path.push(device.clone());
+            }
+        }
+
+        if by_path.is_empty() {
+            return Ok(None);
+        }
+        let nodes = self.host.type1_nodes(&by_path)?;
+        let mount = vfio_folder::make(&nodes, &self.plan.user);
+        mount
+            .map(Some)
+            .map_err(|source| Error::VfioFolder { source })
+    }
+
+    fn spawn(&self, fds: Opened, vfio: Option<OwnedFd>) -> Result<Vmm, Error> {
         let plan = self.plan;
         let hard_limit = rustix::process::getrlimit(Resource::Memlock).maximum;
         let process = Process {
@@ -178,6 +203,7 @@ impl Launch<'_> {
             user: &plan.user,
             memlock: plan.memlock.bytes_to_set(hard_limit),
             stdout: has_stdio(&plan.domain),
+            vfio,
             fds,
         };
         process

@@ -16,3 +16,4 @@ pub(crate) mod record;
 pub(crate) mod registration;
 pub(crate) mod spawn;
 pub(crate) mod user;
+pub(crate) mod vfio_folder;

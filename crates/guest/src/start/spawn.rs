@@ -8,10 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::CWD;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 use rustix::process::{Resource, Rlimit, Signal};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 use crate::start::user::User;
+use crate::start::vfio_folder::VFIO_DIR;
 
 /// A VMM's process to spawn.
 pub(crate) struct Process<'a> {
@@ -24,6 +27,8 @@ pub(crate) struct Process<'a> {
     pub(crate) memlock: u64,
     /// Whether standard output is a pipe: for a character device of type `stdio`.
     pub(crate) stdout: bool,
+    /// Mount of the process's own `/dev/vfio`, if it has one.
+    pub(crate) vfio: Option<OwnedFd>,
     /// Descriptors of the process with their numbers there, from 3 up.
     pub(crate) fds: Vec<(RawFd, OwnedFd)>,
 }
@@ -50,7 +55,7 @@ impl Process<'_> {
                 Stdio::null()
             })
             .stderr(Stdio::piped());
-        lower(&mut command, self.user, Some(self.memlock));
+        lower(&mut command, self.user, Some(self.memlock), self.vfio);
         let highest = self
             .fds
             .iter()
@@ -80,16 +85,16 @@ impl User {
     /// # Errors
     /// If the kernel refuses a step, then the kernel's error.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        lower(command, self, None);
+        lower(command, self, None, None);
         command.spawn()
     }
 }
 
 /// Makes the command's process give up its privileges. If this process is root, these are all
 /// privileges; else those that a process without root can give up.
-fn lower(command: &mut Command, user: &User, memlock: Option<u64>) {
+fn lower(command: &mut Command, user: &User, memlock: Option<u64>, vfio: Option<OwnedFd>) {
     if nix::unistd::Uid::effective().is_root() {
-        confine(command, user, memlock);
+        confine(command, user, memlock, vfio);
     } else {
         restrict(command);
     }
@@ -103,13 +108,13 @@ fn restrict(command: &mut Command) {
 }
 
 /// Makes the command's process give up all privileges, and every descriptor but its own.
-fn confine(command: &mut Command, user: &User, memlock: Option<u64>) {
+fn confine(command: &mut Command, user: &User, memlock: Option<u64>, vfio: Option<OwnedFd>) {
     let user = user.clone();
     let parent = rustix::process::getpid();
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
     // calls are permitted. It makes only system calls, with values that were captured before the
     // fork, and allocates nothing.
-    unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, parent)) };
+    unsafe { command.pre_exec(move || become_unprivileged(&user, memlock, vfio.as_ref(), parent)) };
 }
 
 /// Takes every free number up to `highest`, until the process is spawned.
@@ -130,6 +135,7 @@ fn take_numbers(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
 fn become_unprivileged(
     user: &User,
     memlock: Option<u64>,
+    vfio: Option<&OwnedFd>,
     parent: rustix::process::Pid,
 ) -> io::Result<()> {
     // In a session of its own, the child gets no Ctrl-C of the terminal. The manager gets it and
@@ -137,6 +143,9 @@ fn become_unprivileged(
     rustix::process::setsid()?;
     if let Some(memlock) = memlock {
         limit(Resource::Memlock, memlock)?;
+    }
+    if let Some(mount) = vfio {
+        enter_own_vfio(mount)?;
     }
     // As root, since other users can use up the quota of keys of their uid.
     join_new_keyring()?;
@@ -152,6 +161,20 @@ fn become_unprivileged(
 
     user.enter()?;
     give_up_the_rest(parent)
+}
+
+/// Puts a mount over `/dev/vfio`, for this process alone.
+///
+/// What the host unmounts later goes here too, as far as its mounts are shared. So the VMM keeps no
+/// file system of the host busy.
+fn enter_own_vfio(mount: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the child has one thread, and shares no file system attributes that another process
+    // relies on. Descriptors stay shared as they were.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)? };
+    let propagation = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    mount_change(c"/", propagation)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(move_mount(mount, c"", CWD, VFIO_DIR, flags)?)
 }
 
 /// Gives up privileges in a child that stays the caller's. Keeps the caller's limit on locked

@@ -70,6 +70,49 @@ fn emulated_iommu_pins_ram_once_for_each_device() {
     assert_eq!(limit("", accel).bytes(), without);
 }
 
+fn nvme_disk(target: &str, bus: u8) -> String {
+    format!(
+        "<disk type='nvme' device='disk'><source type='pci' managed='yes' namespace='1'>\
+         <address domain='0' bus='{bus}' slot='0' function='0'/></source>\
+         <target dev='{target}' bus='virtio'/></disk>"
+    )
+}
+
+#[test]
+fn each_nvme_disk_pins_ram_beside_the_hostdevs() {
+    let disks = nvme_disk("vda", 5) + &nvme_disk("vdb", 6);
+    let limit = limit("", &disks);
+    let once = self::limit("", "").bytes() + 2 * DEVICE;
+    assert_eq!(limit.bytes(), 3 * once + 2 * NVME_DISK);
+
+    let items: Vec<String> = limit.items().iter().map(ToString::to_string).collect();
+    let disks = items.iter().filter(|item| item.contains("NVMe"));
+    assert_eq!(disks.count(), 2, "{items:?}");
+}
+
+#[test]
+fn nvme_disk_alone_pins_ram_once() {
+    let mut domain = domain("", &nvme_disk("vda", 5));
+    domain.devices.hostdevs.clear();
+    let limit = Memlock::for_domain(&domain, &|_| 0);
+    let what: Vec<&str> = limit
+        .items()
+        .iter()
+        .map(|item| item.what.as_str())
+        .collect();
+
+    assert_eq!(
+        what,
+        [
+            "guest memory",
+            "BIOS and ROMs of the board",
+            "ROMs and small BARs of 1 PCI devices",
+            "queues and buffers of QEMU's own NVMe driver, for each of its disks: 1",
+        ]
+    );
+    assert_eq!(limit.bytes_to_set(Some(1 << 16)), limit.bytes());
+}
+
 #[test]
 fn shared_memory_is_counted() {
     let shmem = "<shmem name='a'><model type='ivshmem-plain'/><size unit='M'>256</size></shmem>";

@@ -1,0 +1,48 @@
+//! The `/dev/vfio` of a VMM that opens devices by path: QEMU's own NVMe driver does
+//! (util/vfio-helpers.c). The nodes of the host belong to root, and stay as they are.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use passthru_host::VfioNode;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chownat, makedev, mknodat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
+};
+
+use crate::start::user::User;
+
+/// Folder of VFIO's nodes.
+pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
+
+/// Makes a file system in memory that holds these nodes alone, for the VMM's user, and returns it
+/// as a mount that no process sees yet. The VMM's process puts it over [`VFIO_DIR`] in a mount
+/// namespace of its own, so that it goes with the process.
+///
+/// # Errors
+/// If the kernel refuses a step, then the kernel's error. It needs `CAP_SYS_ADMIN` and `CAP_MKNOD`.
+pub(crate) fn make(nodes: &[VfioNode], user: &User) -> io::Result<OwnedFd> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, c"mode", c"0755")?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let uid = Uid::from_raw(user.uid());
+    let gid = Gid::from_raw(user.gid.as_raw());
+    for node in nodes {
+        let name = node.name.as_str();
+        let mode = Mode::RUSR | Mode::WUSR;
+        let number = makedev(node.major, node.minor);
+        mknodat(&mount, name, FileType::CharacterDevice, mode, number)?;
+        chownat(
+            &mount,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+    }
+
+    Ok(mount)
+}
