@@ -116,13 +116,17 @@ fn iommufd_asked_for_by_the_caller_is_refused_for_disks() {
 }
 
 #[test]
-fn two_disks_on_one_controller_are_noted() {
+fn two_disks_on_one_controller_are_noted_and_not_started() {
     let devices = disk("vda", "namespace='1'", FIRST) + &disk("vdb", "namespace='2'", FIRST);
     let domain = accepted(&guest("q35", &devices));
     noted(
         &domain,
         "disk 'vda' and disk 'vdb' are on one controller, 0000:05:00.0",
     );
+    let errors = domain.check_nvme_controllers().unwrap_err();
+    let error = errors.iter().next().unwrap();
+    assert!(error.message.contains("cannot start"), "{error}");
+    assert!(error.span.is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The argument `--backend`.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use passthru_domain::Backend;
+use passthru_domain::{Backend, Domain, Errors};
 
 /// Choice of the backend of devices whose XML names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,15 @@ pub(super) fn policy() -> impl TypedValueParser<Value = BackendPolicy> {
             BackendPolicy::Named(backend_named(&name))
         }
     })
+}
+
+/// Checks that the disks of a domain can have the backend of `--backend`.
+///
+/// # Errors
+/// If the backend is iommufd and the domain has NVMe disks, then an error for each disk.
+pub(super) fn check_disk_backend(domain: &Domain, backend: Backend) -> Result<(), Errors> {
+    let request = format!("--backend {}", backend.as_str());
+    domain.check_disk_backend(backend, &request)
 }
 
 fn iommufd() -> PossibleValue {

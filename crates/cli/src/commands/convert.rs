@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use passthru_domain::{Arch, Backend};
 use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Style, command_line};
 
-use crate::commands::backend_argument::backend;
+use crate::commands::backend_argument::{backend, check_disk_backend};
 use crate::error::Error;
 use crate::message::say;
 use crate::{diagnostics, firmware, input, output};
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         diagnostics::notes(&document, &[note], 0);
     }
 
+    found.check(|domain| check_disk_backend(domain, args.backend));
     let Some(line) = found.check(|domain| command_line(domain, &capabilities, style)) else {
         return Err(Error::in_document(&document, found.into_errors()));
     };

@@ -1,6 +1,11 @@
 //! The PCI functions of the host that a guest gets, whichever element names them.
 
-use crate::error::{Error, Errors};
+use std::collections::HashMap;
+
+use passthru_pci::Address;
+
+use crate::bounded::Bounded;
+use crate::error::{Error, Errors, Note};
 use crate::model::backend::Backend;
 use crate::model::device::{Devices, Disk, Hostdev, Info};
 use crate::model::domain::Domain;
@@ -9,7 +14,7 @@ use crate::model::domain::Domain;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AssignedFunction<'a> {
     /// Address of the function on the host.
-    pub address: passthru_pci::Address,
+    pub address: Address,
     /// Whether the function is bound before the start and given back afterwards. As in libvirt, a
     /// domain that leaves `managed` out means no.
     pub managed: bool,
@@ -102,7 +107,7 @@ impl Domain {
     /// # Errors
     /// If the backend is iommufd, then an error for each NVMe disk, with its position.
     pub fn check_disk_backend(&self, backend: Backend, request: &str) -> Result<(), Errors> {
-        let mut errors = crate::bounded::Bounded::default();
+        let mut errors = Bounded::default();
         if backend == Backend::Iommufd && self.backend_asked_of_nvme_disks().is_none() {
             for function in self.devices.assigned_functions() {
                 if function.nvme_disk().is_some() {
@@ -113,6 +118,50 @@ impl Domain {
 
         Errors::check(errors)
     }
+
+    /// Checks that no two NVMe disks are on one controller, for a caller that starts the guest.
+    ///
+    /// libvirt accepts such a domain, so [`Domain::validate`] does, and [`Domain::notes`] has a
+    /// note. The emulator opens the IOMMU group for each disk, and the kernel refuses the second
+    /// open (`vfio_group_fops_open`: `EBUSY`).
+    ///
+    /// # Errors
+    /// An error for each further disk on a controller, with its position.
+    pub fn check_nvme_controllers(&self) -> Result<(), Errors> {
+        let mut errors = Bounded::default();
+        for note in self.notes_on_shared_controllers() {
+            let error = Error::new(note.message).at(note.span);
+            errors.push(error.hint(
+                "put all data on one namespace, or give the guest the \
+                                    controller as a <hostdev>",
+            ));
+        }
+
+        Errors::check(errors)
+    }
+
+    /// Notes the NVMe disks on a controller that another disk is on.
+    pub(crate) fn notes_on_shared_controllers(&self) -> Vec<Note> {
+        let functions = self.devices.assigned_functions();
+        let mut firsts: HashMap<Address, &AssignedFunction<'_>> = HashMap::new();
+        let mut notes = Vec::new();
+        for second in functions.iter().filter(|f| f.nvme_disk().is_some()) {
+            let Some(first) = firsts.get(&second.address) else {
+                firsts.insert(second.address, second);
+                continue;
+            };
+            let message = format!(
+                "{} and {} are on one controller, {}: the emulator opens it for each of them, \
+                 and the kernel refuses that, so the guest cannot start",
+                first.owner_name(),
+                second.owner_name(),
+                second.address
+            );
+            notes.push(Note::new(message, second.info().span.0.clone()));
+        }
+
+        notes
+    }
 }
 
 /// Returns the error of an NVMe disk for which iommufd is asked for by `request`.
@@ -120,7 +169,7 @@ impl Domain {
 /// QEMU's driver (block/nvme.c, util/vfio-helpers.c) opens `/dev/vfio/vfio` and the group itself,
 /// and has no property for an iommufd object.
 pub(crate) fn refusal_of_iommufd(function: &AssignedFunction<'_>, request: &str) -> Error {
-    let passthru_pci::Address {
+    let Address {
         domain,
         bus,
         slot,

@@ -59,19 +59,13 @@ fn check_shared_functions(check: &mut Check<'_>, functions: &[AssignedFunction<'
     }
 }
 
-/// Notes that the emulator drives NVMe disks by type1, once for the guest, and that it cannot open
-/// a controller twice.
-///
-/// libvirt accepts two disks on one controller. The emulator opens the IOMMU group for each, and
-/// the kernel gives `EBUSY` for the second (`vfio_group_fops_open`).
+/// Notes that the emulator drives NVMe disks by type1, once for the guest, and the disks that share
+/// a controller.
 pub(super) fn notes(domain: &Domain) -> Vec<Note> {
     let mut notes = Vec::new();
     let functions = domain.devices.assigned_functions();
-    let disks: Vec<_> = functions
-        .iter()
-        .filter(|function| function.nvme_disk().is_some())
-        .collect();
-    if let Some(first) = disks.first() {
+    let mut disks = functions.iter().filter(|f| f.nvme_disk().is_some());
+    if let Some(first) = disks.next() {
         let message = format!(
             "{} is on type1 (/dev/vfio/vfio), whatever the other devices of the guest have: the \
              emulator's own NVMe driver has no other backend",
@@ -80,16 +74,6 @@ pub(super) fn notes(domain: &Domain) -> Vec<Note> {
         notes.push(Note::new(message, first.info().span.0.clone()));
     }
 
-    for (first, second) in duplicates(disks.into_iter().map(|disk| (disk.address, disk))) {
-        let message = format!(
-            "{} and {} are on one controller, {}: the emulator opens it for each of them, which \
-             the kernel refuses, so the guest does not start",
-            first.owner_name(),
-            second.owner_name(),
-            second.address
-        );
-        notes.push(Note::new(message, second.info().span.0.clone()));
-    }
-
+    notes.extend(domain.notes_on_shared_controllers());
     notes
 }

@@ -14,6 +14,7 @@ use super::backend::choose_backend;
 use super::dry_run::dry_run;
 use super::named_fds::{check_names, named_fds};
 use super::notices::Notices;
+use crate::commands::backend_argument::{BackendPolicy, check_disk_backend};
 use crate::config::Config;
 use crate::document::Document;
 use crate::error::Error;
@@ -79,8 +80,15 @@ fn plan(
         .with_nodes(nodes(host))
         .with_dmi(host.dmi())
         .with_firmware(catalog);
+    if let BackendPolicy::Named(backend) = args.backend {
+        check_disk_backend(&domain, backend)
+            .map_err(|errors| Error::in_document(document, errors))?;
+    }
     let backend = choose_backend(args.backend, &domain, host, &capabilities, notices)?;
     let domain = input::finish(domain, document, &capabilities, backend)?;
+    domain
+        .check_nvme_controllers()
+        .map_err(|errors| Error::in_document(document, errors))?;
     capabilities
         .check(&domain)
         .map_err(|e| Error::in_document(document, e))?;
