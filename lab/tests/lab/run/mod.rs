@@ -10,6 +10,7 @@ mod files;
 mod hostile;
 mod memlock;
 mod messages;
+mod nvme_disk;
 mod privileges;
 mod refused;
 mod screen_clients;

@@ -1,0 +1,130 @@
+//! A guest whose disk is `<disk type='nvme'>`: QEMU's own driver opens the controller by type1.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use passthru_lab::devices::{CMB_NVME, DATA_MOUNT, DATA_NVME, NVME, NVME_SHA256};
+use passthru_lab::host;
+
+use super::support::{
+    Domain, assert_all_back, driver, guest_sum, host_sum, hostdev, wait_for_disk,
+};
+
+/// Prints the checksum of the guest's disk.
+const SUM: &str = "echo '<<sha256'; sha256sum /dev/vda | cut -c1-64; echo 'sha256>>'";
+
+fn nvme_disk(target: &str, device: &str, namespace: u32) -> String {
+    let bus = &device[5..7];
+    format!(
+        "<disk type='nvme' device='disk'><driver name='qemu' type='raw'/>\
+         <source type='pci' managed='yes' namespace='{namespace}'>\
+         <address domain='0' bus='0x{bus}' slot='0' function='0'/></source>\
+         <target dev='{target}' bus='virtio'/></disk>"
+    )
+}
+
+#[test]
+fn guest_reads_its_nvme_disk_and_gives_it_back() {
+    let _ = host();
+    let domain = Domain::new("nvme-disk")
+        .with(&nvme_disk("vda", NVME, 1))
+        .script(SUM);
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
+    assert!(
+        finished.stderr.contains("backend type1 for disk 'vda'"),
+        "{finished}"
+    );
+    assert!(!finished.stderr.contains("DMA"), "{finished}");
+    assert_all_back(domain.name, &[(NVME, "nvme")]);
+    assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
+}
+
+#[test]
+fn nvme_disk_works_beside_a_hostdev_with_iommufd() {
+    let _ = host();
+    let domain = Domain::new("nvme-beside")
+        .with(&nvme_disk("vda", NVME, 1))
+        .hostdev(CMB_NVME, "<driver iommufd='yes'/>", "")
+        .script(SUM);
+    let finished = domain.run(&[]).expect_success();
+    assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
+    let both = [(NVME, "nvme"), (CMB_NVME, "nvme")];
+    assert_all_back(domain.name, &both);
+}
+
+#[test]
+fn vmm_with_an_nvme_disk_sees_its_own_nodes_alone() {
+    let _ = host();
+    let domain = Domain::new("nvme-nodes")
+        .with(&nvme_disk("vda", NVME, 1))
+        .script("echo ready; read line");
+    let guest = domain.start(&[]);
+    let root = format!("/proc/{}/root/dev/vfio", guest.vmm());
+    let uid = fs::metadata(format!("/proc/{}", guest.vmm()))
+        .unwrap()
+        .uid();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&root).unwrap() {
+        let entry = entry.unwrap();
+        let node = entry.metadata().unwrap();
+        assert_eq!((node.uid(), node.mode() & 0o777), (uid, 0o600));
+        names.push(entry.file_name().into_string().unwrap());
+    }
+
+    let link = fs::read_link(format!("/sys/bus/pci/devices/{NVME}/iommu_group")).unwrap();
+    let group = link.file_name().unwrap().to_str().unwrap().to_owned();
+    let on_the_host = fs::metadata(format!("/dev/vfio/{group}")).unwrap();
+    assert_eq!(on_the_host.uid(), 0, "a node of the host changed its owner");
+
+    names.sort();
+    let mut expected = [group, "vfio".into()];
+    expected.sort();
+    assert_eq!(names, expected);
+
+    guest.signal(guest.manager(), "-TERM");
+    guest.signal(guest.manager(), "-TERM");
+    let _ = guest.wait();
+    assert_all_back(domain.name, &[(NVME, "nvme")]);
+}
+
+#[test]
+fn nvme_disk_in_use_or_twice_is_refused() {
+    let _ = host();
+    let mounted = Domain::new("nvme-mounted").with(&nvme_disk("vda", DATA_NVME, 1));
+    let refused = mounted.run(&[]);
+    assert_eq!(refused.status.code(), Some(4), "{refused}");
+    assert!(refused.stderr.contains(DATA_MOUNT), "{refused}");
+    assert_eq!(driver(DATA_NVME).as_deref(), Some("nvme"));
+
+    let both = nvme_disk("vda", NVME, 1) + &hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let two = nvme_disk("vda", NVME, 1) + &nvme_disk("vdb", NVME, 2);
+    let iommufd = Domain::new("nvme-iommufd")
+        .top("<iommufd enabled='yes'/>")
+        .with(&nvme_disk("vda", NVME, 1));
+    for (domain, words) in [
+        (Domain::new("nvme-both").with(&both), "as a whole"),
+        (Domain::new("nvme-two").with(&two), "on one controller"),
+        (iommufd, "<hostdev mode='subsystem'"),
+    ] {
+        let refused = domain.run(&[]);
+        assert_eq!(refused.status.code(), Some(3), "{refused}");
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+        assert_all_back(domain.name, &[(NVME, "nvme")]);
+    }
+}
+
+#[test]
+fn dry_run_of_an_nvme_disk_lists_its_steps() {
+    let domain = Domain::new("nvme-dry").with(&nvme_disk("vda", NVME, 1));
+    let text = domain.run(&["--dry-run"]).expect_success().stdout;
+    for step in [
+        "bind 0000:01:00.0 from nvme to vfio-pci",
+        "for its NVMe disks by type1: /dev/vfio/vfio, /dev/vfio/",
+        "queues and buffers of QEMU's own NVMe driver",
+        "back to nvme",
+    ] {
+        assert!(text.contains(step), "'{step}' is not in:\n{text}");
+    }
+    assert_all_back("nvme-dry", &[(NVME, "nvme")]);
+}
