@@ -63,6 +63,7 @@ fn host_errors() -> Vec<HostError> {
         },
         HostError::NoIommufd,
         HostError::NoCdev,
+        HostError::NoType1,
         HostError::NotViable {
             device: address("0000:06:01.0"),
             group: 14,
@@ -113,6 +114,13 @@ fn guest_errors() -> Vec<GuestError> {
         GuestError::NotRoot,
         GuestError::Type1 {
             device: address("0000:01:00.0"),
+        },
+        GuestError::SharedGroup {
+            device: address("0000:01:00.0"),
+            owner: "disk 'vda'".into(),
+            group: 12,
+            other: address("0000:01:00.1"),
+            other_owner: "hostdev 0000:01:00.1".into(),
         },
         GuestError::Ended {
             emulator: QEMU.into(),

@@ -1,5 +1,5 @@
-//! NVMe disks of the host, which the emulator drives by itself: their place in the XML, their
-//! backend, and the elements that name one PCI function.
+//! NVMe disks of the host, which the emulator drives by itself: their sources, their backend, and
+//! functions that several elements name.
 
 use super::check::{Check, duplicates};
 use crate::error::Note;
@@ -42,8 +42,8 @@ fn is_incomplete(source: &DiskSource) -> bool {
     source.address.is_none() || source.namespace.is_none_or(|namespace| namespace == 0)
 }
 
-/// Checks that no disk names a function that a hostdev gives to the guest: VFIO lets the emulator
-/// have it open in one of the two forms.
+/// Checks that no disk names a function that a hostdev gives to the guest. VFIO lets the emulator
+/// open a device once.
 fn check_shared_functions(check: &mut Check<'_>, functions: &[AssignedFunction<'_>]) {
     for (first, second) in duplicates(functions.iter().map(|f| (f.address, f))) {
         let is_hostdev = matches!(first.owner, FunctionOwner::Hostdev(_));

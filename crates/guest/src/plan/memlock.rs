@@ -16,8 +16,8 @@ const MIB: u64 = 1 << 20;
 const BOARD: u64 = 16 * MIB;
 /// Bytes for the option ROM and memory-backed BARs of one PCI device.
 const DEVICE: u64 = 2 * MIB;
-/// Bytes for the queues and buffers of QEMU's driver of one NVMe disk: two pairs of queues with 127
-/// pages each for lists of pages, and buffers outside of guest memory.
+/// Bytes for the queues and buffers of QEMU's driver of one NVMe disk. Two pairs of queues have 127
+/// pages each for lists of pages. The rest is for buffers outside of guest memory.
 const NVME_DISK: u64 = 16 * MIB;
 /// Unit of the sizes of memory devices, in bytes.
 const MODULE: u64 = 2 * MIB;

@@ -16,9 +16,9 @@ use crate::start::user::User;
 /// Folder of VFIO's nodes.
 pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
 
-/// Makes a file system in memory that holds these nodes alone, for the VMM's user, and returns it
-/// as a mount that no process sees yet. The VMM's process puts it over [`VFIO_DIR`] in a mount
-/// namespace of its own, so that it goes with the process.
+/// Makes a file system in memory that holds these nodes alone, for the VMM's user. Returns a mount
+/// of it that no process sees yet. The VMM's process puts the mount over [`VFIO_DIR`] in a mount
+/// namespace of its own, so that the mount goes with the process.
 ///
 /// # Errors
 /// If the kernel refuses a step, then the kernel's error. It needs `CAP_SYS_ADMIN` and `CAP_MKNOD`.
