@@ -1,7 +1,7 @@
 //! A guest whose disk is `<disk type='nvme'>`: QEMU's own driver opens the controller by type1.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use passthru_lab::devices::{CMB_NVME, DATA_MOUNT, DATA_NVME, NVME, NVME_SHA256};
 use passthru_lab::host;
@@ -10,8 +10,35 @@ use super::support::{
     Domain, assert_all_back, driver, guest_sum, host_sum, hostdev, wait_for_disk,
 };
 
+/// QEMU with the mend of [`mended_qemu`]. QEMU finds its files by its own folder.
+const MENDED_QEMU: &str = "/usr/bin/qemu-system-x86_64-mended";
 /// Prints the checksum of the guest's disk.
 const SUM: &str = "echo '<<sha256'; sha256sum /dev/vda | cut -c1-64; echo 'sha256>>'";
+
+/// Makes a copy of QEMU that sets the admin completion queue of an NVMe controller before it starts
+/// the controller. Returns the `<emulator>` for it.
+///
+/// The registers are plain memory to the compiler since QEMU has `host_pci_stq_le_p`, so that it may
+/// change the order of stores. In Debian's QEMU 11.1.3, the controller is started
+/// (`movl $0x460001,0x14(%rbp)`) before it has the queue (`mov %rax,0x30(%rbp)`). It then answers
+/// into the queue of the host's driver, and QEMU waits for ever. The mend exchanges the two
+/// instructions. A QEMU without them is taken as it is.
+fn mended_qemu() -> String {
+    const START: [u8; 7] = [0xc7, 0x45, 0x14, 0x01, 0x00, 0x46, 0x00];
+    const QUEUE: [u8; 4] = [0x48, 0x89, 0x45, 0x30];
+    let faulty = [&START[..], &QUEUE].concat();
+    let mut program = fs::read("/usr/bin/qemu-system-x86_64").unwrap();
+    let place = program
+        .windows(faulty.len())
+        .position(|window| window == faulty);
+    if let Some(place) = place {
+        program[place..place + faulty.len()].copy_from_slice(&[&QUEUE[..], &START].concat());
+    }
+
+    fs::write(MENDED_QEMU, program).unwrap();
+    fs::set_permissions(MENDED_QEMU, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("<emulator>{MENDED_QEMU}</emulator>")
+}
 
 fn nvme_disk(target: &str, device: &str, namespace: u32) -> String {
     let bus = &device[5..7];
@@ -27,6 +54,7 @@ fn nvme_disk(target: &str, device: &str, namespace: u32) -> String {
 fn guest_reads_its_nvme_disk_and_gives_it_back() {
     let _ = host();
     let domain = Domain::new("nvme-disk")
+        .with(&mended_qemu())
         .with(&nvme_disk("vda", NVME, 1))
         .script(SUM);
     let finished = domain.run(&[]).expect_success();
@@ -44,6 +72,7 @@ fn guest_reads_its_nvme_disk_and_gives_it_back() {
 fn nvme_disk_works_beside_a_hostdev_with_iommufd() {
     let _ = host();
     let domain = Domain::new("nvme-beside")
+        .with(&mended_qemu())
         .with(&nvme_disk("vda", NVME, 1))
         .hostdev(CMB_NVME, "<driver iommufd='yes'/>", "")
         .script(SUM);
@@ -57,6 +86,7 @@ fn nvme_disk_works_beside_a_hostdev_with_iommufd() {
 fn vmm_with_an_nvme_disk_sees_its_own_nodes_alone() {
     let _ = host();
     let domain = Domain::new("nvme-nodes")
+        .with(&mended_qemu())
         .with(&nvme_disk("vda", NVME, 1))
         .script("echo ready; read line");
     let guest = domain.start(&[]);
