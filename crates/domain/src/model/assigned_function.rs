@@ -7,6 +7,7 @@ use passthru_pci::Address;
 use crate::bounded::Bounded;
 use crate::error::{Error, Errors, Note};
 use crate::model::backend::Backend;
+use crate::model::device::disk::{DiskSource, DiskType};
 use crate::model::device::{Devices, Disk, Hostdev, Info};
 use crate::model::domain::Domain;
 
@@ -73,7 +74,7 @@ impl Devices {
         }
 
         for disk in &self.disks {
-            for source in disk.nvme_sources() {
+            for source in nvme_sources(disk) {
                 if let Some(address) = source.address {
                     functions.push(AssignedFunction {
                         address,
@@ -162,6 +163,23 @@ impl Domain {
 
         notes
     }
+}
+
+/// Returns the sources of type `nvme` in the chain of a disk's images, the disk's own first.
+pub(crate) fn nvme_sources(disk: &Disk) -> Vec<&DiskSource> {
+    let mut sources = Vec::new();
+    if disk.kind == Some(DiskType::Nvme) {
+        sources.extend(&disk.source);
+    }
+    let mut below = disk.backing.as_deref();
+    while let Some(image) = below {
+        if image.kind == Some(DiskType::Nvme) {
+            sources.extend(&image.source);
+        }
+        below = image.backing.as_deref();
+    }
+
+    sources
 }
 
 /// Returns the error of an NVMe disk for which iommufd is asked for by `request`.

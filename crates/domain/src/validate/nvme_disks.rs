@@ -3,7 +3,9 @@
 
 use super::check::{Check, duplicates};
 use crate::error::Note;
-use crate::model::assigned_function::{AssignedFunction, FunctionOwner, refusal_of_iommufd};
+use crate::model::assigned_function::{
+    AssignedFunction, FunctionOwner, nvme_sources, refusal_of_iommufd,
+};
 use crate::model::backend::Backend;
 use crate::model::device::Disk;
 use crate::model::device::disk::{DiskSource, DiskType};
@@ -28,7 +30,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 /// Checks that each image of type `nvme` has a namespace and an address.
 fn check_source(check: &mut Check<'_>, disk: &Disk) {
     let is_empty = disk.kind == Some(DiskType::Nvme) && disk.source.is_none();
-    if is_empty || disk.nvme_sources().into_iter().any(is_incomplete) {
+    if is_empty || nvme_sources(disk).into_iter().any(is_incomplete) {
         let message = format!(
             "disk '{}': an NVMe disk needs a <source type='pci' namespace='…'> (1 or more) with \
              an <address>",

@@ -1,24 +1,22 @@
 //! The start of a guest, from its plan to a VMM that waits to be resumed.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::Uid;
 use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 use passthru_domain::device::memballoon::MemballoonModel;
-use passthru_host::{Assignment, Device, Host};
+use passthru_host::{Assignment, Host};
 use passthru_qemu::explain;
 use passthru_qemu::monitor::{self, Command, Qmp};
 use rustix::process::Resource;
 
 use crate::error::Error;
 use crate::opener::Opener;
-use crate::plan::nvme::NvmeController;
 use crate::plan::start_plan::StartPlan;
 use crate::run::console::{console_label, console_path};
 use crate::run::folder::GuestFolder;
@@ -30,6 +28,7 @@ use crate::start::check::{check_host, check_identities};
 use crate::start::opened::{self, Opened};
 use crate::start::passwords;
 use crate::start::registration::register;
+use crate::start::slow_start::SlowStart;
 use crate::start::spawn::Process;
 use crate::start::{nvram, vfio_folder};
 
@@ -38,8 +37,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Number of tenths of a second that a VMM has to end after it closed its monitor. A VMM that needs
 /// longer counts as hung.
 const CLOSING_TENTHS: usize = 50;
-/// Time for a VMM with NVMe disks to set the machine up, before a warning.
-const SLOW_START: Duration = Duration::from_secs(30);
 const TENTH: Duration = Duration::from_millis(100);
 
 /// A VMM that has set its guest up.
@@ -148,7 +145,7 @@ impl Launch<'_> {
         let devices = assignment.devices();
         let with = opened::with_devices(self.plan, self.host, &devices, leftovers)?;
         fds.extend(with.opened);
-        let vfio = self.vfio_folder(&devices)?;
+        let vfio = vfio_folder::for_plan(self.plan, self.host, &devices)?;
         if (self.interrupted)() {
             return Err(Error::Interrupted);
         }
@@ -171,30 +168,6 @@ impl Launch<'_> {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Makes the VMM's own `/dev/vfio`, if it opens devices by path.
-    fn vfio_folder(&self, devices: &[Device]) -> Result<Option<OwnedFd>, Error> {
-        let mut by_path = Vec::new();
-        for device in devices {
-            if self
-                .plan
-                .nvme
-                .iter()
-                .any(|nvme| nvme.address == device.address)
-            {
-                by_path.push(device.clone());
-            }
-        }
-
-        if by_path.is_empty() {
-            return Ok(None);
-        }
-        let nodes = self.host.type1_nodes(&by_path)?;
-        let mount = vfio_folder::make(&nodes, &self.plan.user);
-        mount
-            .map(Some)
-            .map_err(|source| Error::VfioFolder { source })
     }
 
     fn spawn(&self, fds: Opened, vfio: Option<OwnedFd>) -> Result<Vmm, Error> {
@@ -225,7 +198,11 @@ impl Launch<'_> {
     /// With devices and much memory this takes long. So the wait has no time limit: it ends when
     /// the VMM ends or the start is interrupted.
     fn set_up(&self, machine: &mut Machine) -> Result<Option<PathBuf>, Error> {
-        self.wait_for_machine(machine)?;
+        let slow_start = SlowStart::new(&self.plan.nvme);
+        machine.wait(machine.negotiation(), &|| {
+            slow_start.warn_if_late();
+            (self.interrupted)()
+        })?;
         let passwords = self.plan.domain.devices.display_passwords();
         passwords::set(&passwords, machine, self.interrupted)?;
         let label = console_label(&self.plan.domain);
@@ -243,20 +220,6 @@ impl Launch<'_> {
             None => return Ok(None),
         };
         Ok(label.and_then(|label| console_path(&answer, &label)))
-    }
-
-    /// Waits for the first answer of the VMM. Warns once if the VMM has NVMe disks and does not
-    /// answer for long.
-    fn wait_for_machine(&self, machine: &mut Machine) -> Result<(), Error> {
-        let begin = Instant::now();
-        let is_noted = Cell::new(false);
-        machine.wait(machine.negotiation(), &|| {
-            if begin.elapsed() > SLOW_START && !is_noted.replace(true) {
-                warn_of_slow_disks(&self.plan.nvme);
-            }
-            (self.interrupted)()
-        })?;
-        Ok(())
     }
 
     /// Waits a little for a VMM that closed its monitor. Returns whether it has ended.
@@ -294,26 +257,6 @@ impl Launch<'_> {
             messages,
             hint,
         }
-    }
-}
-
-/// Warns that QEMU's NVMe driver may wait for a controller that does not answer.
-///
-/// A controller answers nowhere if it is started before it has its queue. Debian's QEMU 11.1.3 does
-/// so: the compiler exchanged the two stores of `nvme_init` (block/nvme.c).
-fn warn_of_slow_disks(controllers: &[NvmeController]) {
-    let names: Vec<String> = controllers
-        .iter()
-        .map(|controller| format!("{} ({})", controller.address, controller.owner))
-        .collect();
-    if !names.is_empty() {
-        tracing::warn!(
-            "the VMM has not set the machine up for {} s; its own NVMe driver may wait for an \
-             answer of {}, as with QEMU 11.1.3 of Debian; a <hostdev> in the place of the disk \
-             does not need that driver",
-            SLOW_START.as_secs(),
-            names.join(", ")
-        );
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod passwords;
 pub(crate) mod qcow2;
 pub(crate) mod record;
 pub(crate) mod registration;
+pub(crate) mod slow_start;
 pub(crate) mod spawn;
 pub(crate) mod user;
 pub(crate) mod vfio_folder;

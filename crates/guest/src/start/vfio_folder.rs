@@ -4,17 +4,47 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use passthru_host::VfioNode;
+use passthru_host::{Device, Host, VfioNode};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chownat, makedev, mknodat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen,
 };
 
+use crate::error::Error;
+use crate::plan::start_plan::StartPlan;
 use crate::start::user::User;
 
 /// Folder of VFIO's nodes.
 pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
+
+/// Makes the VMM's own `/dev/vfio`, if it opens devices by path. `devices` are those of the guest,
+/// on their VFIO drivers.
+///
+/// # Errors
+/// - If the kernel lacks a node, then [`Error::Host`].
+/// - If the folder cannot be made, then [`Error::VfioFolder`].
+pub(crate) fn for_plan(
+    plan: &StartPlan,
+    host: &Host,
+    devices: &[Device],
+) -> Result<Option<OwnedFd>, Error> {
+    let mut by_path = Vec::new();
+    for device in devices {
+        if plan.nvme.iter().any(|nvme| nvme.address == device.address) {
+            by_path.push(device.clone());
+        }
+    }
+
+    if by_path.is_empty() {
+        return Ok(None);
+    }
+    let nodes = host.type1_nodes(&by_path)?;
+    let mount = make(&nodes, &plan.user);
+    mount
+        .map(Some)
+        .map_err(|source| Error::VfioFolder { source })
+}
 
 /// Makes a file system in memory that holds these nodes alone, for the VMM's user. Returns a mount
 /// of it that no process sees yet. The VMM's process puts the mount over [`VFIO_DIR`] in a mount
@@ -22,7 +52,7 @@ pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
 ///
 /// # Errors
 /// If the kernel refuses a step, then the kernel's error. It needs `CAP_SYS_ADMIN` and `CAP_MKNOD`.
-pub(crate) fn make(nodes: &[VfioNode], user: &User) -> io::Result<OwnedFd> {
+fn make(nodes: &[VfioNode], user: &User) -> io::Result<OwnedFd> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, c"mode", c"0755")?;
     fsconfig_create(&context)?;

@@ -18,8 +18,8 @@ const SUM: &str = "echo '<<sha256'; sha256sum /dev/vda | cut -c1-64; echo 'sha25
 /// Makes a copy of QEMU that sets the admin completion queue of an NVMe controller before it starts
 /// the controller. Returns the `<emulator>` for it.
 ///
-/// The registers are plain memory to the compiler since QEMU has `host_pci_stq_le_p`, so that it may
-/// change the order of stores. In Debian's QEMU 11.1.3, the controller is started
+/// The registers are plain memory to the compiler since QEMU has `host_pci_stq_le_p`. So the
+/// compiler may change the order of stores. In Debian's QEMU 11.1.3, the controller is started
 /// (`movl $0x460001,0x14(%rbp)`) before it has the queue (`mov %rax,0x30(%rbp)`). It then answers
 /// into the queue of the host's driver, and QEMU waits for ever. The mend exchanges the two
 /// instructions. A QEMU without them is taken as it is.

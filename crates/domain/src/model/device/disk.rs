@@ -254,23 +254,6 @@ impl Disk {
     pub const fn is_ata(&self) -> bool {
         matches!(self.target.bus, Some(DiskBus::Ide | DiskBus::Sata))
     }
-
-    /// Returns the sources of type `nvme` in the chain of images, the disk's own first.
-    pub(crate) fn nvme_sources(&self) -> Vec<&DiskSource> {
-        let mut sources = Vec::new();
-        if self.kind == Some(DiskType::Nvme) {
-            sources.extend(&self.source);
-        }
-        let mut below = self.backing.as_deref();
-        while let Some(image) = below {
-            if image.kind == Some(DiskType::Nvme) {
-                sources.extend(&image.source);
-            }
-            below = image.backing.as_deref();
-        }
-
-        sources
-    }
 }
 
 impl DiskTarget {
