@@ -62,12 +62,13 @@ fn check_shared_functions(check: &mut Check<'_>, functions: &[AssignedFunction<'
 }
 
 /// Notes that the emulator drives NVMe disks by type1, once for the guest, and the disks that share
-/// a controller.
+/// a controller. A guest whose disks are refused gets the second kind alone.
 pub(super) fn notes(domain: &Domain) -> Vec<Note> {
     let mut notes = Vec::new();
     let functions = domain.devices.assigned_functions();
     let mut disks = functions.iter().filter(|f| f.nvme_disk().is_some());
-    if let Some(first) = disks.next() {
+    let is_refused = domain.backend_asked_of_nvme_disks() == Some(Backend::Iommufd);
+    if let Some(first) = disks.next().filter(|_| !is_refused) {
         let message = format!(
             "{} is on type1 (/dev/vfio/vfio), whatever the other devices of the guest have: the \
              emulator's own NVMe driver has no other backend",
