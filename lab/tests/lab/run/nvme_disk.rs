@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use passthru_lab::devices::{CMB_NVME, DATA_MOUNT, DATA_NVME, NVME, NVME_SHA256};
 use passthru_lab::host;
 
 use super::support::{
-    Domain, assert_all_back, driver, guest_sum, host_sum, hostdev, wait_for_disk,
+    Domain, Running, assert_all_back, driver, guest_sum, host_sum, hostdev, wait_for_disk,
 };
 
 /// QEMU with the mend of [`mended_qemu`]. QEMU finds its files by its own folder.
@@ -116,6 +118,28 @@ fn vmm_with_an_nvme_disk_sees_its_own_nodes_alone() {
     guest.signal(guest.manager(), "-TERM");
     let _ = guest.wait();
     assert_all_back(domain.name, &[(NVME, "nvme")]);
+}
+
+/// The installed QEMU may wait for its controller for ever (see [`mended_qemu`]), or run the guest.
+#[test]
+fn signal_during_the_start_of_an_nvme_disk_gives_it_back() {
+    let _ = host();
+    let domain = Domain::new("nvme-signal")
+        .with(&nvme_disk("vda", NVME, 1))
+        .script("read line");
+    let guest = Running::start(&[], &domain.write(), domain.name);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while driver(NVME).as_deref() != Some("vfio-pci") {
+        assert!(Instant::now() < deadline, "the disk is not taken");
+        thread::sleep(Duration::from_millis(50));
+    }
+
+    thread::sleep(Duration::from_secs(3));
+    guest.signal(guest.manager(), "-TERM");
+    guest.signal(guest.manager(), "-TERM");
+    let _ = guest.wait();
+    assert_all_back(domain.name, &[(NVME, "nvme")]);
+    assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
 }
 
 #[test]
