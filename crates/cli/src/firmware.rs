@@ -26,7 +26,7 @@ pub(crate) fn of_host(
     records: &Records,
 ) -> Result<(FirmwareCatalog, Vec<String>), Error> {
     if !has_choice(domain) {
-        return Ok((FirmwareCatalog::Off, Vec::new()));
+        return Ok((FirmwareCatalog::Named, Vec::new()));
     }
     let name = domain.name.as_deref().unwrap_or_default();
     Ok(catalog_and_notes(FirmwareDescriptors::for_guest(

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let arch = parsed.domain.os.kind.arch;
     // Which firmware a guest gets depends on the host: the XML keeps the choice open.
     let capabilities =
-        Capabilities::builtin(arch.unwrap_or(Arch::X86_64)).with_firmware(FirmwareCatalog::Off);
+        Capabilities::builtin(arch.unwrap_or(Arch::X86_64)).with_firmware(FirmwareCatalog::Named);
     let mut found = parsed.examine(&capabilities, None);
     match found.check(|domain| Ok(domain.format())) {
         Some(text) => output::print(&text),

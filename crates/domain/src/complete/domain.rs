@@ -51,6 +51,7 @@ impl Domain {
             .emulator
             .get_or_insert_with(|| platform.emulator(arch));
         let default_cpu = platform.cpu(&machine, emulator);
+        let is_sound = validate::has_sound_firmware(&self, &machine);
         let firmware = firmware::fill(&mut self, &machine, platform);
         defaults::fill(&mut self, &machine);
         cpu::fill(&mut self, &machine, default_cpu);
@@ -66,7 +67,8 @@ impl Domain {
         virtio_ports::assign(&mut self.devices);
 
         let mut unplaced = place::assign(&mut self.devices, &machine);
-        unplaced.extend(firmware.err());
+        // A choice that fails for contradictory wishes only repeats their errors.
+        unplaced.extend(firmware.err().filter(|_| is_sound));
         aliases::fill(&mut self.devices, machine.board);
         Ok((self, unplaced))
     }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::model::domain::Domain;
 use crate::model::firmware::{FirmwareFormat, LoaderType};
-use crate::model::nvram::NvramType;
+use crate::model::nvram::{Nvram, NvramType};
 use crate::model::os::Os;
 use crate::model::toggle::OnOff;
 use crate::platform::{FirmwareChoice, FirmwareMapping, Machine, Platform};
@@ -69,16 +69,16 @@ fn apply(domain: &mut Domain, choice: FirmwareChoice) {
     }
 }
 
-/// Enters the template of the variables, unless they are on another host, where nothing here can
-/// make them.
+/// Enters the template of the variables and its format. Variables on another host keep what they
+/// have: nothing here can make them. So do variables with another template.
 fn add_template(os: &mut Os, path: String, format: FirmwareFormat) {
     let nvram = os.nvram.get_or_insert_default();
-    if nvram.kind == Some(NvramType::Network) || nvram.template.is_some() {
+    if nvram.kind == Some(NvramType::Network) {
         return;
     }
-    nvram.template = Some(path);
-    // The file of the variables is a plain copy of its template.
-    nvram.format.get_or_insert(format);
+    if *nvram.template.get_or_insert_with(|| path.clone()) == path {
+        fill_format(nvram, format);
+    }
 }
 
 /// Fills in the formats, and the variables of read-only flash memory, as libvirt's
@@ -95,6 +95,13 @@ fn fill_formats(os: &mut Os) {
         os.nvram.get_or_insert_default();
     }
     if let Some(nvram) = &mut os.nvram {
-        nvram.format.get_or_insert(format);
+        fill_format(nvram, format);
     }
+}
+
+/// Fills in the format of the variables: that of their template, of which they are a plain copy.
+/// `default` is the format of a template whose format is not given.
+fn fill_format(nvram: &mut Nvram, default: FirmwareFormat) {
+    let format = nvram.template_format.unwrap_or(default);
+    nvram.format.get_or_insert(format);
 }

@@ -1,15 +1,23 @@
 //! Firmware, kernel and boot order.
 
 use super::check::{Check, duplicates, span_of};
+use crate::model::domain::Domain;
 use crate::model::firmware::{Firmware, FirmwareFeatureName, LoaderType};
 use crate::model::os::Arch;
 use crate::model::toggle::OnOff;
-use crate::platform::Board;
+use crate::platform::{Board, Machine};
 
 pub(super) fn check(check: &mut Check<'_>) {
     check_firmware(check);
     check_bios(check);
     check_boot(check);
+}
+
+/// Returns whether what a domain says of its firmware has no errors.
+pub(crate) fn has_sound_firmware(domain: &Domain, machine: &Machine) -> bool {
+    let mut check = Check::new(domain, machine);
+    check_firmware(&mut check);
+    check.errors.is_empty()
 }
 
 /// Checks `<os firmware>`, `<loader>`, and the parts that need a `<kernel>`.
@@ -184,12 +192,13 @@ fn check_nvram(check: &mut Check<'_>) {
 }
 
 /// Checks that secure boot has System Management Mode: only its code can write the variables.
+///
+/// A domain that asks for a choice of its firmware needs no `<smm>`: the choice switches it on
+/// (libvirt's `qemuValidateDomainDefBoot`).
 fn check_secure(check: &mut Check<'_>) {
     let os = &check.domain.os;
     let Some(loader) = &os.loader else { return };
-    // The choice of the firmware, which comes later, switches it on.
-    let is_chosen_later = os.firmware.is_some() && loader.path.is_none();
-    if loader.secure != Some(true) || is_chosen_later {
+    if loader.secure != Some(true) {
         return;
     }
     let smm = check
@@ -203,7 +212,7 @@ fn check_secure(check: &mut Check<'_>) {
             &os.span,
             format!("<loader secure='yes'> is for the machine 'q35' only, not for '{name}'"),
         );
-    } else if smm.is_none_or(|smm| smm.state == Some(OnOff::Off)) {
+    } else if os.firmware.is_none() && smm.is_none_or(|smm| smm.state == Some(OnOff::Off)) {
         let message = "<loader secure='yes'> needs the feature <smm>".to_owned();
         check.error_with_hint(
             &os.span,

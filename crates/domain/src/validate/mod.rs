@@ -37,5 +37,6 @@ mod shared_memory;
 mod spice;
 mod sysinfo;
 
+pub(crate) use boot::has_sound_firmware;
 pub(crate) use domain::check;
 pub(crate) use notes::notes;

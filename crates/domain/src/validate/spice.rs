@@ -2,6 +2,7 @@
 
 use super::chardevs::backend_of;
 use super::check::{Check, span_of};
+use crate::model::device::Item;
 use crate::model::device::audio::AudioType;
 use crate::model::device::chardev::CharSourceType;
 use crate::model::device::graphics::GraphicsType;
@@ -32,6 +33,11 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 
     for item in devices.items() {
+        // The first console shares its place with the serial port that it stands for.
+        let span = span_of(devices.info(item));
+        if matches!(item, Item::Console(_)) && devices.serials.iter().any(|s| s.info.span == span) {
+            continue;
+        }
         let kind = backend_of(devices, item).and_then(|backend| backend.kind);
         let Some(kind @ (CharSourceType::Spicevmc | CharSourceType::Spiceport)) = kind else {
             continue;
@@ -39,7 +45,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         let device = devices.describe(item);
         let message = format!("{device}: chardev '{kind}' is not supported without SPICE graphics");
         check.error_with_hint(
-            &span_of(devices.info(item)),
+            &span,
             message,
             "remove the device, or add <graphics type='spice'/>",
         );

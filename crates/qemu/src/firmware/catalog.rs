@@ -22,16 +22,16 @@ pub enum FirmwareCatalog {
     WellKnown,
     /// Descriptors, in the order of preference.
     Descriptors(Vec<Descriptor>),
-    /// None: no firmware is chosen.
-    Off,
+    /// The firmwares at usual paths, for domains that name the file of theirs. Other domains keep
+    /// their choice open.
+    Named,
 }
 
 impl FirmwareCatalog {
     fn descriptors(&self) -> Cow<'_, [Descriptor]> {
         match self {
-            Self::WellKnown => well_known().into(),
+            Self::WellKnown | Self::Named => well_known().into(),
             Self::Descriptors(descriptors) => descriptors.into(),
-            Self::Off => Cow::default(),
         }
     }
 
@@ -61,7 +61,7 @@ impl FirmwareCatalog {
         let Some(request) = Request::for_domain(domain, machine, capabilities) else {
             return Ok(None);
         };
-        if *self == Self::Off {
+        if *self == Self::Named && request.is_automatic() {
             return Ok(None);
         }
 

@@ -214,6 +214,93 @@ fn flash_without_a_file_is_refused_without_firmware_attribute() {
 }
 
 #[test]
+fn open_choice_keeps_what_a_named_code_needs() {
+    let code = "/usr/share/edk2/ovmf/OVMF_CODE_4M.qcow2";
+    let os = format!("<loader readonly='yes' type='pflash'>{code}</loader>");
+    let text = xml("q35", &os, "").replace(" firmware='efi'", "");
+    let open = Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Named);
+    let formatted = Domain::parse(&text).unwrap().complete(&open).unwrap();
+    assert_eq!(
+        formatted.os.loader.as_ref().unwrap().format,
+        Some(FirmwareFormat::Qcow2)
+    );
+
+    let table = Capabilities::builtin(Arch::X86_64);
+    let again = Domain::parse(&formatted.format()).unwrap();
+    let converted = Domain::parse(&text).unwrap().complete(&table).unwrap();
+    assert_eq!(again.complete(&table).unwrap().os.nvram, converted.os.nvram);
+}
+
+/// Returns the format of the variables of a guest whose code is qcow2 and whose template is raw.
+fn format_of_variables(os: &str) -> Option<FirmwareFormat> {
+    let mixed = flash("mixed", r#"["pc-q35-*"]"#, "[]").replace(
+        r#"mixed.code", "format": "raw""#,
+        r#"mixed.code", "format": "qcow2""#,
+    );
+    let catalog = FirmwareCatalog::Descriptors(vec![parse("mixed", &mixed)]);
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(catalog);
+    let domain = Domain::parse(&xml("q35", os, "")).unwrap();
+    let os = domain.complete(&capabilities).unwrap().os;
+    assert_eq!(os.loader.unwrap().format, Some(FirmwareFormat::Qcow2));
+    os.nvram.unwrap().format
+}
+
+#[test]
+fn variables_have_the_format_of_their_template() {
+    for os in ["", "<nvram template='/fw/mixed.vars'/>"] {
+        assert_eq!(format_of_variables(os), Some(FirmwareFormat::Raw), "{os}");
+    }
+
+    let own = "<loader type='pflash' readonly='yes' format='qcow2'>/own</loader>\
+        <nvram template='/own.vars' templateFormat='raw'/>";
+    let text = xml("q35", own, "").replace(" firmware='efi'", "");
+    assert_eq!(
+        complete(&text).os.nvram.unwrap().format,
+        Some(FirmwareFormat::Raw)
+    );
+}
+
+#[test]
+fn contradictory_wishes_are_not_also_a_failed_choice() {
+    let keys = "<firmware><feature enabled='yes' name='enrolled-keys'/>\
+        <feature enabled='no' name='secure-boot'/></firmware>";
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
+    let domain = Domain::parse(&xml("q35", keys, "")).unwrap();
+    let errors = domain
+        .complete(&capabilities)
+        .unwrap()
+        .validate(&capabilities);
+    let errors = errors.unwrap_err();
+    assert_eq!(errors.iter().count(), 1);
+    assert!(
+        errors.to_string().contains("needs 'secure-boot'"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn secure_boot_of_a_named_file_needs_no_smm_with_a_choice() {
+    let code = "<loader secure='yes' readonly='yes' type='pflash'>/own.smm</loader>";
+    assert_eq!(
+        complete(&xml("q35", code, "")).os.loader.unwrap().secure,
+        Some(true)
+    );
+    let without = xml("q35", code, "").replace(" firmware='efi'", "");
+    let domain = Domain::parse(&without).unwrap();
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
+    let errors = domain
+        .complete(&capabilities)
+        .unwrap()
+        .validate(&capabilities);
+    assert!(
+        errors
+            .unwrap_err()
+            .to_string()
+            .contains("needs the feature <smm>")
+    );
+}
+
+#[test]
 fn bios_without_descriptor_is_that_of_the_machine() {
     let capabilities =
         Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Descriptors(Vec::new()));
@@ -326,7 +413,7 @@ fn descriptor_with_unknown_words_is_read_and_not_chosen() {
 
 #[test]
 fn domain_without_a_choice_has_no_command_line() {
-    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Off);
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Named);
     let domain = Domain::parse(&xml("q35", "", "")).unwrap();
     let domain = domain.complete(&capabilities).unwrap();
     assert_eq!(domain.os.loader, None);
