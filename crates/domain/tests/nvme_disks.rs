@@ -147,3 +147,19 @@ fn backing_image_without_a_namespace_is_refused() {
         "<disk",
     );
 }
+
+#[test]
+fn virtio_mem_beside_an_nvme_disk_is_refused() {
+    let memory = "<memory model='virtio-mem'><target><size unit='MiB'>512</size><node>0</node>\
+        <block unit='MiB'>2</block><requested>0</requested></target></memory>";
+    let top = "<maxMemory slots='1' unit='GiB'>8</maxMemory>";
+    let cells = "<cpu><numa><cell id='0' cpus='0' memory='1048576'/></numa></cpu>";
+    let nvme = disk("vda", "managed='yes' namespace='1'", FIRST);
+    let with = guest_with(&format!("{top}{cells}"), &format!("{nvme}{memory}"));
+    refused(&with, "does not work beside disk 'vda'", "<memory model");
+    let other = hostdev(5, "");
+    accepted(&guest_with(
+        &format!("{top}{cells}"),
+        &format!("{other}{memory}"),
+    ));
+}

@@ -7,8 +7,8 @@ use crate::model::assigned_function::{
     AssignedFunction, FunctionOwner, nvme_sources, refusal_of_iommufd,
 };
 use crate::model::backend::Backend;
-use crate::model::device::Disk;
 use crate::model::device::disk::{DiskSource, DiskType};
+use crate::model::device::{Disk, MemoryModel};
 use crate::model::domain::Domain;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -19,10 +19,32 @@ pub(super) fn check(check: &mut Check<'_>) {
 
     let functions = domain.devices.assigned_functions();
     check_shared_functions(check, &functions);
+    check_virtio_mem(check, &functions);
     if domain.backend_asked_of_nvme_disks() == Some(Backend::Iommufd) {
         for function in functions.iter().filter(|f| f.nvme_disk().is_some()) {
             let request = "<iommufd enabled='yes'/> of the domain";
             check.errors.push(refusal_of_iommufd(function, request));
+        }
+    }
+}
+
+/// Checks that no guest with an NVMe disk has `virtio-mem`.
+///
+/// The emulator's NVMe driver pins all memory and forbids to discard any
+/// (`qemu_vfio_open_pci`), and `virtio-mem` discards.
+fn check_virtio_mem(check: &mut Check<'_>, functions: &[AssignedFunction<'_>]) {
+    let Some(disk) = functions.iter().find(|f| f.nvme_disk().is_some()) else {
+        return;
+    };
+    for memory in &check.domain.devices.memories {
+        if memory.model == Some(MemoryModel::VirtioMem) {
+            let message = format!(
+                "<memory model='virtio-mem'> does not work beside {}: the emulator's own NVMe \
+                 driver pins all memory",
+                disk.owner_name()
+            );
+            let hint = "assign the controller with <hostdev>, or use model='dimm'";
+            check.error_with_hint(&memory.info.span, message, hint);
         }
     }
 }

@@ -176,9 +176,7 @@ impl Memlock {
             more_disks = disks.saturating_sub(1);
         }
         self.add(
-            format!(
-                "all of it again for each further container of an NVMe disk: {more_disks} more"
-            ),
+            format!("all of it again for {more_disks} NVMe disks, each with its own container"),
             once.saturating_mul(more_disks),
         );
         self.add(
