@@ -1,5 +1,6 @@
 //! `<audio>`: outputs of the guest's sound on the host (`-audiodev`).
 
+use passthru_domain::Domain;
 use passthru_domain::device::audio::{Audio, AudioSide, AudioType};
 
 use crate::context::Context;
@@ -24,6 +25,27 @@ pub(crate) fn first(context: &Context<'_>) -> u32 {
         .audios
         .first()
         .map_or(1, |audio| audio.id)
+}
+
+/// Returns the variables that name SDL's sound driver and the folder of PipeWire's socket.
+///
+/// QEMU has no option for them, so libvirt sets them too (`qemuBuildAudioCommandLine`).
+pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
+    domain.devices.audios.iter().filter_map(variable).collect()
+}
+
+fn variable(audio: &Audio) -> Option<(String, String)> {
+    match audio.kind? {
+        AudioType::Sdl => {
+            let driver = audio.driver?;
+            Some(("SDL_AUDIODRIVER".to_owned(), driver.to_string()))
+        }
+        AudioType::Pipewire => {
+            let folder = audio.runtime_dir.clone()?;
+            Some(("PIPEWIRE_RUNTIME_DIR".to_owned(), folder))
+        }
+        _ => None,
+    }
 }
 
 fn device(audio: &Audio) -> Object {

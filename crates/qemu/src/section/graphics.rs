@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use passthru_domain::Domain;
 use passthru_domain::device::Graphics;
 use passthru_domain::device::graphics::{
     GraphicsPort, GraphicsType, Listen, ListenType, SpiceMode, SpiceMouse,
@@ -90,8 +91,8 @@ fn vnc(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<Opt
         }
     };
     let list = list
-        .maybe("password", graphics.passwd.as_ref().map(|_| true))
         .maybe("share", graphics.share_policy.map(|policy| policy.as_str()))
+        .maybe("password", graphics.passwd.as_ref().map(|_| true))
         .maybe("power-control", graphics.power_control)
         .with(
             "audiodev",
@@ -159,7 +160,7 @@ fn spice(context: &Context<'_>, graphics: &Graphics, ports: &mut Ports) -> Vec<O
             (graphics.filetransfer == Some(YesNo::No)).then_some(true),
         )
         .maybe("gl", is_gl(graphics).then_some(true))
-        .maybe("rendernode", rendernode(graphics))
+        .maybe("rendernode", rendernode_of_gl(graphics))
         .with("seamless-migration", true);
     with_keymap(Opt::list("-spice", list), graphics)
 }
@@ -227,6 +228,24 @@ fn rendernode(graphics: &Graphics) -> Option<String> {
     graphics.gl.as_ref().and_then(|gl| gl.rendernode.clone())
 }
 
+/// Returns the render node of a screen that uses OpenGL: `<gl enable='no'/>` has none.
+fn rendernode_of_gl(graphics: &Graphics) -> Option<String> {
+    is_gl(graphics).then(|| rendernode(graphics)).flatten()
+}
+
+/// Returns the variables by which SDL finds the X server of a window: `DISPLAY`, `XAUTHORITY`.
+pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
+    let mut windows = domain.devices.graphics.iter();
+    let Some(window) = windows.find(|screen| screen.kind == Some(GraphicsType::Sdl)) else {
+        return Vec::new();
+    };
+    let authority = window.xauth.clone();
+    let display = window.display.clone();
+    let authority = authority.map(|path| ("XAUTHORITY".to_owned(), path));
+    let display = display.map(|name| ("DISPLAY".to_owned(), name));
+    authority.into_iter().chain(display).collect()
+}
+
 fn sdl(graphics: &Graphics) -> List {
     let gl = graphics.gl.as_ref().and_then(|gl| gl.enable);
     List::new("sdl")
@@ -245,7 +264,7 @@ fn dbus(context: &Context<'_>, graphics: &Graphics) -> List {
         _ => list.maybe("addr", graphics.address.clone()),
     };
     list.maybe("gl", is_gl(graphics).then_some(true))
-        .maybe("rendernode", rendernode(graphics))
+        .maybe("rendernode", rendernode_of_gl(graphics))
         .with(
             "audiodev",
             format!(

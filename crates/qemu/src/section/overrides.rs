@@ -34,15 +34,22 @@ pub(crate) fn arguments(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
     Ok(args.map(|arg| Opt::word(arg)).collect())
 }
 
-/// Returns the time zone of the guest's clock, and the variables of `<qemu:commandline>`.
+/// Returns the variables for the guest's clock, sound and windows, and those of
+/// `<qemu:commandline>`, which come last.
 pub(crate) fn environment(domain: &Domain) -> Vec<(String, String)> {
     let zone = super::clock::time_zone(domain).map(|zone| ("TZ".to_owned(), zone.to_owned()));
+    let sound = super::audio::environment(domain);
+    let windows = super::graphics::environment(domain);
     let variables = domain
         .emulator_commandline
         .iter()
         .flat_map(|line| &line.env);
     let variables = variables.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
-    zone.into_iter().chain(variables).collect()
+    zone.into_iter()
+        .chain(sound)
+        .chain(windows)
+        .chain(variables)
+        .collect()
 }
 
 /// Sets and removes properties of devices by `<qemu:override>`.

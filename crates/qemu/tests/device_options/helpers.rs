@@ -1,7 +1,7 @@
 //! Guests that these tests share, and the words of their command lines.
 
 use passthru_domain::Domain;
-use passthru_qemu::{Capabilities, Placeholders, Style, command_line};
+use passthru_qemu::{Capabilities, CommandLine, Placeholders, Style, command_line};
 use serde_json::Value;
 
 /// Returns a q35 guest with these devices.
@@ -24,12 +24,21 @@ pub(crate) fn line(xml: &str, style: Style) -> Vec<String> {
 }
 
 pub(crate) fn try_line(xml: &str, style: Style) -> Result<Vec<String>, String> {
+    Ok(made(xml, style)?.render(&Placeholders))
+}
+
+/// Returns the variables that a guest's QEMU gets.
+#[track_caller]
+pub(crate) fn environment(xml: &str, style: Style) -> Vec<(String, String)> {
+    made(xml, style).unwrap_or_else(|e| panic!("{e}")).env
+}
+
+fn made(xml: &str, style: Style) -> Result<CommandLine, String> {
     let parsed = Domain::parse(xml).map_err(|e| e.to_string())?;
     let capabilities = Capabilities::builtin(parsed.os.kind.arch.unwrap());
     let domain = parsed.complete(&capabilities).map_err(|e| e.to_string())?;
     domain.validate(&capabilities).map_err(|e| e.to_string())?;
-    let line = command_line(&domain, &capabilities, style).map_err(|e| e.to_string())?;
-    Ok(line.render(&Placeholders))
+    command_line(&domain, &capabilities, style).map_err(|e| e.to_string())
 }
 
 /// Returns the values of a flag.

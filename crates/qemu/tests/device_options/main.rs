@@ -4,6 +4,7 @@
 
 mod devices;
 mod disks;
+mod environment;
 mod helpers;
 mod machine;
 mod screens;
