@@ -33,6 +33,8 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
     let list = List::new("local")
         .with("security_model", model)
         .maybe("multidevs", multidevs.map(Multidevs::as_str))
+        .maybe("fmode", filesystem.fmode.map(|mode| mode.to_string()))
+        .maybe("dmode", filesystem.dmode.map(|mode| mode.to_string()))
         .maybe("writeout", driver.wrpolicy.map(|policy| policy.as_str()))
         .with("id", fsdev.as_str())
         .maybe(
@@ -42,8 +44,6 @@ fn by_9p(context: &Context<'_>, filesystem: &Filesystem) -> Result<Vec<Opt>, Err
                 .as_ref()
                 .and_then(|source| source.dir.clone()),
         )
-        .maybe("fmode", filesystem.fmode.map(|mode| mode.to_string()))
-        .maybe("dmode", filesystem.dmode.map(|mode| mode.to_string()))
         .maybe("readonly", filesystem.readonly.then_some(true));
     let device = virtio::device(
         "virtio-9p",

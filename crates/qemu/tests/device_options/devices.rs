@@ -33,7 +33,7 @@ fn permissions_of_a_folder_are_octal_with_a_zero() {
     for modes in ["fmode='644' dmode='755'", "fmode='0644' dmode='0755'"] {
         let line = line(&folder(modes), Style::Managed);
         let fsdev = values(&line, "-fsdev")[0];
-        assert!(fsdev.ends_with(",fmode=0644,dmode=0755"), "{fsdev}");
+        assert!(fsdev.contains(",fmode=0644,dmode=0755,"), "{fsdev}");
     }
 
     for mode in ["888", "1000", "+644", "rw"] {

@@ -39,3 +39,15 @@ fn keymap_of_a_screen_gives_a_keyboard_layout() {
         assert_eq!(values(&line(&xml, Style::Managed), "-k"), ["fr"], "{kind}");
     }
 }
+
+#[test]
+fn render_node_needs_opengl_on() {
+    for (enable, expected) in [("yes", true), ("no", false)] {
+        let xml = guest(&format!(
+            "<graphics type='spice'><listen type='none'/>\
+             <gl enable='{enable}' rendernode='/dev/dri/renderD128'/></graphics>"
+        ));
+        let spice = values(&line(&xml, Style::Managed), "-spice")[0].to_owned();
+        assert_eq!(spice.contains("rendernode=/dev/dri/renderD128"), expected);
+    }
+}
