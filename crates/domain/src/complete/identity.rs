@@ -19,7 +19,9 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         genid.uuid.get_or_insert_with(|| generation_id(uuid));
     }
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
-        interface.mac.get_or_insert_with(|| mac_of(uuid, number));
+        // An address of zeros asks for one, as in libvirt (`virDomainNetDefParseXML`).
+        let said = interface.mac.filter(|mac| *mac != Mac([0; 6]));
+        interface.mac = said.or_else(|| Some(mac_of(uuid, number)));
         if interface.hostdev.is_none() {
             interface.model.get_or_insert_with(|| match interface.kind {
                 // These types have no other model.

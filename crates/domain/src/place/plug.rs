@@ -195,9 +195,11 @@ fn interface_need(interface: &Interface, pci: Need, pcie: Need) -> Option<Need> 
     match (&interface.hostdev, &interface.model) {
         (Some(hostdev), _) => hostdev_need(hostdev, pci, pcie),
         (None, Some(InterfaceModel::UsbNet | InterfaceModel::SpaprVlan)) => None,
+        // libvirt places a model that it does not know as a virtio card
+        // (`qemuDomainDeviceCalculatePCIConnectFlags`).
         (
             None,
-            None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Vmxnet3),
+            None | Some(InterfaceModel::E1000e | InterfaceModel::Igb | InterfaceModel::Other(_)),
         ) => Some(pcie),
         (None, Some(model)) => Some(
             model

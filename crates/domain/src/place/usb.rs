@@ -9,6 +9,7 @@ use crate::model::device::controller::{ControllerModel, ControllerType};
 use crate::model::device::disk::DiskBus;
 use crate::model::device::hostdev::HostdevSource;
 use crate::model::device::input::InputBus;
+use crate::model::device::interface::{Interface, InterfaceModel};
 use crate::model::device::redirdev::{Hub, HubType};
 use crate::model::device::sound::SoundModel;
 use crate::model::device::{Address, Devices, Item, UsbAddress, chardev::CharTargetType};
@@ -90,16 +91,20 @@ pub(crate) fn is_usb(devices: &Devices, item: Item) -> bool {
             .sounds
             .get(n)
             .is_some_and(|s| s.model == Some(SoundModel::Usb)),
-        Item::Interface(n) => devices
-            .interfaces
-            .get(n)
-            .and_then(|interface| interface.hostdev.as_ref())
-            .is_some_and(|hostdev| matches!(hostdev.source, HostdevSource::Usb(_))),
+        Item::Interface(n) => devices.interfaces.get(n).is_some_and(is_usb_interface),
         Item::Hostdev(n) => devices
             .hostdevs
             .get(n)
             .is_some_and(|h| matches!(h.source, HostdevSource::Usb(_))),
         _ => false,
+    }
+}
+
+/// Returns whether a network card is a USB device, of QEMU or of the host.
+fn is_usb_interface(interface: &Interface) -> bool {
+    match &interface.hostdev {
+        Some(hostdev) => matches!(hostdev.source, HostdevSource::Usb(_)),
+        None => interface.model == Some(InterfaceModel::UsbNet),
     }
 }
 

@@ -7,4 +7,5 @@ mod disks;
 mod environment;
 mod helpers;
 mod machine;
+mod net;
 mod screens;

@@ -73,7 +73,7 @@ pub enum InterfaceModel {
     UsbNet,
     /// Network card on the virtual I/O bus (Power).
     SpaprVlan,
-    /// Any other model, by the emulator's name. Such a card is placed as a conventional PCI device.
+    /// Any other model, by the emulator's name. Such a card is placed as a virtio card.
     Other(String),
 }
 
