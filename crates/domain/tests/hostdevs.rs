@@ -163,6 +163,14 @@ fn incomplete_source_is_refused() {
 }
 
 #[test]
+fn hostdev_without_a_mode_is_a_subsystem_device() {
+    let said = pci("");
+    let unsaid = said.replace("mode='subsystem' ", "");
+    assert_ne!(said, unsaid);
+    accepted(&unsaid);
+}
+
+#[test]
 fn scsi_attributes_on_other_devices_are_refused() {
     for (attribute, name) in [("rawio='yes'", "rawio"), ("sgio='filtered'", "sgio")] {
         refused(&pci(attribute), &format!("{name} is for SCSI devices only"));

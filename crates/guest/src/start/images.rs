@@ -278,7 +278,7 @@ impl Chains<'_> {
             kind: Some(kind),
             format: Some(format),
             source: Some(source),
-            backing: None,
+            ..BackingStore::default()
         })
     }
 }

@@ -63,6 +63,7 @@ impl<'a> Chain<'a> {
             format,
             source: Some(source),
             backing,
+            ..
         }) = below
         {
             images.extend(image(context, *kind, *format, Some(source)));

@@ -219,6 +219,8 @@ pub struct BlockIo {
 pub struct BackingStore {
     /// Kind of the storage.
     pub kind: Option<DiskType>,
+    /// Number of the image in a running guest's chain; written by libvirt, and without effect.
+    pub index: Option<u32>,
     /// Format of the image.
     pub format: Option<ImageFormat>,
     /// Location of the image.
@@ -380,6 +382,7 @@ impl Element for BlockIo {
 impl Element for BackingStore {
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.attr("type", &mut self.kind);
+        v.attr("index", &mut self.index);
         v.child_word("format", "type", &mut self.format);
         v.child("source", &mut self.source);
         visit_backing(&mut self.backing, v);

@@ -48,7 +48,7 @@ words! {
 pub struct Hostdev {
     /// Alias and address of the device.
     pub info: Info,
-    /// Way to find the device on the host.
+    /// Way to find the device on the host; `subsystem` if absent.
     pub mode: Option<HostdevMode>,
     /// Bus of the device.
     pub kind: Option<HostdevType>,
@@ -177,9 +177,6 @@ impl Element for Hostdev {
 
 impl Hostdev {
     fn check(&self, has_source: bool, v: &mut dyn Visitor) {
-        if self.mode.is_none() {
-            v.error("<hostdev> needs the attribute mode='subsystem'".into());
-        }
         if self.kind.is_none() {
             v.error("<hostdev> needs the attribute 'type'".into());
         } else if !has_source {
