@@ -20,7 +20,8 @@ use crate::fragment::device_options;
 use crate::line::{CommandLine, Opt};
 use crate::section::{
     audio, boot, chardev, clock, controller, cpu, disk, firmware, graphics, hostdev, iommu,
-    iothreads, machine, memory, net, numa, overrides, process, secret, security, sysinfo, watchdog,
+    iothreads, machine, memory, net, numa, overrides, process, secret, security, set, sysinfo,
+    watchdog,
 };
 
 /// Returns the command line for a domain that is complete and valid.
@@ -78,6 +79,7 @@ impl<'a> Parts<'a> {
         let faulty_devices = !parts.errors.is_empty();
         let overrides = overrides::apply(domain, &mut parts.options, faulty_devices);
         parts.errors.extend(overrides);
+        set::describe_by_lists(domain, &mut parts.options);
         Ok(parts)
     }
 

@@ -38,6 +38,7 @@ pub(crate) mod reservations;
 pub(crate) mod rng;
 pub(crate) mod secret;
 pub(crate) mod security;
+pub(crate) mod set;
 pub(crate) mod shmem;
 pub(crate) mod smartcard;
 pub(crate) mod sound;

@@ -100,3 +100,26 @@ fn persistent_memory_is_not_allocated_at_the_start() {
         assert_eq!(files[0].get("prealloc").and_then(Value::as_bool), printed);
     }
 }
+
+#[test]
+fn device_that_a_set_argument_changes_is_a_list() {
+    let set = "<qemu:commandline><qemu:arg value='-set'/>\
+               <qemu:arg value='device.hostdev0.x-igd-opregion=on'/></qemu:commandline></domain>";
+    let hostdev = "<hostdev mode='subsystem' type='pci'><source>\
+                   <address bus='1' slot='0' function='0'/></source><rom bar='off'/></hostdev>";
+    let xml = guest(hostdev).replace("</domain>", set).replace(
+        "type='kvm'",
+        "type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'",
+    );
+    let line = line(&xml, Style::Managed);
+    let lists = values(&line, "-device")
+        .into_iter()
+        .filter(|value| !value.starts_with('{'));
+    let lists: Vec<_> = lists.collect();
+    let expected = [
+        "pcie-root-port,port=9,chassis=2,id=pci.2,bus=pcie.0,addr=0x1.0x1",
+        "vfio-pci,host=0000:01:00.0,id=hostdev0,bus=pci.2,addr=0x0,rombar=0",
+    ];
+    assert_eq!(lists, expected);
+    assert_eq!(values(&line, "-set"), ["device.hostdev0.x-igd-opregion=on"]);
+}
