@@ -14,6 +14,23 @@ pub struct EmulatorCommandline {
     pub env: Vec<EmulatorVariable>,
 }
 
+impl EmulatorCommandline {
+    /// Returns the ids of the devices whose properties an argument changes:
+    /// `-set device.ID.PROPERTY=VALUE`.
+    pub fn set_devices(&self) -> Vec<&str> {
+        let pairs = self.args.windows(2);
+        let values = pairs.filter_map(|pair| match pair {
+            [flag, value] if matches!(flag.as_str(), "-set" | "--set") => Some(value),
+            _ => None,
+        });
+        let ids = values.filter_map(|value| {
+            let (path, _) = value.strip_prefix("device.")?.split_once('=')?;
+            Some(path.rsplit_once('.')?.0)
+        });
+        ids.collect()
+    }
+}
+
 /// `<qemu:env>`: an environment variable.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmulatorVariable {

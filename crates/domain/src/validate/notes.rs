@@ -19,7 +19,8 @@ impl Domain {
     ///
     /// - backends that devices get although neither the device nor the domain names them;
     /// - backends of devices that differ from the domain's;
-    /// - elements without effect.
+    /// - elements without effect;
+    /// - devices whose properties an argument `-set` changes.
     ///
     /// If several devices have the same note on their backend, it stands once, at the first one.
     pub fn notes(&self) -> Vec<Note> {
@@ -42,6 +43,7 @@ pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) ->
         notes.push(Note::new(message.into(), capabilities.span.0.clone()));
     }
 
+    notes.extend(set_devices(domain));
     notes.extend(unused_nvram(domain));
     notes.extend(nvme_disks::notes(domain));
     notes.extend(without_caching_mode(domain, &vfio));
@@ -58,6 +60,17 @@ pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) ->
     notes.retain(|note| !is_faulty(&SourceSpan(note.span.clone())));
     notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
     notes
+}
+
+/// Notes the devices that are described by lists, since the emulator's `-set` finds no others.
+fn set_devices(domain: &Domain) -> Option<Note> {
+    let ids = domain.emulator_commandline.as_ref()?.set_devices();
+    let first = ids.first()?;
+    let message = format!(
+        "-set changes devices such as {first}, so these and the controllers above them are lists \
+         on the command line, not JSON"
+    );
+    Some(Note::new(message, domain.place_of("qemu:commandline").0))
 }
 
 /// Notes an `<nvram>` of firmware in read-only memory, which keeps no variables.

@@ -1,5 +1,6 @@
 //! Notes about settings without effect.
 
+use crate::common::{accepted, guest};
 use crate::helpers::complete;
 
 #[test]
@@ -52,4 +53,21 @@ fn assigned_card_is_noted_to_keep_its_mac_address() {
             .iter()
             .any(|note| note.message.contains("MAC"))
     );
+}
+
+#[test]
+fn devices_that_a_set_argument_changes_are_noted() {
+    let line = "<qemu:commandline><qemu:arg value='-set'/>\
+        <qemu:arg value='device.hostdev0.x-vga=on'/></qemu:commandline></domain>";
+    let namespace = "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+    let xml = guest("q35", "")
+        .replace("</domain>", line)
+        .replacen("<domain", namespace, 1);
+    let notes = accepted(&xml).notes();
+    let [note] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
+    assert!(note.message.contains("hostdev0"), "{}", note.message);
+    let span = note.span.clone().unwrap_or_default();
+    assert!(xml[span].starts_with("<qemu:commandline"));
 }

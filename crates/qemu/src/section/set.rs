@@ -14,7 +14,11 @@ use crate::line::{List, Object, Opt, Term, Value};
 /// QEMU makes the devices of lists before those of JSON (`qemu_create_cli_devices`). So the
 /// controllers above such a device become lists too.
 pub(crate) fn describe_by_lists(domain: &Domain, options: &mut [Opt]) {
-    let mut wanted = set_devices(domain);
+    let Some(line) = &domain.emulator_commandline else {
+        return;
+    };
+    let ids = line.set_devices().into_iter();
+    let mut wanted: Vec<_> = ids.map(str::to_owned).collect();
     let mut listed = HashSet::new();
     while let Some(id) = wanted.pop() {
         if !listed.insert(id.clone()) {
@@ -32,21 +36,6 @@ pub(crate) fn describe_by_lists(domain: &Domain, options: &mut [Opt]) {
             wanted.extend(above.into_iter().flatten());
         }
     }
-}
-
-/// Returns the ids of the devices whose properties `-set` changes.
-fn set_devices(domain: &Domain) -> Vec<String> {
-    let arguments = domain.emulator_commandline.iter();
-    let arguments: Vec<_> = arguments.flat_map(|line| &line.args).collect();
-    let values = arguments.windows(2).filter_map(|pair| match pair {
-        [flag, value] if flag.trim_start_matches('-') == "set" => Some(value),
-        _ => None,
-    });
-    let ids = values.filter_map(|value| {
-        let (path, _) = value.strip_prefix("device.")?.split_once('=')?;
-        Some(path.rsplit_once('.')?.0.to_owned())
-    });
-    ids.collect()
 }
 
 fn is_device(option: &Opt, id: &str) -> bool {
