@@ -146,16 +146,18 @@ fn product_of_an_ata_disk_is_its_model() {
     assert_eq!(scsi["vendor"], "ACME");
 }
 
+/// Returns a guest with an overlay, whose numbers in a running chain are given.
+fn overlay(number: &str, below: &str) -> String {
+    guest(&format!(
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
+         <source file='/b.qcow2' {number}/><backingStore type='file' {below}>\
+         <format type='raw'/><source file='/a.img'/><backingStore/></backingStore>\
+         <target dev='vda' bus='virtio'/></disk>"
+    ))
+}
+
 #[test]
 fn numbers_of_a_running_chain_have_no_effect() {
-    let disk = |number: &str, below: &str| {
-        guest(&format!(
-            "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
-             <source file='/b.qcow2' {number}/><backingStore type='file' {below}>\
-             <format type='raw'/><source file='/a.img'/><backingStore/></backingStore>\
-             <target dev='vda' bus='virtio'/></disk>"
-        ))
-    };
-    let running = line(&disk("index='2'", "index='1'"), Style::Managed);
-    assert_eq!(running, line(&disk("", ""), Style::Managed));
+    let running = line(&overlay("index='2'", "index='1'"), Style::Managed);
+    assert_eq!(running, line(&overlay("", ""), Style::Managed));
 }
