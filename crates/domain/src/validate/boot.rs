@@ -96,13 +96,6 @@ fn check_bios(check: &mut Check<'_>) {
 /// does.
 fn check_features(check: &mut Check<'_>) {
     let os = &check.domain.os;
-    if os.firmware == Some(Firmware::Bios)
-        && let Some(nvram) = &os.nvram
-    {
-        let message = "<os firmware='bios'> keeps no variables, but an <nvram> is given".to_owned();
-        check.error_with_hint(&nvram.span, message, "leave one of them out");
-    }
-
     let Some(features) = &os.features else { return };
     if os.firmware.is_none() && !features.features.is_empty() {
         let message = "<firmware> chooses among firmwares, but <os> asks for no choice".to_owned();

@@ -5,7 +5,7 @@ use passthru_domain::nvram::NvramType;
 use passthru_domain::toggle::OnOff;
 use passthru_domain::{Arch, Domain, Error, FirmwareChoice, FirmwareMapping, Machine, Platform};
 
-use crate::common::{Emulator, accepted, guest, refused};
+use crate::common::{Emulator, accepted, check, guest, refused};
 use crate::helpers::with;
 
 /// An emulator that gives each guest one firmware, or refuses it.
@@ -129,6 +129,13 @@ fn wishes_that_contradict_each_other_are_refused() {
     refused(&no_choice, "<os> asks for no choice", "<os");
     let bios = efi("<nvram>/v</nvram>").replace("'efi'", "'bios'");
     refused(&bios, "keeps no variables", "<nvram");
+}
+
+#[test]
+fn bios_with_variables_is_one_error() {
+    let bios = efi("<nvram>/v</nvram>").replace("'efi'", "'bios'");
+    let errors = check(&bios).unwrap_err();
+    assert_eq!(errors.iter().len(), 1, "{errors}");
 }
 
 #[test]
