@@ -54,7 +54,7 @@ pub use capabilities::Capabilities;
 pub use claim::{Claim, LockError, Owner, VirtualFunction, lock_as, lock_owner};
 pub use device::{Comparison, Device, Identity, Names, Sriov, parse_device};
 pub use error::Error;
-pub use file::{make_own_folder, read_bounded, read_own, replace};
+pub use file::{check_owner, make_own_folder, read_bounded, read_own, replace};
 pub use group::{Companion, VfioNode};
 pub use host::{Host, SshSession};
 pub use process::ProcessId;

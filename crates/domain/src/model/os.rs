@@ -174,6 +174,12 @@ impl Os {
         let is_rom = loader.is_some_and(|l| l.path.is_some() && l.kind == Some(LoaderType::Rom));
         self.nvram.as_ref().filter(|_| !is_rom)
     }
+
+    /// Returns whether the domain asks for firmware and leaves its file to the choice.
+    pub fn leaves_firmware_open(&self) -> bool {
+        let loader = self.loader.as_ref();
+        self.firmware.is_some() && loader.is_none_or(|loader| loader.path.is_none())
+    }
 }
 
 impl Element for Os {

@@ -31,7 +31,7 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
 
-    check(stat.st_uid, stat.st_mode)?;
+    check_owner(own_uid(), stat.st_uid, stat.st_mode)?;
     read_bounded(file, MAX_BYTES)
 }
 
@@ -43,13 +43,20 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
 pub fn make_own_folder(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     let folder = fs::metadata(path)?;
-    check(folder.uid(), folder.mode())
+    check_owner(own_uid(), folder.uid(), folder.mode())
 }
 
-/// Checks that only this program's user may change a file. The error is not `PermissionDenied`:
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Checks that only the user `owner` may change a file, by the file's user and mode.
+///
+/// # Errors
+/// If another user owns the file or may write to it, then `Other`. It is not `PermissionDenied`:
 /// running as root would not help.
-fn check(uid: u32, mode: u32) -> io::Result<()> {
-    if uid != rustix::process::geteuid().as_raw() {
+pub fn check_owner(owner: u32, uid: u32, mode: u32) -> io::Result<()> {
+    if uid != owner {
         return Err(io::Error::other(format!(
             "it belongs to another user (uid {uid}), who could change it"
         )));

@@ -61,14 +61,14 @@ impl FirmwareCatalog {
         let Some(request) = Request::for_domain(domain, machine, capabilities) else {
             return Ok(None);
         };
-        if *self == Self::Named && request.is_automatic() {
+        if *self == Self::Named && domain.os.leaves_firmware_open() {
             return Ok(None);
         }
 
         if let Some(descriptor) = self.chosen(domain, machine, capabilities) {
             return Ok(choice(&descriptor));
         }
-        if !request.is_automatic() {
+        if !domain.os.leaves_firmware_open() {
             return Ok(self.pair(&request));
         }
         if domain.os.firmware == Some(Firmware::Bios) && has_bios(machine) {

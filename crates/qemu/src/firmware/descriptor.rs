@@ -196,6 +196,15 @@ impl Descriptor {
         }
     }
 
+    /// Returns the path of the template of the firmware's variables, if it has one.
+    pub fn template(&self) -> Option<&str> {
+        match &self.body.mapping {
+            Mapping::Flash(flash) => Some(&flash.template.as_ref()?.filename),
+            Mapping::Memory(memory) => Some(&memory.uefi_vars.as_ref()?.template),
+            Mapping::Other => None,
+        }
+    }
+
     pub(super) const fn mapping(&self) -> &Mapping {
         &self.body.mapping
     }

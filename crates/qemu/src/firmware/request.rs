@@ -74,11 +74,6 @@ impl<'a> Request<'a> {
         Some(request)
     }
 
-    /// Returns whether the domain leaves the file of the firmware to the choice.
-    pub(super) fn is_automatic(&self) -> bool {
-        self.os.firmware.is_some() && self.path().is_none()
-    }
-
     /// Returns the path of the firmware that the domain names.
     pub(super) fn path(&self) -> Option<&str> {
         self.loader()?.path.as_deref()
