@@ -2,63 +2,94 @@
 
 use std::path::{Path, PathBuf};
 
-use passthru_domain::firmware::LoaderType;
+use passthru_domain::firmware::{Firmware, LoaderType};
 use passthru_domain::{Domain, Note};
-use passthru_guest::{FirmwareDescriptors, Records};
+use passthru_guest::{FirmwareDescriptors, LostFirmware, Records, User};
 use passthru_qemu::FirmwareCatalog;
 
 use crate::error::Error;
 
-/// Returns the firmwares that folders of descriptors name, and the notes on them. Without folders,
-/// those are the firmwares at well-known paths.
-pub(crate) fn in_folders(folders: &[PathBuf]) -> Result<(FirmwareCatalog, Vec<String>), Error> {
-    if folders.is_empty() {
-        return Ok((FirmwareCatalog::WellKnown, Vec::new()));
-    }
-    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-    Ok(catalog_and_notes(FirmwareDescriptors::read(&folders)?))
+/// The firmwares to choose from.
+pub(crate) struct Firmwares {
+    pub(crate) catalog: FirmwareCatalog,
+    pub(crate) notes: Vec<String>,
+    /// The firmware of the guest's last start, if it is gone.
+    pub(crate) lost: Option<LostFirmware>,
 }
 
-/// Returns the firmwares of this host for a guest, and the notes on them. The one of the guest's
-/// last start comes first.
-pub(crate) fn of_host(
-    domain: &Domain,
-    records: &Records,
-) -> Result<(FirmwareCatalog, Vec<String>), Error> {
-    if !has_choice(domain) {
-        return Ok((FirmwareCatalog::Named, Vec::new()));
+impl Firmwares {
+    /// Returns the firmwares that folders of descriptors name. Without folders, those are the
+    /// firmwares at well-known paths.
+    pub(crate) fn in_folders(folders: &[PathBuf]) -> Result<Self, Error> {
+        if folders.is_empty() {
+            return Ok(FirmwareCatalog::WellKnown.into());
+        }
+        let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+        Ok(FirmwareDescriptors::read(&folders)?.into())
     }
-    let name = domain.name.as_deref().unwrap_or_default();
-    Ok(catalog_and_notes(FirmwareDescriptors::for_guest(
-        name, records,
-    )?))
+
+    /// Returns the firmwares of this host for a guest. The one of the guest's last start comes
+    /// first.
+    pub(crate) fn of_host(domain: &Domain, records: &Records, user: &User) -> Result<Self, Error> {
+        if !has_choice(domain) {
+            return Ok(FirmwareCatalog::Named.into());
+        }
+        // Only root has records, and can read them.
+        let records = User::caller().is_none().then_some(records);
+        Ok(FirmwareDescriptors::for_guest(domain, records, user)?.into())
+    }
 }
 
-/// Returns the note that the firmware of a complete domain, which left the choice open, comes from
-/// the table of well-known paths.
+impl From<FirmwareCatalog> for Firmwares {
+    fn from(catalog: FirmwareCatalog) -> Self {
+        Self {
+            catalog,
+            notes: Vec::new(),
+            lost: None,
+        }
+    }
+}
+
+impl From<FirmwareDescriptors> for Firmwares {
+    fn from(found: FirmwareDescriptors) -> Self {
+        Self {
+            catalog: FirmwareCatalog::Descriptors(found.descriptors),
+            notes: found.notes,
+            lost: found.lost,
+        }
+    }
+}
+
+/// Returns the note that the table of well-known paths decided on the firmware of a complete
+/// domain, which left the choice open. `None` if the guest has the machine's own BIOS.
 pub(crate) fn table_note(domain: &Domain) -> Option<Note> {
-    let path = domain.os.loader.as_ref()?.path.as_deref()?;
     let kind = domain.os.firmware?;
-    let message = format!(
-        "<os firmware='{kind}'> gets {path}, from a table of well-known paths: no host is looked \
-         at (--firmware-dir reads the descriptors of one)"
-    );
+    let loader = domain.os.loader.as_ref();
+    let message = match loader.and_then(|loader| loader.path.as_deref()) {
+        Some(path) => format!(
+            "<os firmware='{kind}'> gets {path}, from a table of well-known paths: no host is \
+             looked at (--firmware-dir reads the descriptors of one)"
+        ),
+        None if kind == Firmware::Efi => format!(
+            "<os firmware='{kind}'> is chosen from a table of well-known paths: no host is looked \
+             at (--firmware-dir reads the descriptors of one)"
+        ),
+        None => return None,
+    };
     Some(Note::new(message, domain.os.span.0.clone()))
 }
 
-/// Returns whether a domain leaves the file of its firmware to the choice.
-pub(crate) fn is_left_open(domain: &Domain) -> bool {
-    let loader = domain.os.loader.as_ref();
-    domain.os.firmware.is_some() && loader.is_none_or(|loader| loader.path.is_none())
+/// Returns the note that a dry run may show other firmware than a start by root gets.
+pub(crate) fn unseen_record_note(domain: &Domain) -> Option<&'static str> {
+    let is_unseen = User::caller().is_some() && domain.os.leaves_firmware_open();
+    is_unseen.then_some(
+        "without root, the guest's record is not read: a start by root prefers the firmware of \
+         the last start, which may be other firmware than this",
+    )
 }
 
 /// Returns whether descriptors have a part in a domain's firmware.
 fn has_choice(domain: &Domain) -> bool {
     let kind = domain.os.loader.as_ref().and_then(|loader| loader.kind);
     domain.os.firmware.is_some() || kind == Some(LoaderType::Pflash)
-}
-
-fn catalog_and_notes(found: FirmwareDescriptors) -> (FirmwareCatalog, Vec<String>) {
-    let catalog = FirmwareCatalog::Descriptors(found.descriptors);
-    (catalog, found.unusable)
 }

@@ -176,6 +176,19 @@ pub enum Error {
         /// Path of the firmware.
         loader: String,
     },
+    /// The firmware of the last start has no files any more, but the guest has its variables.
+    #[error(
+        "the firmware of the last start is gone: there is no {missing}, which {descriptor} in the \
+         guest's record names"
+    )]
+    FirmwareGone {
+        /// Name of the descriptor by which the firmware was chosen.
+        descriptor: String,
+        /// Path of the missing file.
+        missing: String,
+        /// Path of the variables, if they are in a file.
+        variables: Option<String>,
+    },
     /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_domain::Errors),

@@ -29,6 +29,7 @@ pub use start::copy::FileTooLarge;
 pub use start::firmware::{FIRMWARE_DIRS, FirmwareDescriptors};
 pub use start::ids::{RangeError, UidRange};
 pub use start::images::Error as ImageError;
+pub use start::last_firmware::LostFirmware;
 pub use start::launch::start;
 pub use start::outside::NamedFds;
 pub use start::qcow2::Error as Qcow2Error;

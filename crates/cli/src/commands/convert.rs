@@ -6,8 +6,8 @@ use passthru_domain::{Arch, Backend};
 use passthru_qemu::{Capabilities, CommandLine, Paths, Placeholders, Resolve, Style, command_line};
 
 use crate::commands::backend_argument::{backend, check_disk_backend};
+use crate::commands::firmware_argument::FirmwareArgument;
 use crate::error::Error;
-use crate::message::say;
 use crate::{diagnostics, firmware, input, output};
 
 #[derive(clap::Args)]
@@ -23,30 +23,22 @@ pub(crate) struct Args {
     /// Backend of the devices whose XML names none
     #[arg(long, default_value = "type1", value_parser = backend())]
     backend: Backend,
-    /// Folder of firmware descriptors for `<os firmware=…>` [default: a table of well-known paths]
-    ///
-    /// May be repeated: a file hides the one of the same name in a later folder. On a host, the
-    /// folders are /etc/qemu/firmware and /usr/share/qemu/firmware.
-    #[arg(long, value_name = "DIR")]
-    firmware_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    firmware: FirmwareArgument,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let document = input::read(&args.file)?;
     let parsed = input::parse_with_errors(&document)?;
-    let (catalog, notes) = firmware::in_folders(&args.firmware_dir)?;
-    for note in notes {
-        say!("note: {note}");
-    }
-
+    let catalog = args.firmware.catalog()?;
     let arch = parsed.domain.os.kind.arch;
     let capabilities = Capabilities::builtin(arch.unwrap_or(Arch::X86_64)).with_firmware(catalog);
-    let takes_table = args.firmware_dir.is_empty() && firmware::is_left_open(&parsed.domain);
     let style = if args.standalone {
         Style::Standalone
     } else {
         Style::Managed
     };
+    let takes_table = args.firmware.takes_table(&parsed.domain);
     let mut found = parsed.examine(&capabilities, Some(args.backend));
     if takes_table && let Some(note) = found.domain.as_ref().and_then(firmware::table_note) {
         diagnostics::notes(&document, &[note], 0);

@@ -6,6 +6,7 @@ mod command;
 mod completions;
 mod convert;
 mod device_argument;
+mod firmware_argument;
 mod forget;
 mod format;
 mod list;

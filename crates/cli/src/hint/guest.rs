@@ -58,6 +58,9 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
              variables"
                 .into(),
         ),
+        GuestError::FirmwareGone { variables, .. } => {
+            Some(lost_firmware_hint(variables.as_deref()))
+        }
         GuestError::CommandLine(errors) => errors.iter().find_map(|error| error.hint.clone()),
         GuestError::Spawn { source, .. } if source.kind() == ErrorKind::PermissionDenied => Some(
             "give root these capabilities, which a container may lack: CAP_SETUID, CAP_SETGID, \
@@ -67,6 +70,19 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
         GuestError::Ended { hint, .. } => hint.clone(),
         GuestError::NotRestored { errors, .. } => errors.first().and_then(host_hint),
         _ => None,
+    }
+}
+
+/// Returns the hint for a guest whose firmware is gone, with the file of its variables.
+fn lost_firmware_hint(variables: Option<&str>) -> String {
+    match variables {
+        Some(path) => format!(
+            "install the package of that file again; or, if the guest may lose its boot entries \
+             and keys, remove {path}: the next start then chooses and records other firmware"
+        ),
+        None => "install the package of that file again, or name firmware that can read the \
+                 guest's variables with <loader>"
+            .into(),
     }
 }
 
@@ -135,6 +151,16 @@ fn folder_hint(error: &FolderError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hint_on_lost_firmware_names_the_file_of_its_variables() {
+        let hint = lost_firmware_hint(Some("/var/lib/vars.fd"));
+        assert!(
+            hint.contains("install the package") && hint.contains("remove /var/lib/vars.fd"),
+            "{hint}"
+        );
+        assert!(!lost_firmware_hint(None).contains("remove"));
+    }
 
     #[test]
     fn hint_to_kill_names_only_a_process_that_is_the_vmm() {

@@ -17,6 +17,7 @@ mod socket;
 mod socket_tests;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod walk;
 
 pub(crate) use folder::Folder;
@@ -24,4 +25,5 @@ pub(crate) use mode::OpenMode;
 pub(crate) use opener::Opener;
 pub(crate) use own_folder::OwnFolder;
 pub(crate) use socket::is_listened_on;
+pub(crate) use trusted::TrustedFiles;
 pub use walk::RefusedLink;

@@ -114,6 +114,7 @@ mod tests {
             named: Default::default(),
             run_dir: root.join("run"),
             records: Records::new(root.join("guests")),
+            lost_firmware: None,
             share_user: false,
             accept_new_device: false,
         };

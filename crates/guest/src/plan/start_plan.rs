@@ -15,6 +15,7 @@ use crate::plan::memlock::Memlock;
 use crate::plan::nvme::NvmeController;
 use crate::plan::step::Step;
 use crate::run::folder::folder_path;
+use crate::start::last_firmware::LostFirmware;
 use crate::start::outside::{self, NamedFds};
 use crate::start::record::Records;
 use crate::start::user::{User, UserOrigin};
@@ -31,6 +32,10 @@ pub struct StartSettings {
     pub run_dir: PathBuf,
     /// Records of guests.
     pub records: Records,
+    /// The firmware of the last start, if it is gone: [`FirmwareDescriptors`] tells.
+    ///
+    /// [`FirmwareDescriptors`]: crate::FirmwareDescriptors
+    pub lost_firmware: Option<LostFirmware>,
     /// Whether the guest may run as a user that another guest has.
     pub share_user: bool,
     /// Whether the guest may get another device than the one that it had at an address.
@@ -69,6 +74,7 @@ impl StartPlan {
     /// # Errors
     /// - If a device has the type1 backend, then [`Error::Type1`].
     /// - If a device is not a PCI device, then [`Error::NotPci`].
+    /// - If the domain gets the firmware that is gone, then [`Error::FirmwareGone`].
     /// - If an image cannot be used, then [`Error::Image`].
     /// - If a descriptor that the caller handed in is not what it should be, then the error of that
     ///   descriptor.
@@ -83,6 +89,9 @@ impl StartPlan {
             .os
             .firmware
             .and_then(|_| capabilities.firmware_descriptor(&domain));
+        if let Some(lost) = &settings.lost_firmware {
+            lost.check(descriptor.as_ref())?;
+        }
         let opener = Opener::new(&settings.user);
         let header_named = images::complete_chains(&mut domain, &opener)?;
         let line = command_line(&domain, capabilities, Style::Managed)?;

@@ -1,17 +1,21 @@
 //! The firmware descriptors of the host, and the one that a guest had at its last start.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
+use passthru_domain::Domain;
 use passthru_host::read_bounded;
 use passthru_qemu::Descriptor;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::Error;
+use crate::opener::{Opener, TrustedFiles};
+use crate::start::last_firmware::{LastFirmware, LostFirmware};
 use crate::start::record::Records;
+use crate::start::user::User;
 
 /// Folders of the host's firmware descriptors, the more specific first.
 ///
@@ -27,8 +31,10 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct FirmwareDescriptors {
     /// The descriptors in the order of preference.
     pub descriptors: Vec<Descriptor>,
-    /// A message for each file that is not a descriptor.
-    pub unusable: Vec<String>,
+    /// Messages about files and folders that are left out, and about a firmware that is gone.
+    pub notes: Vec<String>,
+    /// The firmware of the guest's last start, if its files are gone and its variables are not.
+    pub lost: Option<LostFirmware>,
 }
 
 impl FirmwareDescriptors {
@@ -42,83 +48,144 @@ impl FirmwareDescriptors {
     pub fn read(folders: &[&Path]) -> Result<Self, Error> {
         let mut paths = BTreeMap::new();
         for folder in folders.iter().rev() {
-            let listed = list(folder).map_err(|source| Error::FirmwareFolder {
-                folder: folder.to_path_buf(),
-                source,
-            })?;
+            let listed = list(folder, folder).map_err(|source| unreadable(folder, source))?;
             paths.extend(listed);
         }
 
         let mut found = Self::default();
         for (name, path) in paths {
-            match read_file(&path) {
-                Ok(text) if text.is_empty() => {}
-                Ok(text) => match Descriptor::parse(&name, &text) {
-                    Ok(descriptor) => found.descriptors.push(descriptor),
-                    Err(error) => found.add_unusable(&path, &error),
-                },
-                Err(error) => found.add_unusable(&path, &error),
+            found.add(&name, &path, open(&path));
+        }
+        Ok(found)
+    }
+
+    /// Reads the host's descriptors for a guest as which `user` runs, as [`read`](Self::read) does.
+    ///
+    /// A file or folder that others than root can change is left out: its text could make root copy
+    /// any file into the guest's variables. A missing folder is empty.
+    ///
+    /// The descriptor that the guest had at its last start, by `records`, comes first. An update of
+    /// a package then gives the guest no other firmware. If its files are gone, then it stays first
+    /// as long as the guest has variables: see [`lost`](Self::lost).
+    ///
+    /// # Errors
+    /// - If a folder cannot be read and the domain leaves its firmware open, then
+    ///   [`Error::FirmwareFolder`].
+    /// - If the guest's record cannot be read, then [`Error::Record`].
+    pub fn for_guest(
+        domain: &Domain,
+        records: Option<&Records>,
+        user: &User,
+    ) -> Result<Self, Error> {
+        let is_open = domain.os.leaves_firmware_open();
+        let folders = FIRMWARE_DIRS.map(Path::new);
+        let mut found = Self::read_trusted(&folders, TrustedFiles::for_host(), is_open)?;
+        let name = domain.name.as_deref().unwrap_or_default();
+        let record = records.map(|records| records.read(name)).transpose()?;
+        let last = record.flatten().and_then(|record| record.firmware);
+        if let Some(descriptor) = last.and_then(|last| last.descriptor) {
+            found.prefer(descriptor, domain, &Opener::new(user));
+        }
+        Ok(found)
+    }
+
+    /// Reads the descriptors that one user alone can change.
+    ///
+    /// # Errors
+    /// If a folder cannot be read and `is_needed` is set, then [`Error::FirmwareFolder`].
+    fn read_trusted(
+        folders: &[&Path],
+        files: TrustedFiles<'_>,
+        is_needed: bool,
+    ) -> Result<Self, Error> {
+        let mut found = Self::default();
+        let mut paths = BTreeMap::new();
+        for folder in folders.iter().rev() {
+            match list_trusted(folder, files) {
+                Ok(listed) => paths.extend(listed),
+                Err(source) if is_needed && source.raw_os_error().is_some() => {
+                    return Err(unreadable(folder, source));
+                }
+                Err(error) => found.add_note(folder, &error),
             }
         }
 
-        Ok(found)
-    }
-
-    /// Reads the host's descriptors. The one that the guest `name` had at its last start comes
-    /// first. An update of a package then gives the guest no other firmware.
-    ///
-    /// # Errors
-    /// - If a folder exists and cannot be read, then [`Error::FirmwareFolder`].
-    /// - If the guest's record cannot be read, then [`Error::Record`].
-    pub fn for_guest(name: &str, records: &Records) -> Result<Self, Error> {
-        let folders = FIRMWARE_DIRS.map(Path::new);
-        let existing: Vec<_> = folders.into_iter().filter(|f| f.exists()).collect();
-        let mut found = Self::read(&existing)?;
-        // Only root has records, and can read them.
-        if Uid::effective().is_root()
-            && let Some(last) = last_descriptor(name, records)?
-        {
-            found.descriptors.insert(0, last);
+        for (name, path) in paths {
+            found.add(&name, &path, files.open(&path));
         }
         Ok(found)
     }
 
-    fn add_unusable(&mut self, path: &Path, error: &dyn std::error::Error) {
+    /// Adds the descriptor in a file.
+    fn add(&mut self, name: &str, path: &Path, file: io::Result<File>) {
+        match file.and_then(|file| read_bounded(file, MAX_BYTES)) {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) => match Descriptor::parse(name, &text) {
+                Ok(descriptor) => self.descriptors.push(descriptor),
+                Err(error) => self.add_note(path, &error),
+            },
+            Err(error) => self.add_note(path, &error),
+        }
+    }
+
+    /// Puts the descriptor of the last start before the others, unless the guest loses nothing by
+    /// another choice.
+    fn prefer(&mut self, descriptor: Descriptor, domain: &Domain, opener: &Opener<'_>) {
+        let last = LastFirmware::new(descriptor, domain, opener);
+        if let Some(note) = last.replaced_note() {
+            self.notes.push(note);
+            return;
+        }
+        self.lost = last.lost();
+        self.descriptors.insert(0, last.descriptor);
+    }
+
+    fn add_note(&mut self, path: &Path, error: &dyn std::error::Error) {
         let cause = error.source().map(|cause| format!(": {cause}"));
         let message = format!(
             "{} is left out: {error}{}",
             path.display(),
             cause.unwrap_or_default()
         );
-        self.unusable.push(message);
+        self.notes.push(message);
     }
 }
 
-/// Returns the descriptor by which the firmware of a guest was chosen at the last start.
-fn last_descriptor(name: &str, records: &Records) -> Result<Option<Descriptor>, Error> {
-    let record = records.read(name)?;
-    Ok(record.and_then(|record| record.firmware?.descriptor))
+fn unreadable(folder: &Path, source: io::Error) -> Error {
+    Error::FirmwareFolder {
+        folder: folder.to_path_buf(),
+        source,
+    }
 }
 
-/// Lists the descriptors in a folder by their names. Leaves out hidden files.
-fn list(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+/// Lists the descriptors in a folder that one user alone can change. A missing folder is empty.
+fn list_trusted(folder: &Path, files: TrustedFiles<'_>) -> io::Result<BTreeMap<String, PathBuf>> {
+    match files.folder(folder) {
+        Ok(opened) => list(&opened.path_of(OsStr::new(".")), folder),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lists the descriptors in a folder, which is open at `opened`, by their names. Leaves out hidden
+/// files.
+fn list(opened: &Path, folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut paths = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name
+    for entry in fs::read_dir(opened)? {
+        let file_name = entry?.file_name();
+        if let Some(name) = file_name.to_str()
             && name.ends_with(".json")
             && !name.starts_with('.')
         {
-            paths.insert(name.to_owned(), path.clone());
+            paths.insert(name.to_owned(), folder.join(name));
         }
     }
 
     Ok(paths)
 }
 
-/// Reads a regular file. Does not wait at a FIFO.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a regular file. Does not wait at a FIFO.
+fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
@@ -126,7 +193,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         let message = "it is not a regular file";
         return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
-    read_bounded(file, MAX_BYTES)
+    Ok(file)
 }
 
 #[cfg(test)]

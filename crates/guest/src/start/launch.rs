@@ -336,6 +336,7 @@ mod tests {
             named: Default::default(),
             run_dir: folder.join("run"),
             records: Records::new(folder.join("guests")),
+            lost_firmware: None,
             share_user: false,
             accept_new_device: false,
         };

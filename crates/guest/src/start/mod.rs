@@ -6,6 +6,7 @@ pub(crate) mod firmware;
 pub(crate) mod ids;
 pub(crate) mod images;
 pub(crate) mod inherited;
+pub(crate) mod last_firmware;
 pub(crate) mod launch;
 pub(crate) mod nvram;
 pub(crate) mod opened;

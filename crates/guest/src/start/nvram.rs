@@ -22,15 +22,64 @@ pub(crate) struct MissingVariables<'a> {
     pub(crate) template: Option<&'a str>,
 }
 
+/// The variables of a guest's firmware, before its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoredVariables {
+    /// None: the start makes them, or there will be none.
+    None,
+    /// A file.
+    File(String),
+    /// A device, or another host.
+    Elsewhere,
+}
+
+/// Returns the variables that the domain would use, whichever firmware it gets.
+pub(crate) fn stored(domain: &Domain, opener: &Opener<'_>) -> StoredVariables {
+    let os = &domain.os;
+    let loader = os.loader.as_ref();
+    if loader.is_some_and(|loader| loader.stateless == Some(true)) {
+        return StoredVariables::None;
+    }
+    let nvram = os.nvram.as_ref();
+    let kind = nvram.and_then(|nvram| nvram.kind);
+    if matches!(kind, Some(NvramType::Block | NvramType::Network)) {
+        return StoredVariables::Elsewhere;
+    }
+
+    let varstore = os.varstore.as_ref();
+    let named = nvram.and_then(Nvram::file).map(str::to_owned);
+    let named = named.or_else(|| varstore?.path.clone());
+    let paths = match named {
+        Some(path) => vec![path],
+        None => vec![default_path(domain, "fd"), default_path(domain, "json")],
+    };
+    let mut existing = paths.into_iter().filter(|path| exists(path, opener));
+    existing
+        .next()
+        .map_or(StoredVariables::None, StoredVariables::File)
+}
+
+/// Returns the path of variables for which the domain names no place.
+fn default_path(domain: &Domain, extension: &str) -> String {
+    let name = domain.name.as_deref().unwrap_or_default();
+    format!("{NVRAM_DIR}/{name}_VARS.{extension}")
+}
+
+/// Returns whether a file exists. A file that the opener refuses does.
+fn exists(path: &str, opener: &Opener<'_>) -> bool {
+    let found = opener.stat(Path::new(path));
+    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Gives the file its default path, if the domain names none.
 pub(crate) fn set_default_path(domain: &mut Domain) {
-    let name = domain.name.clone().unwrap_or_default();
+    let flash = default_path(domain, "fd");
+    let json = default_path(domain, "json");
     if let Some(nvram) = domain.os.nvram.as_mut().filter(|n| n.lacks_location()) {
-        nvram.path = Some(format!("{NVRAM_DIR}/{name}_VARS.fd"));
+        nvram.path = Some(flash);
     }
     if let Some(varstore) = &mut domain.os.varstore {
-        let path = &mut varstore.path;
-        path.get_or_insert_with(|| format!("{NVRAM_DIR}/{name}_VARS.json"));
+        varstore.path.get_or_insert(json);
     }
 }
 
@@ -44,15 +93,12 @@ pub(crate) fn missing<'a>(
 ) -> Result<Option<MissingVariables<'a>>, Error> {
     let os = &domain.os;
     let nvram = os.variables().and_then(file);
-    let varstore = os.varstore.as_ref();
-    let store = varstore.and_then(|v| Some((v.path.as_deref()?, v.template.as_deref())));
-    let Some((path, template)) = nvram.or(store) else {
+    let Some((path, template)) = file_and_template(domain) else {
         return Ok(None);
     };
-    // A file that the opener refuses is not missing: opening it later gives the error.
-    match opener.stat(Path::new(path)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        _ => return Ok(None),
+    // Opening a file that the opener refuses gives the error later.
+    if exists(path, opener) {
+        return Ok(None);
     }
 
     let loader = os.loader.as_ref().and_then(|loader| loader.path.clone());
@@ -63,6 +109,16 @@ pub(crate) fn missing<'a>(
         }),
         _ => Ok(Some(MissingVariables { path, template })),
     }
+}
+
+/// Returns path and template of the variables of a complete domain, if they are in a file.
+fn file_and_template(domain: &Domain) -> Option<(&str, Option<&str>)> {
+    let os = &domain.os;
+    let nvram = os.variables().and_then(file);
+    nvram.or_else(|| {
+        let varstore = os.varstore.as_ref()?;
+        Some((varstore.path.as_deref()?, varstore.template.as_deref()))
+    })
 }
 
 /// Returns path and template of variables in a file; `None` for a device or another host.

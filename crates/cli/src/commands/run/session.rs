@@ -19,11 +19,12 @@ use crate::config::Config;
 use crate::document::Document;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::firmware::{Firmwares, unseen_record_note};
 use crate::folder::run_dir;
 use crate::host::this_host;
 use crate::signals::Signals;
 use crate::user::choose_user;
-use crate::{emulator, firmware, input, message};
+use crate::{emulator, input, message};
 
 /// Number of tries to start. A try fails if another guest takes the chosen user id; the next one
 /// chooses another id.
@@ -72,14 +73,15 @@ fn plan(
     let name = domain.name.as_deref().unwrap_or_default();
     let user = choose_user(args.user.as_deref(), config, name, host)?;
     let records = Records::new(RECORD_DIR);
-    let (catalog, notes) = firmware::of_host(&domain, &records)?;
-    for note in notes {
+    let firmwares = Firmwares::of_host(&domain, &records, &user)?;
+    let unseen = args.dry_run.then(|| unseen_record_note(&domain)).flatten();
+    for note in firmwares.notes.iter().map(String::as_str).chain(unseen) {
         notices.say(format!("note: {note}"));
     }
     let capabilities = emulator::probe(&domain, None, &user)?
         .with_nodes(nodes(host))
         .with_dmi(host.dmi())
-        .with_firmware(catalog);
+        .with_firmware(firmwares.catalog);
     if let BackendPolicy::Named(backend) = args.backend {
         check_disk_backend(&domain, backend)
             .map_err(|errors| Error::in_document(document, errors))?;
@@ -99,6 +101,7 @@ fn plan(
         named,
         run_dir: run_dir(),
         records,
+        lost_firmware: firmwares.lost,
         share_user: args.share_user,
         accept_new_device: args.accept_new_device,
     };

@@ -57,6 +57,7 @@ fn plan(root: &Path, name: &str, user: User) -> StartPlan {
         named: Default::default(),
         run_dir: root.join("run"),
         records: Records::new(root.join("guests")),
+        lost_firmware: None,
         share_user: false,
         accept_new_device: false,
     };
