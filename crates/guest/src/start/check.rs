@@ -4,9 +4,12 @@ use passthru_host::{Comparison, Host, Identity};
 use passthru_pci::Address;
 
 use crate::error::Error;
+use crate::opener::Opener;
 use crate::plan::nvme::check_groups;
 use crate::plan::start_plan::StartPlan;
 use crate::run::folder::{find_survivor, folder_path};
+use crate::start::last_firmware::foreign_variables_note;
+use crate::start::nvram;
 use crate::start::record::{Error as RecordError, GuestRecord, is_possible};
 use crate::start::user::{User, UserOrigin};
 
@@ -41,15 +44,17 @@ pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     }
 }
 
-/// Lists notes on a start that is not refused. A note names a device that may not be the one of the
-/// last start. In that case the host has others of the same kind, and no serial number tells them
-/// apart.
+/// Lists notes on a start that is not refused.
+///
+/// - A note names a device that may not be the one of the last start. In that case the host has
+///   others of the same kind, and no serial number tells them apart.
+/// - A note names firmware variables that other firmware may have made.
 ///
 /// # Errors
 /// If the guest's record or a device cannot be read.
 pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> {
     let record = record(plan)?;
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(variables_note(plan, record.as_ref()));
     for request in &plan.requests {
         let last = record
             .as_ref()
@@ -71,6 +76,19 @@ pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> 
     }
 
     Ok(notes)
+}
+
+/// Returns the note on variables that other firmware than the chosen one may have made.
+fn variables_note(plan: &StartPlan, record: Option<&GuestRecord>) -> Option<String> {
+    // Without records, the firmware of the last start is not known.
+    if !plan.is_recorded() || plan.descriptor.is_none() {
+        return None;
+    }
+    let os = &plan.domain.os;
+    let code = os.loader.as_ref()?.path.as_deref()?;
+    let path = nvram::existing(&plan.domain, &Opener::new(&plan.user))?;
+    let last = record.and_then(|record| record.firmware.as_ref());
+    foreign_variables_note(path, code, last)
 }
 
 /// Reads the guest's record, if starts are recorded and the guest has one.

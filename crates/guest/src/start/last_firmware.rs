@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use passthru_domain::Domain;
-use passthru_qemu::Descriptor;
+use passthru_qemu::{Descriptor, NVRAM_DIR};
 
 use crate::error::Error;
 use crate::opener::Opener;
 use crate::start::nvram::{self, StoredVariables};
+use crate::start::record::Firmware;
 
 /// The firmware of a guest's last start.
 pub(super) struct LastFirmware {
@@ -96,7 +97,60 @@ impl LostFirmware {
     }
 }
 
+/// Returns the note that the record does not pair existing variables with the firmware of a start.
+///
+/// That is so after a first start that failed, after the record was removed, and if the domain now
+/// asks for other firmware. Of a file that the user chose, without a record, nothing is known.
+pub(super) fn foreign_variables_note(
+    variables: &str,
+    code: &str,
+    last: Option<&Firmware>,
+) -> Option<String> {
+    let last = last.filter(|last| last.nvram.as_deref() == Some(variables));
+    let is_foreign = match last {
+        Some(last) => last.loader.as_deref() != Some(code),
+        None => Path::new(variables).starts_with(NVRAM_DIR),
+    };
+    is_foreign.then(|| {
+        format!(
+            "the guest gets the firmware {code}, and the variables in {variables} may be those of \
+             other firmware: the guest's record does not pair the two; if the guest does not \
+             boot, remove {variables}"
+        )
+    })
+}
+
 fn is_missing(path: &str, opener: &Opener<'_>) -> bool {
     let found = opener.stat(Path::new(path));
     found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VARIABLES: &str = "/var/lib/passthru/nvram/vm_VARS.fd";
+
+    #[test]
+    fn variables_without_a_record_are_noted() {
+        let note = foreign_variables_note(VARIABLES, "/fw/code", None).unwrap();
+        assert!(
+            note.contains("/fw/code") && note.ends_with(&format!("remove {VARIABLES}")),
+            "{note}"
+        );
+
+        assert_eq!(foreign_variables_note("/own/vars", "/fw/code", None), None);
+    }
+
+    #[test]
+    fn variables_are_noted_if_the_record_names_other_firmware() {
+        let last = Firmware {
+            loader: Some("/fw/code".into()),
+            nvram: Some(VARIABLES.into()),
+            ..Firmware::default()
+        };
+        let same = foreign_variables_note(VARIABLES, "/fw/code", Some(&last));
+        assert_eq!(same, None);
+        assert!(foreign_variables_note(VARIABLES, "/fw/other", Some(&last)).is_some());
+    }
 }

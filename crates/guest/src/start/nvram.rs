@@ -111,6 +111,12 @@ pub(crate) fn missing<'a>(
     }
 }
 
+/// Returns the path of the file in which a complete domain has variables, if it exists.
+pub(crate) fn existing<'a>(domain: &'a Domain, opener: &Opener<'_>) -> Option<&'a str> {
+    let (path, _) = file_and_template(domain)?;
+    exists(path, opener).then_some(path)
+}
+
 /// Returns path and template of the variables of a complete domain, if they are in a file.
 fn file_and_template(domain: &Domain) -> Option<(&str, Option<&str>)> {
     let os = &domain.os;
