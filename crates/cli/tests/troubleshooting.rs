@@ -142,6 +142,11 @@ fn guest_errors() -> Vec<GuestError> {
             path: "/var/lib/passthru/nvram/web_VARS.fd".into(),
             loader: "/srv/firmware/code.fd".into(),
         },
+        GuestError::FirmwareGone {
+            descriptor: "60-edk2-x86_64.json".into(),
+            missing: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+            variables: Some("/var/lib/passthru/nvram/web_VARS.fd".into()),
+        },
         GuestError::Folder(FolderError::Running {
             name: "web".into(),
             pid: 4242,
