@@ -8,12 +8,13 @@ use passthru_host::Host;
 use passthru_qemu::Capabilities;
 use serde_json::json;
 
+use crate::commands::firmware_argument::FirmwareArgument;
 use crate::config::Config;
 use crate::document::Document;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::user::choose_user;
-use crate::{diagnostics, emulator, input, output};
+use crate::{diagnostics, emulator, firmware, input, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// With --qemu: user that QEMU runs as [default: as in `run`]
     #[arg(long, value_name = "NAME|UID", requires = "qemu")]
     user: Option<String>,
+    #[command(flatten)]
+    firmware: FirmwareArgument,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
@@ -70,8 +73,14 @@ fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
         Ok(parsed) => parsed,
         Err(error) => return Ok(error.into()),
     };
-    let capabilities = capabilities(args, &parsed.domain)?;
+    let catalog = args.firmware.catalog()?;
+    let capabilities = capabilities(args, &parsed.domain)?.with_firmware(catalog);
+    let takes_table = args.firmware.takes_table(&parsed.domain);
     let mut found = parsed.examine(&capabilities, None);
+    if takes_table {
+        let note = found.domain.as_ref().and_then(firmware::table_note);
+        found.notes.extend(note);
+    }
     // Parts without a command line, and parts that the probed QEMU does not have.
     found.check(|domain| capabilities.check(domain));
     Ok(found)

@@ -87,6 +87,7 @@ impl FirmwareCatalog {
     /// Returns the error for a domain that no firmware fits.
     fn no_match(&self, request: &Request<'_>, machine: &Machine) -> Error {
         let kind = request.os.firmware.unwrap_or(Firmware::Efi);
+        let is_table = *self == Self::WellKnown;
         let mut reasons = Vec::new();
         for descriptor in self.descriptors().iter() {
             if let Err(Mismatch::Wish(reason)) = check(descriptor, request) {
@@ -95,19 +96,28 @@ impl FirmwareCatalog {
         }
 
         if reasons.is_empty() {
-            let name = &machine.name;
-            let message = format!(
-                "no firmware for <os firmware='{kind}'> on the machine '{name}' ({})",
-                machine.arch
+            let what = format!(
+                "firmware for <os firmware='{kind}'> on the machine '{}' ({})",
+                machine.name, machine.arch
             );
-            let hint = "install one for this machine (OVMF or AAVMF of edk2), or name its files \
-                        with <loader> and <nvram>";
-            return Error::new(message).hint(hint);
+            return if is_table {
+                let message = format!("the table of well-known paths has no {what}");
+                Error::new(message).hint("name its files with <loader> and <nvram>")
+            } else {
+                let hint = "install one for this machine (OVMF or AAVMF of edk2), or name its \
+                            files with <loader> and <nvram>";
+                Error::new(format!("no {what}")).hint(hint)
+            };
         }
         let more = reasons.len().saturating_sub(MAX_REASONS);
         reasons.truncate(MAX_REASONS);
+        let of_table = if is_table {
+            " of the table of well-known paths"
+        } else {
+            ""
+        };
         let mut message = format!(
-            "no firmware fits this <os firmware='{kind}'>: {}",
+            "no firmware{of_table} fits this <os firmware='{kind}'>: {}",
             reasons.join("; ")
         );
         if more > 0 {

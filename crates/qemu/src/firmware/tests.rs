@@ -83,7 +83,11 @@ fn named(os: &str) -> Domain {
 }
 
 fn refusal(xml: &str) -> String {
-    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
+    refusal_by(host(), xml)
+}
+
+fn refusal_by(catalog: FirmwareCatalog, xml: &str) -> String {
+    let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(catalog);
     let errors = Domain::parse(xml).unwrap().complete(&capabilities);
     errors.unwrap_err().to_string()
 }
@@ -180,6 +184,21 @@ fn firmware_that_does_not_fit_is_refused_with_reasons() {
     let es = "<launchSecurity type='sev'><policy>5</policy></launchSecurity>";
     let text = refusal(&xml("q35", "", es));
     assert!(text.contains("stateless.json keeps no variables"), "{text}");
+}
+
+#[test]
+fn refusal_by_the_table_names_the_table() {
+    assert_eq!(
+        refusal_by(FirmwareCatalog::WellKnown, &xml("microvm", "", "")),
+        "the table of well-known paths has no firmware for <os firmware='efi'> on the machine \
+         'microvm' (x86_64)"
+    );
+    let secure = xml("pc", &feature("secure-boot", "yes"), "");
+    let refused = refusal_by(FirmwareCatalog::WellKnown, &secure);
+    assert!(
+        refused.starts_with("no firmware of the table of well-known paths fits this <os"),
+        "{refused}"
+    );
 }
 
 #[test]
