@@ -94,8 +94,8 @@ pub enum Command {
 /// The end of a password's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// The password is not valid any more.
-    Now,
+    /// The password is not valid: its end is long past.
+    Past,
     /// The password stays valid.
     Never,
     /// The password is valid up to a time, in seconds since 1970.
@@ -179,10 +179,11 @@ impl Command {
 }
 
 impl Expiry {
-    /// Returns QEMU's spelling.
+    /// Returns QEMU's spelling. The past is the second 1. VNC lets clients in up to the end of the
+    /// last second, so the past must not be the present second.
     fn to_text(self) -> String {
         match self {
-            Self::Now => "now".into(),
+            Self::Past => "1".into(),
             Self::Never => "never".into(),
             Self::At(seconds) => seconds.to_string(),
         }
@@ -226,7 +227,7 @@ mod tests {
         assert_eq!(sent(&command)["connected"], "disconnect");
 
         for (time, text) in [
-            (Expiry::Now, "now"),
+            (Expiry::Past, "1"),
             (Expiry::Never, "never"),
             (Expiry::At(1_933_516_260), "1933516260"),
         ] {

@@ -169,7 +169,7 @@ fn passwords_are_set_before_the_guest_runs() {
 
     let mut manager = Manager::start(fake.command().stdout(Stdio::null()));
     fake.wait_for_note("cont");
-    let set = "set_password\nexpire_password\n";
+    let set = "expire_password\nset_password\n";
     let expected = format!("qmp_capabilities\n{set}{set}cont\n");
     assert!(fake.notes().ends_with(&expected), "{}", fake.notes());
 
