@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{clock, nvme_disks};
+use super::{clock, nvme_disks, passwords};
 use crate::error::Note;
 use crate::model::backend::Backend;
 use crate::model::device::interface::InterfaceType;
@@ -57,6 +57,7 @@ pub(crate) fn notes(domain: &Domain, is_faulty: &dyn Fn(&SourceSpan) -> bool) ->
     notes.extend(devices.filesystems.iter().filter_map(virtiofsd_settings));
     notes.extend(devices.disks.iter().filter_map(disk_settings));
     notes.extend(devices.disks.iter().filter_map(ata_vendor));
+    notes.extend(devices.graphics.iter().filter_map(passwords::note));
     notes.retain(|note| !is_faulty(&SourceSpan(note.span.clone())));
     notes.sort_by_key(|n| n.span.as_ref().map(|s| s.start));
     notes
@@ -330,7 +331,12 @@ fn ata_vendor(disk: &Disk) -> Option<Note> {
 }
 
 /// Returns the note that some settings of an element have no effect; `None` if none of them is set.
-fn note(element: &str, reason: &str, settings: &[(&str, bool)], span: &SourceSpan) -> Option<Note> {
+pub(super) fn note(
+    element: &str,
+    reason: &str,
+    settings: &[(&str, bool)],
+    span: &SourceSpan,
+) -> Option<Note> {
     let mut names = Vec::new();
     for (name, is_set) in settings {
         if *is_set {

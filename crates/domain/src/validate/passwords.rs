@@ -1,6 +1,8 @@
 //! Passwords of screens.
 
 use super::check::Check;
+use super::notes;
+use crate::error::Note;
 use crate::model::device::Graphics;
 use crate::model::device::graphics::{ConnectedPolicy, GraphicsType};
 
@@ -40,4 +42,18 @@ pub(super) fn check(check: &mut Check<'_>, graphics: &Graphics) {
             "use connected='keep', or leave it out",
         );
     }
+}
+
+/// Notes an end of validity, or a handling of sessions, of a screen without a password. libvirt
+/// ignores both then (`virDomainGraphicsAuthDefParseXML`).
+pub(super) fn note(graphics: &Graphics) -> Option<Note> {
+    if graphics.passwd.is_some() {
+        return None;
+    }
+    let all = [
+        ("passwdValidTo", graphics.passwd_valid_to.is_some()),
+        ("connected", graphics.connected.is_some()),
+    ];
+    let reason = "without 'passwd', every client that reaches the screen gets in";
+    notes::note("<graphics>", reason, &all, &graphics.span)
 }

@@ -102,3 +102,35 @@ fn password_that_has_expired_is_accepted() {
     let screen = "<graphics type='vnc' passwd='velvet' passwdValidTo='2001-02-03T04:05:06'/>";
     complete("q35", screen);
 }
+
+#[test]
+fn end_of_a_missing_password_is_noted() {
+    let end = "passwdValidTo='2031-04-09T15:51:00'";
+    for (attributes, names) in [
+        (end.to_owned(), "passwdValidTo"),
+        ("connected='keep'".to_owned(), "connected"),
+        (
+            format!("{end} connected='keep'"),
+            "passwdValidTo, connected",
+        ),
+    ] {
+        for kind in ["vnc", "spice"] {
+            let screen = format!("<graphics type='{kind}' port='5903' {attributes}/>");
+            let notes = complete("q35", &screen).notes();
+            assert_eq!(notes.len(), 1, "{notes:?}");
+
+            let words = format!(
+                "{names} of <graphics> has no effect: without 'passwd', every client that reaches \
+                 the screen gets in"
+            );
+            assert_eq!(notes[0].message, words);
+
+            let source = guest("q35", &screen);
+            let span = notes[0].span.clone().unwrap();
+            assert!(source[span].starts_with("<graphics"));
+        }
+    }
+
+    let screen = format!("<graphics type='vnc' passwd='velvet' {end} connected='keep'/>");
+    assert_eq!(complete("q35", &screen).notes(), []);
+}
