@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Returns all that a command prints about a domain with a `<graphics>`, and its exit code.
 fn printed(words: &[&str], graphics: &str) -> (Option<i32>, String) {
@@ -60,4 +62,35 @@ fn converted_screen_does_not_show_its_password() {
         assert!(text.contains(&format!("-{kind} ")), "{text}");
         assert_eq!(code, Some(0), "{text}");
     }
+}
+
+#[test]
+fn run_forbids_core_files_of_itself() {
+    let program = env!("CARGO_BIN_EXE_passthru");
+    let mut run = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -S -c $(ulimit -H -c); exec \"$0\" run -",
+            program,
+        ])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limits = format!("/proc/{}/limits", run.id());
+    let end = Instant::now() + Duration::from_secs(10);
+    let soft = loop {
+        let text = fs::read_to_string(&limits).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max core"));
+        let soft = line.and_then(|line| line.split_whitespace().nth(4));
+        let soft = soft.unwrap().to_owned();
+        if soft == "0" || Instant::now() > end {
+            break soft;
+        }
+        sleep(Duration::from_millis(10));
+    };
+    drop(run.stdin.take());
+    run.wait().unwrap();
+
+    assert_eq!(soft, "0");
 }

@@ -7,6 +7,7 @@ use passthru_guest::{
     Error as GuestError, RECORD_DIR, RecordError, Records, StartPlan, StartSettings, start,
 };
 use passthru_host::Host;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::Args;
 use super::attend::attend;
@@ -32,6 +33,7 @@ const TRIES: usize = 16;
 
 /// Runs a guest in the foreground.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    forbid_core_files();
     let signals = Signals::ending()?;
     let document = input::read(&args.file)?;
     let config = Config::read(args.config.as_deref())?;
@@ -57,6 +59,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         if signals.end_again() {
             return Err(GuestError::Interrupted.into());
         }
+    }
+}
+
+/// Sets this process's soft `RLIMIT_CORE` to 0: a core file could hold the password of a screen.
+fn forbid_core_files() {
+    let limit = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Core)
+    };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!("a crash can leave a core file: setrlimit: {error}");
     }
 }
 
