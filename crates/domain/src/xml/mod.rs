@@ -15,6 +15,7 @@ pub(crate) mod reader;
 pub(crate) mod slot;
 pub(crate) mod span;
 pub(crate) mod suggest;
+pub(crate) mod syntax;
 pub(crate) mod text;
 pub(crate) mod value;
 pub(crate) mod writer;

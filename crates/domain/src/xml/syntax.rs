@@ -1,0 +1,61 @@
+//! Errors of texts that are not well-formed.
+
+use std::ops::Range;
+
+use roxmltree::TextPos;
+
+use crate::error::Error;
+
+/// Returns the error for a text that is not well-formed.
+pub(crate) fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {
+    use roxmltree::Error::{InvalidChar, InvalidChar2, UnexpectedEndOfStream};
+    let start = offset_of(xml, error.pos());
+    let end = (start + 1).min(xml.len());
+    let (text, at) = match error {
+        // A value ends with the quote that began it, and holds neither that quote nor a '<'.
+        InvalidChar(quote @ (b'"' | b'\''), b'<', _) => (
+            "the attribute's closing quote is missing".to_owned(),
+            last_quoted(xml, start, char::from(*quote)),
+        ),
+        InvalidChar2("a whitespace", ..) if xml[..start].ends_with(['"', '\'']) => (
+            "text follows the closing quote of an attribute: an earlier quote may be missing"
+                .to_owned(),
+            start..end,
+        ),
+        UnexpectedEndOfStream => ("the text ends too early".to_owned(), xml.len()..xml.len()),
+        _ => (without_position(error), start..end),
+    };
+    Error::new(format!("not well-formed XML: {text}")).at(at)
+}
+
+/// Returns the offset of a position, which counts lines and characters from 1.
+fn offset_of(xml: &str, position: TextPos) -> usize {
+    let lines_before = position.row.saturating_sub(1) as usize;
+    let line_start: usize = xml
+        .split_inclusive('\n')
+        .take(lines_before)
+        .map(str::len)
+        .sum();
+    let line = &xml[line_start..];
+    let characters_before = position.col.saturating_sub(1) as usize;
+    let column = line
+        .char_indices()
+        .nth(characters_before)
+        .map_or(line.len(), |(at, _)| at);
+    line_start + column
+}
+
+/// Returns the range from the last quote before `end` to the end of that quote's line.
+fn last_quoted(xml: &str, end: usize, quote: char) -> Range<usize> {
+    let before = &xml[..end];
+    let opening = before.rfind(quote).unwrap_or(end);
+    let line = before[opening..].lines().next().unwrap_or("");
+    opening..opening + line.trim_end().len()
+}
+
+/// Returns the message of an error without the position at its end, which the span gives already.
+fn without_position(error: &roxmltree::Error) -> String {
+    let text = error.to_string();
+    let suffix = format!(" at {}", error.pos());
+    text.strip_suffix(&suffix).unwrap_or(&text).to_owned()
+}
