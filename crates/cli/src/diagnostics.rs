@@ -106,7 +106,8 @@ fn print_at(
     span: Option<&Range<usize>>,
     hint: Option<&str>,
 ) {
-    let title = level.primary_title(message);
+    let hint = hint.map(|hint| document.hide(hint));
+    let title = level.primary_title(document.hide(message));
     let mut group = match span.map(|span| Excerpt::new(document.shown(), span)) {
         Some(excerpt) if excerpt.text.len() <= MAX_EXCERPT => title.element(
             Snippet::source(excerpt.text)
@@ -170,9 +171,9 @@ impl<'a> Excerpt<'a> {
 
 /// Returns an error as JSON.
 fn error_json(document: &Document, error: &Error) -> Value {
-    let mut value = json!({ "message": error.message });
+    let mut value = json!({ "message": document.hide(&error.message) });
     if let Some(hint) = &error.hint {
-        value["hint"] = hint.as_str().into();
+        value["hint"] = document.hide(hint).into();
     }
     with_place(
         value,
@@ -184,7 +185,7 @@ fn error_json(document: &Document, error: &Error) -> Value {
 
 /// Returns a note as JSON.
 fn note_json(document: &Document, note: &Note) -> Value {
-    let value = json!({ "message": note.message });
+    let value = json!({ "message": document.hide(&note.message) });
     with_place(
         value,
         document,

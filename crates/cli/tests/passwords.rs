@@ -29,27 +29,95 @@ fn printed(words: &[&str], graphics: &str) -> (Option<i32>, String) {
     )
 }
 
+/// Words of the commands that refuse a domain before they look at the host.
+const COMMANDS: [&[&str]; 7] = [
+    &["validate"],
+    &["validate", "--json"],
+    &["-vv", "convert"],
+    &["convert", "--json"],
+    &["format"],
+    &["format", "--as-written"],
+    &["-vv", "run", "--dry-run"],
+];
+
+/// Asserts that no command shows the password of a `<graphics>` that it refuses.
+fn assert_hidden(graphics: &str, commands: &[&[&str]]) {
+    for words in commands {
+        let (code, text) = printed(words, graphics);
+        assert!(!text.contains("velvet"), "{words:?} {graphics}: {text}");
+        assert_eq!(code, Some(3), "{words:?} {graphics}: {text}");
+    }
+}
+
 #[test]
 fn message_about_a_screen_does_not_show_its_password() {
     for graphics in [
         "<graphics type='vnc' passwd='velvet-longer'/>",
-        "<graphics type='vnc' passwd='velvet' passwdValidTo='tomorrow'/>",
         "<graphics type='vnc' passwd='velvet' connected='fail'/>",
-        "<graphics type='spice' passwd='velvet' bogus='yes'/>",
-        "<graphics type='sdl' passwd='velvet'/>",
-        "<graphics type='vnc' passwd='velvet' passwd='velvet'/>",
-        "<graphics type='vnc' passwd='velvet",
         "<graphics type='vnc' passwd='velvet'><listen type='network'/></graphics>",
     ] {
-        for words in [
-            &["validate"][..],
-            &["validate", "--json"],
-            &["-vv", "convert"],
-        ] {
-            let (code, text) = printed(words, graphics);
-            assert!(!text.contains("velvet"), "{words:?} {graphics}: {text}");
-            assert_eq!(code, Some(3), "{words:?} {graphics}: {text}");
-        }
+        // Other commands look at the host first, or do not check the domain.
+        assert_hidden(graphics, &COMMANDS[..5]);
+    }
+}
+
+#[test]
+fn message_about_the_text_does_not_show_a_password() {
+    for graphics in [
+        "<graphics type='vnc' passwd='velvet' passwdValidTo='tomorrow'/>",
+        "<graphics type='spice' passwd='velvet' bogus='yes'/>",
+        "<graphics type='sdl' passwd='velvet'/>",
+        "<graphics type='vnc'> passwd='velvet'</graphics>",
+        "<graphics type='vnc'><passwd>velvet</passwd></graphics>",
+        "<graphics type='vnc'><passwd value='velvet'/></graphics>",
+        "<graphics type='vnc' password='velvet'/>",
+        "<graphics type='vnc' Passwd='velvet'/>",
+        "<graphics type='vnc' PASSPHRASE=\"velvet\"/>",
+        "<graphics type=\"vnc passwd='velvet'\"/>",
+        "<graphics type='vnc' autoport='no passwd=velvet'/>",
+    ] {
+        assert_hidden(graphics, &COMMANDS);
+    }
+}
+
+#[test]
+fn syntax_error_does_not_show_a_password() {
+    for graphics in [
+        "<graphics type='vnc' passwd='velvet' passwd='velvet'/>",
+        "<graphics type='vnc' passwd='velvet",
+        "<graphics type='vnc' passwd=velvet/>",
+        "<graphics type='vnc' passwd=velvet'/>",
+        "<graphics type='vnc' passwd 'velvet'/>",
+        "<graphics type='vnc' passwd='ab&velvet;cd'/>",
+        "<graphics type='vnc' passwd='ab&velvet'/>",
+        "<graphics type='vnc' passwd='ab'velvet'/>",
+        "<graphics type='vnc' passwd='velvet<'/>",
+        "<graphics type='vnc' passwd='velvet&#x110000;'/>",
+        "<graphics type='vnc passwd='velvet'/>",
+        "<graphics type='vnc'> passwd='ab&velvet;'</graphics>",
+    ] {
+        assert_hidden(graphics, &COMMANDS);
+    }
+}
+
+#[test]
+fn message_does_not_quote_a_password_of_another_place() {
+    let graphics = "<graphics type='vnc' passwd='velvet'/><hostdev mode='velvet'/>";
+    let (code, text) = printed(&["validate", "--json"], graphics);
+    assert!(!text.contains("velvet"), "{text}");
+    assert!(text.contains("'mode' of <hostdev> is '******'"), "{text}");
+    assert_eq!(code, Some(3), "{text}");
+}
+
+#[test]
+fn message_in_a_password_says_what_to_write() {
+    for (value, message) in [
+        ("'ab&velvet;cd'", "write it as '&amp;'"),
+        ("velvet", "the value of a password has no quotation marks"),
+    ] {
+        let graphics = format!("<graphics type='vnc' passwd={value}/>");
+        let (_, text) = printed(&["validate"], &graphics);
+        assert!(text.contains(message), "{text}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::bounded::{Bounded, Positioned};
+use crate::xml::passwords::without_passwords;
 
 /// One error in a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +18,11 @@ pub struct Error {
 }
 
 impl Error {
-    /// Creates an error without a position. A message longer than 2,000 bytes loses its middle.
+    /// Creates an error without a position. Passwords that the message quotes with their names are
+    /// masked. A message longer than 2,000 bytes loses its middle.
     pub fn new(message: String) -> Self {
         Self {
-            message: shortened(message),
+            message: fit(message),
             span: None,
             hint: None,
         }
@@ -36,7 +38,7 @@ impl Error {
     /// Returns the error with advice to the user.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(shortened(hint.into()));
+        self.hint = Some(fit(hint.into()));
         self
     }
 
@@ -67,7 +69,7 @@ impl Note {
     /// Creates a note about a part of the source.
     pub fn new(message: String, span: impl Into<Option<Range<usize>>>) -> Self {
         Self {
-            message: shortened(message),
+            message: fit(message),
             span: span.into(),
         }
     }
@@ -90,8 +92,13 @@ const MAX_MESSAGE: usize = 2000;
 /// Bytes kept at either end of a longer message.
 const KEPT_END: usize = 400;
 
+/// Makes a text fit to show: masks passwords in it, and then shortens it.
+pub(crate) fn fit(text: String) -> String {
+    shortened(without_passwords(text))
+}
+
 /// Cuts the middle out of a message that is longer than [`MAX_MESSAGE`].
-pub(crate) fn shortened(message: String) -> String {
+fn shortened(message: String) -> String {
     if message.len() <= MAX_MESSAGE {
         return message;
     }

@@ -52,4 +52,5 @@ pub use model::{
 pub use parse::{Examination, ParsedDomain};
 pub use platform::{Board, FirmwareChoice, FirmwareMapping, Machine, Platform};
 pub use xml::describe::{Description, Values};
+pub use xml::passwords::Passwords;
 pub use xml::span::SourceSpan;

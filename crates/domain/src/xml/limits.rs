@@ -5,6 +5,7 @@
 
 use quick_xml::events::{BytesStart, Event};
 
+use super::passwords::Passwords;
 use crate::error::Error;
 
 /// Most bytes of a document. The largest domains in use (thousands of devices) have about one MiB.
@@ -38,7 +39,10 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
     }
 
     let mut reader = quick_xml::Reader::from_str(text);
-    let mut counts = Counts::default();
+    let mut counts = Counts {
+        text,
+        ..Counts::default()
+    };
     loop {
         let from = position(&reader);
         let checked = match reader.read_event() {
@@ -54,7 +58,7 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
             Err(e) if text.len() > MAX_BROKEN => {
                 Err(Error::new(format!("not well-formed XML: {e}")))
             }
-            Ok(Event::GeneralRef(name)) => check_reference(&name),
+            Ok(Event::GeneralRef(name)) => check_reference(text, &name),
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => Ok(()),
         };
@@ -64,13 +68,14 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
 
 /// Counts of the part of the document that was read.
 #[derive(Default)]
-struct Counts {
+struct Counts<'a> {
+    text: &'a str,
     depth: usize,
     elements: usize,
     namespaces: usize,
 }
 
-impl Counts {
+impl Counts<'_> {
     /// Counts an element that has a separate end tag.
     fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), Error> {
         self.depth += 1;
@@ -106,7 +111,7 @@ impl Counts {
                 .skip(1)
                 .filter_map(|rest| rest.split_once(';'));
             for (name, _) in references {
-                check_reference(name)?;
+                check_reference(self.text, name)?;
             }
         }
 
@@ -121,8 +126,8 @@ impl Counts {
 }
 
 /// Checks that a character reference names a character. For `#x110000`, which does not, the tree
-/// parser would read another character.
-fn check_reference(name: &str) -> Result<(), Error> {
+/// parser would read another character. The error shows no reference of a password in `text`.
+fn check_reference(text: &str, name: &str) -> Result<(), Error> {
     let Some(number) = name.strip_prefix('#') else {
         return Ok(());
     };
@@ -132,6 +137,10 @@ fn check_reference(name: &str) -> Result<(), Error> {
     };
     if number.is_ok_and(|number| char::from_u32(number).is_some()) {
         return Ok(());
+    }
+    if Passwords::find(text).have_reference(text, name) {
+        let message = "not well-formed XML: a password names a character that does not exist";
+        return Err(Error::new(message.into()));
     }
     let shown: String = name.chars().take(20).collect();
     Err(Error::new(format!(

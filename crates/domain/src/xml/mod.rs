@@ -11,6 +11,7 @@ mod escape;
 pub(crate) mod findings;
 pub(crate) mod limits;
 pub(crate) mod node;
+pub(crate) mod passwords;
 pub(crate) mod reader;
 pub(crate) mod slot;
 pub(crate) mod span;

@@ -10,7 +10,7 @@ use super::node::{QEMU_NAMESPACE, described_name, is_named, start_tag, text_of, 
 use super::slot::{ManyValues, OneValue, RequiredSlot, ValueSlot};
 use super::span::{SourceSpan, TopSpans};
 use super::{Element, Visitor, suggest};
-use crate::error::{Error, shortened};
+use crate::error::{Error, fit};
 
 /// Number of errors of an element beyond which the reader suggests no names: that takes long.
 const MAX_SUGGESTIONS: usize = 100;
@@ -364,10 +364,10 @@ fn is_ours(node: &Node<'_, '_>) -> bool {
     node.is_element() && namespace.is_none_or(|known| known == QEMU_NAMESPACE)
 }
 
-/// Returns the text on one line, shortened if it is long.
+/// Returns the text on one line, without passwords and shortened if it is long.
 fn visible(text: &str) -> String {
     let mut line = String::new();
-    for c in shortened(text.into()).chars() {
+    for c in fit(text.into()).chars() {
         if c.is_control() {
             line.extend(c.escape_default());
         } else {

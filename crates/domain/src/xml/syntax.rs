@@ -4,11 +4,15 @@ use std::ops::Range;
 
 use roxmltree::TextPos;
 
+use super::passwords::Passwords;
 use crate::error::Error;
 
-/// Returns the error for a text that is not well-formed.
+/// Returns the error for a text that is not well-formed, without the passwords in it.
 pub(crate) fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {
-    use roxmltree::Error::{InvalidChar, InvalidChar2, UnexpectedEndOfStream};
+    use roxmltree::Error::{
+        InvalidChar, InvalidChar2, UnexpectedEndOfStream, UnknownEntityReference,
+    };
+    let passwords = Passwords::find(xml);
     let start = offset_of(xml, error.pos());
     let end = (start + 1).min(xml.len());
     let (text, at) = match error {
@@ -23,9 +27,28 @@ pub(crate) fn syntax_error(xml: &str, error: &roxmltree::Error) -> Error {
             start..end,
         ),
         UnexpectedEndOfStream => ("the text ends too early".to_owned(), xml.len()..xml.len()),
+        UnknownEntityReference(name, _) if passwords.have_reference(xml, name) => {
+            (in_password(error), start..end)
+        }
+        _ if passwords.contain(start) => (in_password(error), start..end),
         _ => (without_position(error), start..end),
     };
     Error::new(format!("not well-formed XML: {text}")).at(at)
+}
+
+/// Returns the message of a syntax error in a password, of which it shows nothing.
+fn in_password(error: &roxmltree::Error) -> String {
+    use roxmltree::Error::{
+        EntityReferenceLoop, InvalidChar2, MalformedEntityReference, UnknownEntityReference,
+    };
+    match error {
+        UnknownEntityReference(..) | MalformedEntityReference(_) | EntityReferenceLoop(_) => {
+            "a password has an '&' without a known reference: write it as '&amp;'"
+        }
+        InvalidChar2("a quote", ..) => "the value of a password has no quotation marks",
+        _ => "a password has a character that XML does not permit there",
+    }
+    .to_owned()
 }
 
 /// Returns the offset of a position, which counts lines and characters from 1.
