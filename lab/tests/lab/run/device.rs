@@ -1,5 +1,7 @@
 //! A guest reads the assigned NVMe disk, with each spelling of iommufd.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use passthru_lab::devices::{NVME, NVME_SHA256};
@@ -92,4 +94,31 @@ fn dry_run_lists_the_steps_and_changes_nothing() {
 
     assert_eq!(steps.last(), Some(&"give-back"));
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+}
+
+#[test]
+fn guest_gets_the_identity_of_the_host() {
+    let _ = host();
+    let path = "/tmp/identity.xml";
+    let xml = Domain::new("identity").xml();
+    fs::write(
+        path,
+        xml.replace("<kernel>", "<smbios mode='host'/><kernel>"),
+    )
+    .unwrap();
+    let text = run(Command::new("passthru").args(["run", "--dry-run", path]))
+        .expect_success()
+        .stdout;
+
+    for (key, file) in [
+        ("manufacturer", "sys_vendor"),
+        ("product", "product_name"),
+        ("version", "product_version"),
+    ] {
+        let value = fs::read_to_string(Path::new("/sys/class/dmi/id").join(file)).unwrap();
+        // QEMU reads two commas as one that belongs to the value.
+        let option = format!("{key}={}", value.trim().replace(',', ",,"));
+        assert!(text.contains(&option), "'{option}' is not in:\n{text}");
+    }
+    assert!(!text.contains("@sys_vendor@"), "{text}");
 }
