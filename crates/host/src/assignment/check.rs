@@ -6,6 +6,14 @@ use super::request::Request;
 use crate::usage::HeldDisks;
 use crate::{Device, Error, Host, HostSurvey, Usage};
 
+/// Reasons against requests.
+struct Verdict {
+    /// Errors that no caller may override.
+    refusals: Vec<Error>,
+    /// Errors that a caller may override.
+    objections: Vec<Error>,
+}
+
 impl Host {
     /// Checks requests, and returns the objections that a caller may override.
     ///
@@ -28,6 +36,20 @@ impl Host {
         self.check_with_survey(&self.survey_excluding(&[], &[]), requests)
     }
 
+    /// Checks requests as [`check`](Self::check) does. Returns all refusals, then all objections.
+    pub fn check_all(&self, requests: &[Request]) -> Vec<Error> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let survey = self.survey_excluding(&[], &[]);
+        let Verdict {
+            mut refusals,
+            objections,
+        } = self.judge(&survey, requests);
+        refusals.extend(objections);
+        refusals
+    }
+
     /// Checks requests as [`check`](Self::check) does, by an existing survey. With a survey from
     /// [`survey`](Self::survey), no disk is opened.
     ///
@@ -38,6 +60,18 @@ impl Host {
         survey: &HostSurvey,
         requests: &[Request],
     ) -> Result<Vec<Error>, Error> {
+        let Verdict {
+            refusals,
+            objections,
+        } = self.judge(survey, requests);
+        match Error::several(refusals) {
+            Some(error) => Err(error),
+            None => Ok(objections),
+        }
+    }
+
+    /// Returns the refusals and objections of requests.
+    fn judge(&self, survey: &HostSurvey, requests: &[Request]) -> Verdict {
         let addresses = addresses(requests);
         let mut refusals = Vec::new();
         let mut objections = Vec::new();
@@ -55,9 +89,9 @@ impl Host {
             }
         }
 
-        match Error::several(refusals) {
-            Some(error) => Err(error),
-            None => Ok(objections),
+        Verdict {
+            refusals,
+            objections,
         }
     }
 
