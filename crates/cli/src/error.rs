@@ -25,6 +25,8 @@ pub(crate) enum Error {
         error: Box<dyn std::error::Error + Send + Sync>,
         hint: Option<String>,
     },
+    /// Several errors of one command, in the order in which they are shown.
+    Several(Vec<Error>),
 }
 
 impl Error {
@@ -42,19 +44,16 @@ impl Error {
 
     /// Makes an error of errors in a document.
     pub(crate) fn in_document(document: &Document, errors: Errors) -> Self {
+        Self::at_places(Code::Domain, document, errors)
+    }
+
+    /// Makes an error with an exit code of errors in a document.
+    pub(crate) fn at_places(code: Code, document: &Document, errors: Errors) -> Self {
         Self::Domain {
-            code: Code::Domain,
+            code,
             document: Box::new(document.clone()),
             errors,
         }
-    }
-
-    /// Sets the exit code of the command.
-    pub(crate) fn with_code(mut self, new: Code) -> Self {
-        match &mut self {
-            Self::Domain { code, .. } | Self::Other { code, .. } => *code = new,
-        }
-        self
     }
 
     /// Sets the hint: what the user can do.
@@ -65,7 +64,7 @@ impl Error {
                 error,
                 hint: hint.map(Into::into),
             },
-            domain => domain,
+            other => other,
         }
     }
 
@@ -73,6 +72,7 @@ impl Error {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Domain { code, .. } | Self::Other { code, .. } => *code,
+            Self::Several(errors) => errors.first().map_or(Code::Failure, Self::code),
         }
     }
 
@@ -85,6 +85,11 @@ impl Error {
                 diagnostics::errors(document, errors.iter(), errors.left_out());
             }
             Self::Other { error, hint, .. } => print_chain(error.as_ref(), hint.as_deref()),
+            Self::Several(errors) => {
+                for error in errors {
+                    error.print();
+                }
+            }
         }
     }
 }
@@ -98,6 +103,9 @@ impl From<HostError> for Error {
 
 impl From<GuestError> for Error {
     fn from(error: GuestError) -> Self {
+        if let GuestError::Several(errors) = error {
+            return Self::Several(errors.into_iter().map(Self::from).collect());
+        }
         let hint = guest_hint(&error);
         Self::new(Code::for_guest_error(&error), error).hint(hint)
     }

@@ -69,6 +69,7 @@ impl Code {
             GuestError::Interrupted => Self::Interrupted,
             GuestError::NotRestored { .. } => Self::NotRestored,
             GuestError::Host(error) => Self::for_host_error(error),
+            GuestError::Several(errors) => errors.first().map_or(Self::Host, Self::for_guest_error),
             GuestError::Image(_) | GuestError::CommandLine(_) | GuestError::NoTemplate { .. } => {
                 Self::Domain
             }

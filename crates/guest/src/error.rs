@@ -235,9 +235,38 @@ pub enum Error {
         /// Errors of the devices that could not be given back.
         errors: Vec<passthru_host::Error>,
     },
+    /// Several errors of one call: at least two.
+    #[error("{}", joined_lines(.0))]
+    Several(Vec<Error>),
     /// The caller interrupted the start.
     #[error("interrupted before the guest ran")]
     Interrupted,
+}
+
+impl Error {
+    /// Returns one error for a list of errors, or `None` for an empty list.
+    pub fn several(errors: Vec<Self>) -> Option<Self> {
+        let mut flat = Vec::new();
+        for error in errors {
+            match error {
+                Self::Several(errors) => flat.extend(errors),
+                error => flat.push(error),
+            }
+        }
+
+        match flat.len() {
+            0 | 1 => flat.pop(),
+            _ => Some(Self::Several(flat)),
+        }
+    }
+
+    /// Returns `Ok` for an empty list of errors, else one error for all of them.
+    pub(crate) fn check_none(errors: Vec<Self>) -> Result<(), Self> {
+        match Self::several(errors) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Returns the text about a VMM's end: the part of the domain, then the messages, or the exit
@@ -251,6 +280,12 @@ fn ended(status: Option<ExitStatus>, about: Option<&str>, messages: &str) -> Str
         ("", None) => format!("{about}, without a message"),
         (words, _) => format!("{about}:\n{words}"),
     }
+}
+
+/// Returns the messages of errors, a line each.
+fn joined_lines(errors: &[Error]) -> String {
+    let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    messages.join("\n")
 }
 
 /// Returns the messages of errors in one line.

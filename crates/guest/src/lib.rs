@@ -24,7 +24,7 @@ pub use run::ending::{Ending, EndingNotice};
 pub use run::folder::{FolderError, RUN_DIR};
 pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
-pub use start::check::{check, start_notes};
+pub use start::check::{check, check_devices, start_notes};
 pub use start::copy::FileTooLarge;
 pub use start::firmware::{FIRMWARE_DIRS, FirmwareDescriptors};
 pub use start::ids::{RangeError, UidRange};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use passthru_domain::{AssignedFunction, Backend, Domain, FunctionOwner};
 use passthru_host::{Host, Request};
-use passthru_qemu::{Capabilities, CommandLine, Descriptor, Style, WantKind, command_line};
+use passthru_qemu::{Capabilities, CommandLine, Descriptor, Style, Want, WantKind, command_line};
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -15,11 +15,12 @@ use crate::plan::memlock::Memlock;
 use crate::plan::nvme::NvmeController;
 use crate::plan::step::Step;
 use crate::run::folder::folder_path;
+use crate::start::images::{self, CompletedChains};
 use crate::start::last_firmware::LostFirmware;
+use crate::start::nvram;
 use crate::start::outside::{self, NamedFds};
 use crate::start::record::Records;
 use crate::start::user::{User, UserOrigin};
-use crate::start::{images, nvram};
 
 /// Choices of the caller for a start.
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ pub struct StartPlan {
     pub(crate) named: NamedFds,
     pub(crate) run_dir: PathBuf,
     pub(crate) records: Records,
+    pub(crate) lost_firmware: Option<LostFirmware>,
     pub(crate) share_user: bool,
     pub(crate) accept_new_device: bool,
 }
@@ -71,33 +73,27 @@ impl StartPlan {
     /// Plans the start of a domain that is complete and valid, and in which each device has a
     /// backend. Reads the headers of disk images.
     ///
+    /// A plan can have faults, such as an image that cannot be used. [`check`](crate::check)
+    /// returns them with all other reasons against the start, and a start fails.
+    ///
     /// # Errors
-    /// - If a device has the type1 backend, then [`Error::Type1`].
-    /// - If a device is not a PCI device, then [`Error::NotPci`].
-    /// - If the domain gets the firmware that is gone, then [`Error::FirmwareGone`].
-    /// - If an image cannot be used, then [`Error::Image`].
-    /// - If a descriptor that the caller handed in is not what it should be, then the error of that
-    ///   descriptor.
+    /// If the domain has no command line, then [`Error::CommandLine`].
     pub fn new(
         mut domain: Domain,
         capabilities: &Capabilities,
         settings: StartSettings,
     ) -> Result<Self, Error> {
-        check_hostdevs(&domain)?;
         nvram::set_default_path(&mut domain);
         let descriptor = domain
             .os
             .firmware
             .and_then(|_| capabilities.firmware_descriptor(&domain));
-        if let Some(lost) = &settings.lost_firmware {
-            lost.check(descriptor.as_ref())?;
-        }
         let opener = Opener::new(&settings.user);
-        let header_named = images::complete_chains(&mut domain, &opener)?;
+        let CompletedChains { header_named, .. } = images::complete_chains(&mut domain, &opener);
         let line = command_line(&domain, capabilities, Style::Managed)?;
         let name = domain.name.clone().unwrap_or_default();
         let handover = Handover::new(line.wants(), &name, &settings.user);
-        let plan = Self {
+        Ok(Self {
             requests: requests(&domain),
             nvme: NvmeController::of_domain(&domain),
             memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
@@ -105,6 +101,7 @@ impl StartPlan {
             named: settings.named,
             run_dir: settings.run_dir,
             records: settings.records,
+            lost_firmware: settings.lost_firmware,
             share_user: settings.share_user,
             accept_new_device: settings.accept_new_device,
             name,
@@ -113,17 +110,17 @@ impl StartPlan {
             header_named,
             line,
             handover,
-        };
-        plan.check_outside()?;
-        Ok(plan)
+        })
     }
 
     /// Returns the steps of the start, in their order.
     ///
     /// # Errors
+    /// - If the plan has faults, then these.
     /// - If the host does not have a device, then [`Error::Host`].
     /// - If the firmware's variables cannot be made, then [`Error::NoTemplate`].
     pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
+        Error::check_none(self.faults())?;
         let mut take = Vec::new();
         let mut give_back = Vec::new();
         for request in &self.requests {
@@ -222,18 +219,37 @@ impl StartPlan {
         Uid::effective().is_root()
     }
 
-    /// Checks the descriptors that the caller handed in. The start takes them.
-    fn check_outside(&self) -> Result<(), Error> {
+    /// Returns the reasons against the plan for which the host's devices need not be examined:
+    ///
+    /// - [`Error::Type1`] and [`Error::NotPci`] of a device;
+    /// - [`Error::FirmwareGone`], if the domain gets the firmware that is gone;
+    /// - [`Error::Image`], if an image cannot be used;
+    /// - the error of a descriptor that the caller handed in and that is not what it should be.
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        let mut faults = device_faults(&self.domain);
+        if let Some(lost) = &self.lost_firmware {
+            faults.extend(lost.check(self.descriptor.as_ref()).err());
+        }
+        // The chains that are complete are not read again.
+        let chains = images::complete_chains(&mut self.domain.clone(), &Opener::new(&self.user));
+        faults.extend(chains.errors.into_iter().map(Error::from));
         for want in self.line.wants() {
-            match &want.kind {
-                WantKind::Iommufd { given } => {
-                    outside::iommufd(&want.name, given.as_ref(), &self.named)?;
-                }
-                WantKind::Vfio { host, given, .. } => {
-                    outside::cdev(*host, given.as_ref(), &self.named)?;
-                }
-                _ => {}
+            faults.extend(self.check_outside(want).err());
+        }
+
+        faults
+    }
+
+    /// Checks a descriptor that the caller handed in. The start takes it.
+    fn check_outside(&self, want: &Want) -> Result<(), Error> {
+        match &want.kind {
+            WantKind::Iommufd { given } => {
+                outside::iommufd(&want.name, given.as_ref(), &self.named)?;
             }
+            WantKind::Vfio { host, given, .. } => {
+                outside::cdev(*host, given.as_ref(), &self.named)?;
+            }
+            _ => {}
         }
 
         Ok(())
@@ -262,7 +278,7 @@ fn is_device(item: &HandoverItem) -> bool {
 }
 
 /// Returns the requests for all devices of the host that the guest gets.
-fn requests(domain: &Domain) -> Vec<Request> {
+pub(crate) fn requests(domain: &Domain) -> Vec<Request> {
     let functions = domain.devices.assigned_functions();
     functions.iter().map(request).collect()
 }
@@ -281,20 +297,22 @@ fn request(function: &AssignedFunction<'_>) -> Request {
     request
 }
 
-/// Checks that the host assigns each hostdev in a way that a start supports.
-fn check_hostdevs(domain: &Domain) -> Result<(), Error> {
+/// Returns one error for each device of the host that a start does not support.
+pub(crate) fn device_faults(domain: &Domain) -> Vec<Error> {
+    let mut faults = Vec::new();
     for hostdev in domain.devices.assigned() {
-        let Some(device) = hostdev.pci() else {
-            return Err(Error::NotPci {
+        match hostdev.pci() {
+            None => faults.push(Error::NotPci {
                 device: hostdev.host_name(),
-            });
-        };
-        if domain.backend(hostdev) == Some(Backend::Type1) {
-            return Err(Error::Type1 { device });
+            }),
+            Some(device) if domain.backend(hostdev) == Some(Backend::Type1) => {
+                faults.push(Error::Type1 { device });
+            }
+            Some(_) => {}
         }
     }
 
-    Ok(())
+    faults
 }
 
 /// Returns the size of a file in bytes; zero for a file that the opener refuses.

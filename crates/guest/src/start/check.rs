@@ -1,22 +1,30 @@
 //! Checks of a plan against the host, by which a start is refused before anything changes.
 
-use passthru_host::{Comparison, Host, Identity};
+use std::path::Path;
+
+use passthru_domain::Domain;
+use passthru_host::{Comparison, Host, Identity, Request};
 use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::opener::Opener;
-use crate::plan::nvme::check_groups;
-use crate::plan::start_plan::StartPlan;
+use crate::plan::nvme::{NvmeController, check_groups};
+use crate::plan::start_plan::{StartPlan, device_faults, requests};
 use crate::run::folder::{find_survivor, folder_path};
 use crate::start::last_firmware::foreign_variables_note;
 use crate::start::nvram;
+use crate::start::opened::check_files;
 use crate::start::record::{Error as RecordError, GuestRecord, is_possible};
 use crate::start::user::{User, UserOrigin};
 
-/// Checks whether the host permits the start now, and changes nothing.
+/// Checks whether the host permits the start now, and changes nothing. The error has all reasons
+/// against the start.
 ///
 /// # Errors
-/// - If a VMM of an earlier start may live, then [`Error::Folder`].
+/// - If a VMM of an earlier start may live, then [`Error::Folder`] alone.
+/// - If a device has the type1 backend or is not a PCI device, then [`Error::Type1`] or
+///   [`Error::NotPci`].
+/// - If an image, file or descriptor cannot be used, then its error.
 /// - If another guest has the named user, then [`Error::Record`].
 /// - If a device is not the one that the guest had at its address, then [`Error::NewDevice`].
 /// - If a device cannot be assigned, then [`Error::Host`].
@@ -29,19 +37,59 @@ pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     check_host(plan, host)
 }
 
-/// Checks the plan's user and devices, as [`check`] does. The caller knows that no VMM of an
-/// earlier start lives.
+/// Checks the plan, its user, devices and files, as [`check`] does. The caller knows that no VMM of
+/// an earlier start lives.
 pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<(), Error> {
-    check_user(plan)?;
-    check_identities(plan, host)?;
-    if !plan.nvme.is_empty() {
-        host.check_type1()?;
+    let mut errors = plan.faults();
+    errors.extend(check_user(plan).err().map(Error::from));
+    match compare_identities(plan, host) {
+        // The check of the devices reports a missing one.
+        Ok(compared) => errors.extend(compared.errors.into_iter().filter(|e| !is_missing(e))),
+        Err(error) => errors.push(error.into()),
     }
-    let objections = host.check(&plan.requests)?;
-    match passthru_host::Error::several(objections) {
-        Some(error) => Err(error.into()),
-        None => check_groups(&plan.domain, host),
+
+    errors.extend(check_functions(&plan.domain, &plan.requests, host));
+    let mut files = check_files(plan);
+    files.retain(|file| !names_image_of(&errors, file));
+    errors.extend(files);
+    Error::check_none(errors)
+}
+
+/// Checks the devices of a complete domain for which no plan can be made, and changes nothing.
+///
+/// # Errors
+/// If a start does not support a device, or the host does not permit to assign it.
+pub fn check_devices(domain: &Domain, host: &Host) -> Result<(), Error> {
+    let mut errors = device_faults(domain);
+    errors.extend(check_functions(domain, &requests(domain), host));
+    Error::check_none(errors)
+}
+
+/// Returns the reasons of the host against the devices of a domain, which are requested.
+fn check_functions(domain: &Domain, requests: &[Request], host: &Host) -> Vec<Error> {
+    let mut errors = Vec::new();
+    if !NvmeController::of_domain(domain).is_empty() {
+        errors.extend(host.check_type1().err().map(Error::from));
     }
+    let refused = passthru_host::Error::several(host.check_all(requests));
+    errors.extend(refused.map(Error::from));
+    let groups = check_groups(domain, host).err();
+    errors.extend(groups.filter(|error| !is_missing(error)));
+    errors
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Host(passthru_host::Error::NotFound { .. }))
+}
+
+/// Returns whether one of the errors is about the image that cannot be opened.
+fn names_image_of(errors: &[Error], file: &Error) -> bool {
+    let Error::File { path, .. } = file else {
+        return false;
+    };
+    errors
+        .iter()
+        .any(|error| matches!(error, Error::Image(image) if image.path() == Path::new(path)))
 }
 
 /// Lists notes on a start that is not refused.
@@ -50,10 +98,9 @@ pub(crate) fn check_host(plan: &StartPlan, host: &Host) -> Result<(), Error> {
 ///   others of the same kind, and no serial number tells them apart.
 /// - A note names firmware variables that other firmware may have made.
 ///
-/// # Errors
-/// If the guest's record or a device cannot be read.
-pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> {
-    let record = record(plan)?;
+/// A record or a device that cannot be read gives no note: [`check`] returns the error.
+pub fn start_notes(plan: &StartPlan, host: &Host) -> Vec<String> {
+    let record = record(plan).ok().flatten();
     let mut notes = Vec::from_iter(variables_note(plan, record.as_ref()));
     for request in &plan.requests {
         let last = record
@@ -62,7 +109,9 @@ pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> 
         let Some(last) = last else {
             continue;
         };
-        let now = host.identity(request.address)?;
+        let Ok(now) = host.identity(request.address) else {
+            continue;
+        };
         let twins = host.twins(&now);
         if now.compare(last) == Comparison::Unsure && !twins.is_empty() {
             let twins: Vec<String> = twins.iter().map(ToString::to_string).collect();
@@ -75,7 +124,7 @@ pub fn start_notes(plan: &StartPlan, host: &Host) -> Result<Vec<String>, Error> 
         }
     }
 
-    Ok(notes)
+    notes
 }
 
 /// Returns the note on variables that other firmware than the chosen one may have made.
@@ -100,25 +149,45 @@ fn record(plan: &StartPlan) -> Result<Option<GuestRecord>, RecordError> {
     }
 }
 
+/// The devices of a start, compared with those of the guest's last start.
+struct ComparedDevices {
+    identities: Vec<Identity>,
+    /// One error for each device that cannot be read or is not that of the last start.
+    errors: Vec<Error>,
+}
+
 /// Compares the devices with those that the guest had at the same addresses, and returns their
 /// identities.
 pub(crate) fn check_identities(plan: &StartPlan, host: &Host) -> Result<Vec<Identity>, Error> {
+    let compared = compare_identities(plan, host)?;
+    Error::check_none(compared.errors)?;
+    Ok(compared.identities)
+}
+
+fn compare_identities(plan: &StartPlan, host: &Host) -> Result<ComparedDevices, RecordError> {
     let record = record(plan)?;
     let mut identities = Vec::new();
+    let mut errors = Vec::new();
     for request in &plan.requests {
-        let now = host.identity(request.address)?;
+        let now = match host.identity(request.address) {
+            Ok(now) => now,
+            Err(error) => {
+                errors.push(error.into());
+                continue;
+            }
+        };
         let last = record
             .as_ref()
             .and_then(|record| record.device(request.address));
         match last {
             Some(last) if !plan.accept_new_device && !is_possible(&now, last) => {
-                return Err(new_device_error(plan, host, now, last));
+                errors.push(new_device_error(plan, host, now, last));
             }
             _ => identities.push(now),
         }
     }
 
-    Ok(identities)
+    Ok(ComparedDevices { identities, errors })
 }
 
 fn new_device_error(plan: &StartPlan, host: &Host, now: Identity, last: &Identity) -> Error {
@@ -163,3 +232,6 @@ pub(crate) fn check_sharing(user: &User, others: &[GuestRecord]) -> Result<(), R
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the path of the image that the error is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. }
+            | Self::Header { path, .. }
+            | Self::Unsaid { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::OnlyInHeader { path, .. }
+            | Self::Endless { path } => path,
+        }
+    }
+
     /// Returns the hint for the error, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -94,20 +106,23 @@ impl Error {
     }
 }
 
-/// Completes the chains of all disks in the domain, each to its end. Returns the images that only a
-/// header names: they must be opened with the rights of the guest's user.
+/// The chains of a domain's disks, as far as they could be completed.
+pub(crate) struct CompletedChains {
+    /// Images that only a header names. They must be opened with the rights of the guest's user.
+    pub(crate) header_named: BTreeSet<PathBuf>,
+    /// One error for each disk whose chain has no end yet.
+    pub(crate) errors: Vec<Error>,
+}
+
+/// Completes the chains of all disks in the domain, each to its end.
 ///
 /// A compromised VMM can write to the header of its own image. So a name in a header is followed
 /// only if the XML names the image too, or the guest's user may open it.
 ///
-/// # Errors
-/// - If an image cannot be opened, then [`Error::Open`].
-/// - If a header cannot be followed, then the error of that header.
-/// - If a chain has more than 200 images, then [`Error::Endless`].
-pub(crate) fn complete_chains(
-    domain: &mut Domain,
-    opener: &Opener<'_>,
-) -> Result<BTreeSet<PathBuf>, Error> {
+/// A chain whose image cannot be opened, whose header cannot be followed, or that has more than 200
+/// images, has an error and stays incomplete.
+pub(crate) fn complete_chains(domain: &mut Domain, opener: &Opener<'_>) -> CompletedChains {
+    let mut errors = Vec::new();
     let mut chains = Chains {
         opener,
         named: named(domain),
@@ -127,10 +142,14 @@ pub(crate) fn complete_chains(
             .and_then(|d| d.format)
             .unwrap_or(ImageFormat::Raw);
         let top = PathBuf::from(path);
-        chains.complete(&top, format, &mut disk.backing)?;
+        let completed = chains.complete(&top, format, &mut disk.backing);
+        errors.extend(completed.err());
     }
 
-    Ok(chains.by_header)
+    CompletedChains {
+        header_named: chains.by_header,
+        errors,
+    }
 }
 
 /// Returns the paths of all images that a domain names.

@@ -91,24 +91,29 @@ pub(crate) fn missing<'a>(
     domain: &'a Domain,
     opener: &Opener<'_>,
 ) -> Result<Option<MissingVariables<'a>>, Error> {
-    let os = &domain.os;
-    let nvram = os.variables().and_then(file);
-    let Some((path, template)) = file_and_template(domain) else {
+    let Some(variables) = missing_file(domain, opener) else {
         return Ok(None);
     };
-    // Opening a file that the opener refuses gives the error later.
-    if exists(path, opener) {
-        return Ok(None);
-    }
-
+    let os = &domain.os;
+    let is_flash = os.variables().and_then(file).is_some();
     let loader = os.loader.as_ref().and_then(|loader| loader.path.clone());
-    match (template, loader) {
-        (None, Some(loader)) if nvram.is_some() => Err(Error::NoTemplate {
-            path: path.to_owned(),
+    match (variables.template, loader) {
+        (None, Some(loader)) if is_flash => Err(Error::NoTemplate {
+            path: variables.path.to_owned(),
             loader,
         }),
-        _ => Ok(Some(MissingVariables { path, template })),
+        _ => Ok(Some(variables)),
     }
+}
+
+/// Returns the file of the variables if it is missing, also if it cannot be made.
+pub(crate) fn missing_file<'a>(
+    domain: &'a Domain,
+    opener: &Opener<'_>,
+) -> Option<MissingVariables<'a>> {
+    let (path, template) = file_and_template(domain)?;
+    // Opening a file that the opener refuses gives the error later.
+    (!exists(path, opener)).then_some(MissingVariables { path, template })
 }
 
 /// Returns the path of the file in which a complete domain has variables, if it exists.
@@ -135,17 +140,31 @@ fn file(nvram: &Nvram) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// Checks that the file of the variables exists, or that its template can be opened.
+///
+/// # Errors
+/// - Those of [`missing`].
+/// - If the template cannot be opened, then [`Error::File`].
+pub(crate) fn check(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
+    let missing = missing(domain, opener)?;
+    if let Some(template) = missing.and_then(|variables| variables.template) {
+        open_template(template, opener)?;
+    }
+    Ok(())
+}
+
+fn open_template(template: &str, opener: &Opener<'_>) -> Result<File, Error> {
+    let opened = opener.open_regular(Path::new(template));
+    opened.map_err(|source| failed("template of the nvram", template, source))
+}
+
 /// Makes the file, as a whole or not at all. Does nothing if the file exists.
 pub(crate) fn make(domain: &Domain, opener: &Opener<'_>) -> Result<(), Error> {
     let Some(MissingVariables { path, template }) = missing(domain, opener)? else {
         return Ok(());
     };
     let mut from: Box<dyn Read> = match template {
-        Some(template) => {
-            let opened = opener.open_regular(Path::new(template));
-            let what = "template of the nvram";
-            Box::new(opened.map_err(|source| failed(what, template, source))?)
-        }
+        Some(template) => Box::new(open_template(template, opener)?),
         None => Box::new(io::empty()),
     };
     copy(&mut from, Path::new(path), opener).map_err(|source| failed("nvram", path, source))

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
+use nix::unistd::Uid;
 use passthru_host::{Device, Host};
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_pci::Address;
@@ -18,7 +19,7 @@ use crate::plan::start_plan::StartPlan;
 use crate::run::folder::GuestFolder;
 use crate::run::leftovers::{Leftovers, can_be_emptied};
 use crate::start::copy::sealed_copy;
-use crate::start::outside;
+use crate::start::{nvram, outside};
 
 /// Descriptors with their numbers in the VMM.
 pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
@@ -35,22 +36,87 @@ pub(crate) fn before_devices(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Opened, Error> {
     let mut opened = Opened::new();
+    let mut errors = Vec::new();
     for item in plan.handover.items() {
         if interrupted() {
             return Err(Error::Interrupted);
         }
-        match &item.delivery {
-            Delivery::Descriptor(number) => {
-                if let Some(fd) = open_descriptor(item, plan, folder)? {
-                    opened.push((*number, fd));
-                }
-            }
-            _ if matches!(item.want.kind, WantKind::Output { .. }) => {}
-            _ => opened.extend(open_file(item, plan, interrupted)?),
+        match open_item(item, plan, folder, interrupted) {
+            Ok(fds) => opened.extend(fds),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => errors.push(error),
         }
     }
 
+    Error::check_none(errors)?;
     Ok(opened)
+}
+
+/// Opens an object, unless it is opened later, with the devices.
+fn open_item(
+    item: &HandoverItem,
+    plan: &StartPlan,
+    folder: &GuestFolder,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Opened, Error> {
+    match &item.delivery {
+        Delivery::Descriptor(number) => {
+            let fd = open_descriptor(item, plan, folder)?;
+            Ok(fd.map(|fd| (*number, fd)).into_iter().collect())
+        }
+        _ if matches!(item.want.kind, WantKind::Output { .. }) => Ok(Opened::new()),
+        _ => open_file(item, plan, interrupted),
+    }
+}
+
+/// Opens each file of the plan that must exist for reading, and closes it. Returns one error for
+/// each file that cannot be opened. Nodes and sockets are left alone, since others would notice.
+///
+/// Without root, a plan that needs root is not checked: root can open other files.
+pub(crate) fn check_files(plan: &StartPlan) -> Vec<Error> {
+    if plan.needs_root() && !Uid::effective().is_root() {
+        return Vec::new();
+    }
+    let opener = Opener::new(&plan.user);
+    let mut errors: Vec<Error> = nvram::check(&plan.domain, &opener)
+        .err()
+        .into_iter()
+        .collect();
+    let made = nvram::missing_file(&plan.domain, &opener).map(|variables| variables.path);
+    for item in plan.handover.items() {
+        let is_file = matches!(item.want.kind, WantKind::File { .. });
+        if is_file && item.want.path() != made {
+            errors.extend(check_file(item, plan).err());
+        }
+    }
+
+    errors
+}
+
+fn check_file(item: &HandoverItem, plan: &StartPlan) -> Result<(), Error> {
+    let path = Path::new(item.want.path().unwrap_or_default());
+    let failed = |e| cannot_open(&item.want, e);
+    let opener = Opener::new(&plan.user);
+    match &item.delivery {
+        Delivery::FdSet(_) => {
+            open_in(path, OpenMode::Read, plan, &opener).map_err(failed)?;
+        }
+        Delivery::Copy(_) => {
+            opener.open_regular(path).map_err(failed)?;
+        }
+        Delivery::Descriptor(_) | Delivery::Path | Delivery::Folder(_) => {}
+    }
+
+    Ok(())
+}
+
+/// Opens a file; one that only a header names, with the rights of the guest's user.
+fn open_in(path: &Path, mode: OpenMode, plan: &StartPlan, opener: &Opener<'_>) -> io::Result<File> {
+    if plan.header_named.contains(path) {
+        opener.open_as_user(path, mode)
+    } else {
+        opener.open(path, mode)
+    }
 }
 
 /// Opens an object that the VMM gets as one descriptor; `None` if it is opened later, with the
@@ -221,11 +287,7 @@ fn open_file(
     match &item.delivery {
         Delivery::FdSet(members) => {
             for (number, mode) in members {
-                let file = if plan.header_named.contains(path) {
-                    opener.open_as_user(path, *mode)
-                } else {
-                    opener.open(path, *mode)
-                };
+                let file = open_in(path, *mode, plan, &opener);
                 opened.push((*number, file.map_err(failed)?.into()));
             }
         }

@@ -83,6 +83,46 @@ fn absent_device_is_refused() {
 }
 
 #[test]
+fn reasons_of_the_host_come_in_one_run() {
+    let _ = host();
+    let disks = ["raw", "qcow2"].map(|format| {
+        format!(
+            "<disk type='file'><driver name='qemu' type='{format}'/>\
+             <source file='/nonexistent/{format}'/><target dev='sd{format}' bus='sata'/></disk>"
+        )
+    });
+    let domain = Domain {
+        kernel: "/nonexistent/kernel".into(),
+        ..Domain::new("reasons")
+    };
+    let domain = domain
+        .hostdev(DATA_NVME, IOMMUFD, "")
+        .hostdev("0000:0b:00.0", IOMMUFD, "")
+        .hostdev(SHARED_FREE, IOMMUFD, "")
+        .with(
+            &disks
+                .concat()
+                .replace("sdraw", "sda")
+                .replace("sdqcow2", "sdb"),
+        );
+    let words = [
+        DATA_MOUNT,
+        "0000:0b:00.0: no such PCI device",
+        SHARED_COMPANION,
+        "/nonexistent/raw",
+        "/nonexistent/qcow2",
+        "/nonexistent/kernel",
+    ];
+    let started = refused(&domain, 3, &words);
+    let planned = domain.run(&["--dry-run"]);
+    assert_eq!(planned.status.code(), Some(3), "{planned}");
+    assert_eq!(planned.stderr, started.stderr);
+    for word in ["error: cannot open the image", "no such PCI device"] {
+        assert_eq!(started.stderr.matches(word).count(), 1, "{started}");
+    }
+}
+
+#[test]
 fn type1_device_is_refused_with_the_reason() {
     let _ = host();
     refused(

@@ -11,29 +11,53 @@ use crate::error::Error;
 use crate::message::say;
 use crate::output;
 
-/// Prints the steps of a start, and checks whether the host permits it now.
+/// Prints the steps of a start, unless they cannot be told, and checks whether the host permits it
+/// now.
 pub(super) fn dry_run(
     args: &Args,
     plan: &StartPlan,
     host: &Host,
     notices: &mut Notices,
 ) -> Result<ExitCode, Error> {
-    let steps = plan.steps(host)?;
-    let text = if args.json {
-        format!("{:#}\n", serde_json::json!({ "steps": steps }))
-    } else {
-        text(&steps, plan)
-    };
-    output::print(&text)?;
-    notices.say_notes(plan, host)?;
-    match check(plan, host) {
-        // A dry run works without root, who alone can see all usages. A start is refused then.
-        Err(GuestError::Host(unseen)) if User::caller().is_some() && only_unseen(&unseen) => {
-            say!("note: {unseen}");
-            Ok(ExitCode::SUCCESS)
-        }
-        checked => Ok(checked.map(|()| ExitCode::SUCCESS)?),
+    let steps = plan.steps(host);
+    if let Ok(steps) = &steps {
+        let text = if args.json {
+            format!("{:#}\n", serde_json::json!({ "steps": steps }))
+        } else {
+            text(steps, plan)
+        };
+        output::print(&text)?;
     }
+
+    notices.say_notes(plan, host);
+    if let Some(error) = check(plan, host).err().and_then(without_unseen) {
+        return Err(error.into());
+    }
+    steps?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the objections of a dry run that usages cannot be seen, and returns the other errors.
+///
+/// A dry run works without root, who alone can see all usages. A start is refused then. As root,
+/// all errors are returned.
+pub(super) fn without_unseen(error: GuestError) -> Option<GuestError> {
+    if User::caller().is_none() {
+        return Some(error);
+    }
+    let errors = match error {
+        GuestError::Several(errors) => errors,
+        error => vec![error],
+    };
+    let mut others = Vec::new();
+    for error in errors {
+        match error {
+            GuestError::Host(unseen) if only_unseen(&unseen) => say!("note: {unseen}"),
+            error => others.push(error),
+        }
+    }
+
+    GuestError::several(others)
 }
 
 fn text(steps: &[Step], plan: &StartPlan) -> String {

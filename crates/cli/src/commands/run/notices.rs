@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use passthru_guest::{StartPlan, start_notes};
 use passthru_host::Host;
 
-use crate::error::Error;
 use crate::message::say;
 
 /// Notes that were printed.
@@ -25,11 +24,10 @@ impl Notices {
     }
 
     /// Prints the notes on a plan.
-    pub(super) fn say_notes(&mut self, plan: &StartPlan, host: &Host) -> Result<(), Error> {
-        for note in start_notes(plan, host)? {
+    pub(super) fn say_notes(&mut self, plan: &StartPlan, host: &Host) {
+        for note in start_notes(plan, host) {
             self.say(format!("note: {note}"));
         }
-        Ok(())
     }
 
     fn is_new(&self, note: &str) -> bool {

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     loop {
         // Until the start, a signal ends the process: a QEMU may take long to answer.
         let plan = plan(args, &document, &config, &host, &mut notices)?;
-        notices.say_notes(&plan, &host)?;
+        notices.say_notes(&plan, &host);
         signals.hold();
         message::start_writer();
         match start(plan, &host, &|| signals.taken() > 0) {
@@ -107,8 +107,7 @@ fn plan(
     capabilities
         .check(&domain)
         .map_err(|e| Error::in_document(document, e))?;
-    check_names(&domain, &named)
-        .map_err(|e| Error::in_document(document, e).with_code(Code::Host))?;
+    check_names(&domain, &named).map_err(|e| Error::at_places(Code::Host, document, e))?;
     let settings = StartSettings {
         user,
         named,

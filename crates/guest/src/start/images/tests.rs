@@ -21,7 +21,11 @@ fn domain(image: &Path) -> Domain {
 /// Completes the chains for a user that is not root.
 fn complete(domain: &mut Domain) -> Result<BTreeSet<PathBuf>, Error> {
     let user = User::choose(None).unwrap();
-    complete_chains(domain, &Opener::new(&user))
+    let mut chains = complete_chains(domain, &Opener::new(&user));
+    match chains.errors.pop() {
+        Some(error) => Err(error),
+        None => Ok(chains.header_named),
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) {
