@@ -56,6 +56,15 @@ impl Error {
         }
     }
 
+    /// Returns one error for a list of errors, or `None` for an empty list. The first error gives
+    /// the exit code.
+    pub(crate) fn several(mut errors: Vec<Self>) -> Option<Self> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(Self::Several(errors)),
+        }
+    }
+
     /// Sets the hint: what the user can do.
     pub(crate) fn hint(self, hint: Option<impl Into<String>>) -> Self {
         match self {

@@ -5,9 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::str::Utf8Error;
 
-use passthru_domain::{Backend, Domain, ParsedDomain};
+use passthru_domain::{Domain, ParsedDomain};
 use passthru_host::read_bounded;
-use passthru_qemu::Capabilities;
 use rustix::fs::{Mode, OFlags};
 
 use crate::diagnostics;
@@ -92,24 +91,6 @@ pub(crate) fn parse(document: &Document) -> Result<Domain, Error> {
     parse_with_errors(document)?
         .into_domain()
         .map_err(|errors| Error::in_document(document, errors))
-}
-
-/// Completes a domain, gives the devices whose XML names no backend the given one, and validates
-/// the domain.
-pub(crate) fn finish(
-    domain: Domain,
-    document: &Document,
-    capabilities: &Capabilities,
-    backend: Backend,
-) -> Result<Domain, Error> {
-    let mut domain = domain
-        .complete(capabilities)
-        .map_err(|errors| Error::in_document(document, errors))?;
-    domain.set_default_backend(backend);
-    domain
-        .validate(capabilities)
-        .map_err(|errors| Error::in_document(document, errors))?;
-    Ok(domain)
 }
 
 /// Opens a file for reading. Does not wait at a FIFO that no program has opened for writing: the

@@ -89,6 +89,65 @@ fn errors_of_all_stages_come_in_one_run() {
     }
 }
 
+/// Runs a command on a domain with these devices, whose emulator does not exist. Returns the exit
+/// code and the first line of each error.
+fn errors_without_emulator(words: &[&str], devices: &str) -> (Option<i32>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.xml");
+    let xml = format!(
+        "<domain type='kvm'><name>nothing-runs</name><memory unit='GiB'>1</memory>\
+         <os><type arch='x86_64' machine='q35'>hvm</type></os>\
+         <devices><emulator>/nonexistent/qemu</emulator>{devices}</devices></domain>"
+    );
+    fs::write(&file, xml).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
+        .args(words)
+        .arg(&file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let errors = text.split("error: ").skip(1).map(str::to_owned);
+    (output.status.code(), errors.collect())
+}
+
+#[track_caller]
+fn assert_each(errors: &[String], words: &[&str]) {
+    assert_eq!(errors.len(), words.len(), "{errors:#?}");
+    for (error, word) in errors.iter().zip(words) {
+        assert!(error.contains(word), "'{word}' is not in: {error}");
+    }
+}
+
+#[test]
+fn run_reports_domain_names_and_emulator_together() {
+    let devices = format!(
+        "{THREE_STAGES}<hostdev mode='subsystem' type='pci'><source><address domain='0xfffe' \
+         bus='1' slot='0' function='0'/></source><iommufdFd>card</iommufdFd></hostdev>"
+    );
+    for words in [&["run"][..], &["run", "--dry-run"]] {
+        let (code, errors) = errors_without_emulator(words, &devices);
+        assert_eq!(code, Some(3), "{errors:#?}");
+        let stages = ["virtoi", "needs a <source>", "buslogic"];
+        let words = [&stages[..], &["the name 'card'", "/nonexistent/qemu"]].concat();
+        assert_each(&errors, &words);
+    }
+}
+
+#[test]
+fn run_reports_emulator_and_devices_together() {
+    let mut devices = String::new();
+    for bus in ["1", "2"] {
+        devices.push_str(&format!(
+            "<hostdev mode='subsystem' type='pci'><source><address domain='0xfffe' bus='{bus}' \
+             slot='0' function='0'/></source></hostdev>"
+        ));
+    }
+    let (code, errors) = errors_without_emulator(&["run", "--dry-run"], &devices);
+    assert_eq!(code, Some(5), "{errors:#?}");
+    assert_each(&errors, &["/nonexistent/qemu", "fffe:01:00.0"]);
+    assert!(errors[1].contains("fffe:02:00.0"), "{errors:#?}");
+}
+
 #[test]
 fn json_has_thousand_errors_at_most() {
     for (faulty, listed) in [(999, 999), (1_001, 1_000), (60_000, 1_000)] {

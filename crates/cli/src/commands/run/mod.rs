@@ -10,6 +10,7 @@ mod foreground;
 mod named_fds;
 mod notices;
 mod output_buffer;
+mod planning;
 mod session;
 
 pub(crate) use args::Args;
