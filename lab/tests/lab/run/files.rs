@@ -284,32 +284,6 @@ fn firmware_variables_are_made_from_their_template() {
 }
 
 #[test]
-fn chosen_uefi_firmware_boots_and_is_recorded() {
-    let _ = host();
-    // The kernel is not signed, so secure boot would refuse it.
-    let wish = "<firmware><feature enabled='no' name='secure-boot'/></firmware><kernel>";
-    let script = "test -d /sys/firmware/efi && echo started by UEFI; sleep 300";
-    let xml = Domain::new("uefi-chosen")
-        .script(script)
-        .xml()
-        .replace("<os>", "<os firmware='efi'>")
-        .replace("<kernel>", wish);
-    let path = Path::new("/tmp/uefi-chosen.xml");
-    fs::write(path, xml).unwrap();
-    let mut running = Running::start(&["--stop-timeout", "1"], path, "uefi-chosen");
-    running.wait_for("started by UEFI");
-    running.signal(running.manager(), "-TERM");
-
-    assert_eq!(running.wait(), Some(0));
-    let vars = "/var/lib/passthru/nvram/uefi-chosen_VARS.fd";
-    assert_eq!(fs::metadata(vars).unwrap().mode() & 0o777, 0o600);
-    let record = fs::read_to_string("/var/lib/passthru/guests/uefi-chosen.json").unwrap();
-    for part in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "60-edk2-x86_64.json"] {
-        assert!(record.contains(part), "{part}: {record}");
-    }
-}
-
-#[test]
 fn missing_image_is_named_before_any_change() {
     let folder = private_folder("private-absent");
     let path = folder.join("absent.raw");

@@ -7,6 +7,7 @@ mod end;
 mod exit_codes;
 mod fake;
 mod files;
+mod firmware;
 mod hostile;
 mod memlock;
 mod messages;
