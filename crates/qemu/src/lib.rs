@@ -7,7 +7,7 @@
 //! - [`Capabilities`] list the machines, devices and properties of a QEMU. They are built in, or
 //!   probed from a binary by [`Capabilities::probe`]. A [`Cache`] keeps the answers of a binary.
 //! - A [`FirmwareCatalog`] lists the firmwares that a domain's firmware is chosen from, each by its
-//!   [`Descriptor`].
+//!   [`FirmwareDescriptor`].
 //! - [`monitor`] is a client of the monitor (QMP).
 //! - [`explain`] finds the device of the domain that an error message of QEMU is about.
 //!
@@ -34,7 +34,7 @@ pub use command_line::command_line;
 pub use context::{NVRAM_DIR, STATE_DIR, Style};
 pub use error::Error;
 pub use explain::{Explanation, explain};
-pub use firmware::{Descriptor, DescriptorError, FirmwareCatalog};
+pub use firmware::{FirmwareCatalog, FirmwareDescriptor, FirmwareDescriptorError};
 pub use fragment::{Fragment, fragment};
 pub use line::{
     Access, CommandLine, FileLocation, FilePassing, List, Object, Opt, Paths, Placeholders,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use passthru_domain::{AssignedFunction, Backend, Domain, FunctionOwner};
 use passthru_host::{Host, Request};
-use passthru_qemu::{Capabilities, CommandLine, Descriptor, Style, Want, WantKind, command_line};
+use passthru_qemu::{
+    Capabilities, CommandLine, FirmwareDescriptor, Style, Want, WantKind, command_line,
+};
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -49,7 +51,7 @@ pub struct StartPlan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
     /// Descriptor by which the firmware was chosen, if the domain leaves the choice open.
-    pub(crate) descriptor: Option<Descriptor>,
+    pub(crate) descriptor: Option<FirmwareDescriptor>,
     /// Images that only a header of another image names, and no element of the XML.
     pub(crate) header_named: BTreeSet<PathBuf>,
     pub(crate) line: CommandLine,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use passthru_domain::Domain;
 use passthru_host::read_bounded;
-use passthru_qemu::Descriptor;
+use passthru_qemu::FirmwareDescriptor;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::Error;
@@ -30,7 +30,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct FirmwareDescriptors {
     /// The descriptors in the order of preference.
-    pub descriptors: Vec<Descriptor>,
+    pub descriptors: Vec<FirmwareDescriptor>,
     /// Messages about files and folders that are left out, and about a firmware that is gone.
     pub notes: Vec<String>,
     /// The firmware of the guest's last start, if its files are gone and its variables are not.
@@ -120,7 +120,7 @@ impl FirmwareDescriptors {
     fn add(&mut self, name: &str, path: &Path, file: io::Result<File>) {
         match file.and_then(|file| read_bounded(file, MAX_BYTES)) {
             Ok(text) if text.is_empty() => {}
-            Ok(text) => match Descriptor::parse(name, &text) {
+            Ok(text) => match FirmwareDescriptor::parse(name, &text) {
                 Ok(descriptor) => self.descriptors.push(descriptor),
                 Err(error) => self.add_note(path, &error),
             },
@@ -130,7 +130,7 @@ impl FirmwareDescriptors {
 
     /// Puts the descriptor of the last start before the others, unless the guest loses nothing by
     /// another choice.
-    fn prefer(&mut self, descriptor: Descriptor, domain: &Domain, opener: &Opener<'_>) {
+    fn prefer(&mut self, descriptor: FirmwareDescriptor, domain: &Domain, opener: &Opener<'_>) {
         let last = LastFirmware::new(descriptor, domain, opener);
         if let Some(note) = last.replaced_note() {
             self.notes.push(note);

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use passthru_domain::Domain;
-use passthru_qemu::{Descriptor, NVRAM_DIR};
+use passthru_qemu::{FirmwareDescriptor, NVRAM_DIR};
 
 use crate::error::Error;
 use crate::opener::Opener;
@@ -13,7 +13,7 @@ use crate::start::record::Firmware;
 
 /// The firmware of a guest's last start.
 pub(super) struct LastFirmware {
-    pub(super) descriptor: Descriptor,
+    pub(super) descriptor: FirmwareDescriptor,
     /// Variables that a start would use.
     variables: StoredVariables,
     /// A file that a start needs, and that does not exist.
@@ -23,7 +23,7 @@ pub(super) struct LastFirmware {
 /// A firmware whose files are gone, while the guest has variables of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostFirmware {
-    descriptor: Descriptor,
+    descriptor: FirmwareDescriptor,
     missing: String,
     /// Path of the variables, if they are in a file.
     variables: Option<String>,
@@ -32,7 +32,11 @@ pub struct LostFirmware {
 impl LastFirmware {
     /// Looks for the files of a firmware and of its variables. If the domain names its firmware,
     /// then none counts as missing: no other firmware would be chosen.
-    pub(super) fn new(descriptor: Descriptor, domain: &Domain, opener: &Opener<'_>) -> Self {
+    pub(super) fn new(
+        descriptor: FirmwareDescriptor,
+        domain: &Domain,
+        opener: &Opener<'_>,
+    ) -> Self {
         let variables = nvram::stored(domain, opener);
         let mut needed = Vec::new();
         if domain.os.leaves_firmware_open() {
@@ -85,7 +89,7 @@ impl LostFirmware {
     ///
     /// # Errors
     /// If it is this one, then [`Error::FirmwareGone`].
-    pub(crate) fn check(&self, chosen: Option<&Descriptor>) -> Result<(), Error> {
+    pub(crate) fn check(&self, chosen: Option<&FirmwareDescriptor>) -> Result<(), Error> {
         if chosen != Some(&self.descriptor) {
             return Ok(());
         }

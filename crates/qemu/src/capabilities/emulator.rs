@@ -12,7 +12,7 @@ use super::error::ProbeError;
 use super::nodes::Nodes;
 use super::probe::{self, Spawn};
 use super::probed::{Probed, Version};
-use crate::firmware::{Descriptor, FirmwareCatalog};
+use crate::firmware::{FirmwareCatalog, FirmwareDescriptor};
 
 /// Time limit for a QEMU to answer all questions of a probe.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Capabilities {
     /// it is the one that the completion took.
     ///
     /// `None` if no descriptor fits, or the domain does not ask for UEFI or BIOS firmware.
-    pub fn firmware_descriptor(&self, domain: &Domain) -> Option<Descriptor> {
+    pub fn firmware_descriptor(&self, domain: &Domain) -> Option<FirmwareDescriptor> {
         let arch = domain.os.kind.arch.unwrap_or(self.arch);
         let machine = self.machine(arch, domain.os.kind.machine.as_deref()).ok()?;
         self.firmware.chosen(domain, &machine, self)

@@ -6,7 +6,7 @@ use passthru_domain::firmware::Firmware;
 use passthru_domain::{Arch, Domain, Error, FirmwareChoice, Machine};
 
 use super::choice::{Mismatch, check, choice, pair};
-use super::descriptor::Descriptor;
+use super::descriptor::FirmwareDescriptor;
 use super::request::Request;
 use super::well_known::well_known;
 use crate::capabilities::Capabilities;
@@ -21,14 +21,14 @@ pub enum FirmwareCatalog {
     #[default]
     WellKnown,
     /// Descriptors, in the order of preference.
-    Descriptors(Vec<Descriptor>),
+    Descriptors(Vec<FirmwareDescriptor>),
     /// The firmwares at usual paths, for domains that name the file of theirs. Other domains keep
     /// their choice open.
     Named,
 }
 
 impl FirmwareCatalog {
-    fn descriptors(&self) -> Cow<'_, [Descriptor]> {
+    fn descriptors(&self) -> Cow<'_, [FirmwareDescriptor]> {
         match self {
             Self::WellKnown | Self::Named => well_known().into(),
             Self::Descriptors(descriptors) => descriptors.into(),
@@ -41,7 +41,7 @@ impl FirmwareCatalog {
         domain: &Domain,
         machine: &Machine,
         capabilities: &Capabilities,
-    ) -> Option<Descriptor> {
+    ) -> Option<FirmwareDescriptor> {
         let request = Request::for_domain(domain, machine, capabilities)?;
         let descriptors = self.descriptors();
         let mut fitting = descriptors.iter();

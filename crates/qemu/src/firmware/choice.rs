@@ -5,7 +5,7 @@ use passthru_domain::nvram::Nvram;
 use passthru_domain::toggle::OnOff;
 use passthru_domain::{FirmwareChoice, FirmwareMapping};
 
-use super::descriptor::{Descriptor, Flash, FlashFile, FlashMode, Mapping, Memory};
+use super::descriptor::{FirmwareDescriptor, Flash, FlashFile, FlashMode, Mapping, Memory};
 use super::request::Request;
 
 /// Feature of firmware whose variables QEMU's device `uefi-vars` keeps.
@@ -30,7 +30,10 @@ impl Mismatch {
 ///
 /// # Errors
 /// The first reason why the firmware does not fit.
-pub(super) fn check(descriptor: &Descriptor, request: &Request<'_>) -> Result<(), Mismatch> {
+pub(super) fn check(
+    descriptor: &FirmwareDescriptor,
+    request: &Request<'_>,
+) -> Result<(), Mismatch> {
     if !descriptor.has_interface(request.interface) || !request.is_for(descriptor) {
         return Err(Mismatch::Platform);
     }
@@ -60,7 +63,7 @@ pub(super) fn check(descriptor: &Descriptor, request: &Request<'_>) -> Result<()
 }
 
 /// Checks the need of System Management Mode.
-fn check_smm(descriptor: &Descriptor, request: &Request<'_>) -> Result<(), Mismatch> {
+fn check_smm(descriptor: &FirmwareDescriptor, request: &Request<'_>) -> Result<(), Mismatch> {
     let secure = request.loader().and_then(|loader| loader.secure);
     let requires_smm = descriptor.has("requires-smm");
     if requires_smm && request.smm == Some(OnOff::Off) {
@@ -129,7 +132,7 @@ fn format(file: &FlashFile) -> Option<FirmwareFormat> {
 
 /// Checks firmware in read-only memory.
 fn check_memory(
-    descriptor: &Descriptor,
+    descriptor: &FirmwareDescriptor,
     memory: &Memory,
     request: &Request<'_>,
 ) -> Result<(), Mismatch> {
@@ -173,7 +176,7 @@ fn check_memory(
 }
 
 /// Returns what a firmware that fits gives a domain; `None` for a mapping that is not known.
-pub(super) fn choice(descriptor: &Descriptor) -> Option<FirmwareChoice> {
+pub(super) fn choice(descriptor: &FirmwareDescriptor) -> Option<FirmwareChoice> {
     let mapping = match descriptor.mapping() {
         Mapping::Flash(flash) => FirmwareMapping::Flash {
             format: format(&flash.executable)?,
@@ -197,7 +200,10 @@ pub(super) fn choice(descriptor: &Descriptor) -> Option<FirmwareChoice> {
 /// and the template of its variables.
 ///
 /// libvirt does so by a list of pairs (`qemuFirmwareFillDomainLegacy`).
-pub(super) fn pair(descriptor: &Descriptor, request: &Request<'_>) -> Option<FirmwareChoice> {
+pub(super) fn pair(
+    descriptor: &FirmwareDescriptor,
+    request: &Request<'_>,
+) -> Option<FirmwareChoice> {
     let loader = request.loader()?;
     let Mapping::Flash(flash) = descriptor.mapping() else {
         return None;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Members that play no part in the choice are not kept. Words that a newer QEMU defines are no
 /// error: an unknown feature is ignored, and firmware with an unknown mapping is never chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
+pub struct FirmwareDescriptor {
     /// Name of the file, without its folder.
     name: String,
     #[serde(flatten)]
@@ -17,7 +17,7 @@ pub struct Descriptor {
 /// A text that is not a firmware descriptor.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} is not a firmware descriptor")]
-pub struct DescriptorError {
+pub struct FirmwareDescriptorError {
     /// Name of the file, without its folder.
     name: String,
     source: serde_json::Error,
@@ -114,18 +114,19 @@ impl FlashFile {
     }
 }
 
-impl Descriptor {
+impl FirmwareDescriptor {
     /// Parses the descriptor in the file `name`.
     ///
     /// # Errors
-    /// If the text is not JSON, or lacks a member of the specification, then [`DescriptorError`].
-    pub fn parse(name: &str, text: &[u8]) -> Result<Self, DescriptorError> {
+    /// If the text is not JSON, or lacks a member of the specification, then
+    /// [`FirmwareDescriptorError`].
+    pub fn parse(name: &str, text: &[u8]) -> Result<Self, FirmwareDescriptorError> {
         match serde_json::from_slice(text) {
             Ok(body) => Ok(Self {
                 name: name.to_owned(),
                 body,
             }),
-            Err(source) => Err(DescriptorError {
+            Err(source) => Err(FirmwareDescriptorError {
                 name: name.to_owned(),
                 source,
             }),

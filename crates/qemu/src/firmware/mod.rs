@@ -11,4 +11,4 @@ mod tests;
 mod well_known;
 
 pub use catalog::FirmwareCatalog;
-pub use descriptor::{Descriptor, DescriptorError};
+pub use descriptor::{FirmwareDescriptor, FirmwareDescriptorError};

@@ -6,7 +6,7 @@ use passthru_domain::security::{LaunchSecurity, LaunchSecurityType};
 use passthru_domain::toggle::OnOff;
 use passthru_domain::{Domain, Machine};
 
-use super::descriptor::{Descriptor, Target};
+use super::descriptor::{FirmwareDescriptor, Target};
 use super::glob;
 use crate::capabilities::{Capabilities, Version, target_of_arch};
 use crate::section::firmware::varstore_driver;
@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
     }
 
     /// Returns whether a descriptor is for this architecture and machine type.
-    pub(super) fn is_for(&self, descriptor: &Descriptor) -> bool {
+    pub(super) fn is_for(&self, descriptor: &FirmwareDescriptor) -> bool {
         descriptor.targets().iter().any(|t| self.is_target(t))
     }
 

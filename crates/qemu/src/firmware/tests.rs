@@ -3,7 +3,7 @@
 use passthru_domain::firmware::{FirmwareFormat, LoaderType};
 use passthru_domain::{Arch, Domain, FirmwareMapping};
 
-use super::{Descriptor, FirmwareCatalog};
+use super::{FirmwareCatalog, FirmwareDescriptor};
 use crate::capabilities::Capabilities;
 
 /// Returns the text of a descriptor of split flash memory at `/fw/NAME.code` and `/fw/NAME.vars`.
@@ -18,8 +18,8 @@ fn flash(name: &str, machines: &str, features: &str) -> String {
     )
 }
 
-fn parse(name: &str, text: &str) -> Descriptor {
-    Descriptor::parse(&format!("{name}.json"), text.as_bytes()).unwrap()
+fn parse(name: &str, text: &str) -> FirmwareDescriptor {
+    FirmwareDescriptor::parse(&format!("{name}.json"), text.as_bytes()).unwrap()
 }
 
 /// Returns firmwares with and without secure boot, in the order of a distribution.
@@ -426,7 +426,7 @@ fn descriptor_with_unknown_words_is_read_and_not_chosen() {
     );
     let descriptor = parse("new", &text);
     assert_eq!(descriptor.code(), None);
-    let error = Descriptor::parse("x.json", b"{}").unwrap_err();
+    let error = FirmwareDescriptor::parse("x.json", b"{}").unwrap_err();
     assert_eq!(error.to_string(), "x.json is not a firmware descriptor");
 }
 

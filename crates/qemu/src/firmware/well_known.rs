@@ -3,7 +3,7 @@
 //! The names and features are those of the packages' descriptors (`ovmf`, `qemu-efi-aarch64`,
 //! `edk2-ovmf`, `edk2-aarch64`). Debian's come first, each distribution's in its own order.
 
-use super::descriptor::Descriptor;
+use super::descriptor::FirmwareDescriptor;
 
 const X86: &str = "x86_64";
 const ARM: &str = "aarch64";
@@ -120,15 +120,15 @@ const ROM_ROWS: &[RomRow] = &[
 ];
 
 /// Returns the firmwares in the order of preference.
-pub(super) fn well_known() -> Vec<Descriptor> {
+pub(super) fn well_known() -> Vec<FirmwareDescriptor> {
     let mut descriptors = Vec::with_capacity(ROWS.len() + ROM_ROWS.len());
     for (name, architecture, machines, features, code, template) in ROWS {
-        let descriptor = Descriptor::for_flash(name, code, template);
+        let descriptor = FirmwareDescriptor::for_flash(name, code, template);
         let descriptor = descriptor.for_target(architecture, machines);
         descriptors.push(descriptor.with_features(features));
     }
     for (name, architecture, machines, features, code, template) in ROM_ROWS {
-        let descriptor = Descriptor::for_memory(name, code, *template);
+        let descriptor = FirmwareDescriptor::for_memory(name, code, *template);
         let descriptor = descriptor.for_target(architecture, machines);
         descriptors.push(descriptor.with_features(features));
     }

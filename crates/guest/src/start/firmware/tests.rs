@@ -36,7 +36,11 @@ fn file_hides_the_one_of_its_name_in_a_later_folder() {
     }
 
     let found = FirmwareDescriptors::read(&[&etc, &usr]).unwrap();
-    let codes: Vec<_> = found.descriptors.iter().map(Descriptor::code).collect();
+    let codes: Vec<_> = found
+        .descriptors
+        .iter()
+        .map(FirmwareDescriptor::code)
+        .collect();
     assert_eq!(codes, [Some("/fw/usr-b"), Some("/fw/etc-c")]);
     assert!(found.notes.is_empty(), "{:?}", found.notes);
 }
@@ -79,7 +83,7 @@ impl Host {
     }
 
     /// Returns the descriptor of split flash memory, whose files are `code` and `template`.
-    fn flash(&self) -> Descriptor {
+    fn flash(&self) -> FirmwareDescriptor {
         let text = format!(
             r#"{{"interface-types": ["uefi"], "targets": [], "features": [],
             "mapping": {{"device": "flash",
@@ -88,11 +92,11 @@ impl Host {
             self.at("code"),
             self.at("template")
         );
-        Descriptor::parse("90-last.json", text.as_bytes()).unwrap()
+        FirmwareDescriptor::parse("90-last.json", text.as_bytes()).unwrap()
     }
 
     /// Records the firmware of a start.
-    fn record(&self, descriptor: &Descriptor) {
+    fn record(&self, descriptor: &FirmwareDescriptor) {
         let mut record = GuestRecord::new("vm");
         record.firmware = Some(Firmware {
             descriptor: Some(descriptor.clone()),
@@ -259,7 +263,11 @@ fn descriptor_that_others_can_change_is_left_out() {
     symlink("../open/linked.json", etc.join("60-linked.json")).unwrap();
     symlink("../usr/own.json", etc.join("70-link.json")).unwrap();
     let found = read_trusted(root.path(), true).unwrap();
-    let codes: Vec<_> = found.descriptors.iter().map(Descriptor::code).collect();
+    let codes: Vec<_> = found
+        .descriptors
+        .iter()
+        .map(FirmwareDescriptor::code)
+        .collect();
 
     assert_eq!(codes, [Some("/fw/own"), Some("/fw/from-usr")]);
     let notes = found.notes.join("\n");

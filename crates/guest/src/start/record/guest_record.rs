@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use passthru_domain::Domain;
 use passthru_host::{Comparison, Identity};
 use passthru_pci::Address;
-use passthru_qemu::Descriptor;
+use passthru_qemu::FirmwareDescriptor;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -57,7 +57,7 @@ pub struct Firmware {
     pub template: Option<String>,
     /// Descriptor by which the firmware was chosen. Later starts prefer this descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub descriptor: Option<Descriptor>,
+    pub descriptor: Option<FirmwareDescriptor>,
 }
 
 /// The version of a record.
@@ -115,7 +115,7 @@ impl GuestRecord {
 impl Firmware {
     /// Returns the firmware of a domain and the descriptor by which it was chosen; `None` if the
     /// domain names no file of it.
-    pub(crate) fn new(domain: &Domain, descriptor: Option<Descriptor>) -> Option<Self> {
+    pub(crate) fn new(domain: &Domain, descriptor: Option<FirmwareDescriptor>) -> Option<Self> {
         let loader = domain
             .os
             .loader
