@@ -79,9 +79,9 @@ pub(crate) fn table_note(domain: &Domain) -> Option<Note> {
     Some(Note::new(message, domain.os.span.0.clone()))
 }
 
-/// Returns the note that a dry run may show other firmware than a start by root gets.
-pub(crate) fn unseen_record_note(domain: &Domain) -> Option<&'static str> {
-    let is_unseen = User::caller().is_some() && domain.os.leaves_firmware_open();
+/// Returns the note that a dry run without root may show other firmware than a start by root gets.
+pub(crate) fn unseen_record_note(domain: &Domain, is_root: bool) -> Option<&'static str> {
+    let is_unseen = !is_root && domain.os.leaves_firmware_open();
     is_unseen.then_some(
         "without root, the guest's record is not read: a start by root prefers the firmware of \
          the last start, which may be other firmware than this",
@@ -92,4 +92,23 @@ pub(crate) fn unseen_record_note(domain: &Domain) -> Option<&'static str> {
 fn has_choice(domain: &Domain) -> bool {
     let kind = domain.os.loader.as_ref().and_then(|loader| loader.kind);
     domain.os.firmware.is_some() || kind == Some(LoaderType::Pflash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unseen_record_is_noted_for_an_open_choice_only() {
+        let mut domain = Domain::default();
+        assert_eq!(unseen_record_note(&domain, false), None);
+
+        domain.os.firmware = Some(Firmware::Efi);
+        let note = unseen_record_note(&domain, false).unwrap_or_default();
+        assert!(note.contains("the firmware of the last start"), "{note}");
+        assert_eq!(unseen_record_note(&domain, true), None);
+
+        domain.os.loader.get_or_insert_default().path = Some("/own/code".into());
+        assert_eq!(unseen_record_note(&domain, false), None);
+    }
 }

@@ -86,7 +86,8 @@ impl Base {
         let mut errors = Vec::new();
         let user = known(user_of(args, parsed, config, host), &mut errors).flatten();
         let firmwares = firmwares_of(domain, user.as_ref(), &mut errors);
-        let unseen = args.dry_run.then(|| unseen_record_note(domain)).flatten();
+        let is_root = User::caller().is_none();
+        let unseen = unseen_record_note(domain, is_root).filter(|_| args.dry_run);
         for note in firmwares.notes.iter().map(String::as_str).chain(unseen) {
             notices.say(format!("note: {note}"));
         }
