@@ -87,6 +87,13 @@ impl Devices {
 
         functions
     }
+
+    /// Returns the PCI functions of the host that NVMe disks give to the guest.
+    pub fn nvme_functions(&self) -> Vec<AssignedFunction<'_>> {
+        let mut functions = self.assigned_functions();
+        functions.retain(|function| function.nvme_disk().is_some());
+        functions
+    }
 }
 
 impl Domain {
@@ -110,10 +117,8 @@ impl Domain {
     pub fn check_disk_backend(&self, backend: Backend, request: &str) -> Result<(), Errors> {
         let mut errors = Bounded::default();
         if backend == Backend::Iommufd && self.backend_asked_of_nvme_disks().is_none() {
-            for function in self.devices.assigned_functions() {
-                if function.nvme_disk().is_some() {
-                    errors.push(refusal_of_iommufd(&function, request));
-                }
+            for function in self.devices.nvme_functions() {
+                errors.push(refusal_of_iommufd(&function, request));
             }
         }
 
@@ -143,10 +148,10 @@ impl Domain {
 
     /// Notes the NVMe disks on a controller that another disk is on.
     pub(crate) fn notes_on_shared_controllers(&self) -> Vec<Note> {
-        let functions = self.devices.assigned_functions();
+        let functions = self.devices.nvme_functions();
         let mut firsts: HashMap<Address, &AssignedFunction<'_>> = HashMap::new();
         let mut notes = Vec::new();
-        for second in functions.iter().filter(|f| f.nvme_disk().is_some()) {
+        for second in &functions {
             let Some(first) = firsts.get(&second.address) else {
                 firsts.insert(second.address, second);
                 continue;

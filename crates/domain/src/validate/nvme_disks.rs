@@ -17,13 +17,13 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_source(check, disk);
     }
 
-    let functions = domain.devices.assigned_functions();
-    check_shared_functions(check, &functions);
-    check_virtio_mem(check, &functions);
+    let disks = domain.devices.nvme_functions();
+    check_shared_functions(check, &domain.devices.assigned_functions());
+    check_virtio_mem(check, disks.first());
     if domain.backend_asked_of_nvme_disks() == Some(Backend::Iommufd) {
-        for function in functions.iter().filter(|f| f.nvme_disk().is_some()) {
+        for disk in &disks {
             let request = "<iommufd enabled='yes'/> of the domain";
-            check.errors.push(refusal_of_iommufd(function, request));
+            check.errors.push(refusal_of_iommufd(disk, request));
         }
     }
 }
@@ -32,10 +32,8 @@ pub(super) fn check(check: &mut Check<'_>) {
 ///
 /// The emulator's NVMe driver pins all memory and forbids to discard any
 /// (`qemu_vfio_open_pci`), and `virtio-mem` discards.
-fn check_virtio_mem(check: &mut Check<'_>, functions: &[AssignedFunction<'_>]) {
-    let Some(disk) = functions.iter().find(|f| f.nvme_disk().is_some()) else {
-        return;
-    };
+fn check_virtio_mem(check: &mut Check<'_>, nvme_disk: Option<&AssignedFunction<'_>>) {
+    let Some(disk) = nvme_disk else { return };
     for memory in &check.domain.devices.memories {
         if memory.model == Some(MemoryModel::VirtioMem) {
             let message = format!(
@@ -87,10 +85,9 @@ fn check_shared_functions(check: &mut Check<'_>, functions: &[AssignedFunction<'
 /// a controller. A guest whose disks are refused gets the second kind alone.
 pub(super) fn notes(domain: &Domain) -> Vec<Note> {
     let mut notes = Vec::new();
-    let functions = domain.devices.assigned_functions();
-    let mut disks = functions.iter().filter(|f| f.nvme_disk().is_some());
+    let disks = domain.devices.nvme_functions();
     let is_refused = domain.backend_asked_of_nvme_disks() == Some(Backend::Iommufd);
-    if let Some(first) = disks.next().filter(|_| !is_refused) {
+    if let Some(first) = disks.first().filter(|_| !is_refused) {
         let message = format!(
             "{} is on type1 (/dev/vfio/vfio), whatever the other devices of the guest have: the \
              emulator's own NVMe driver has no other backend",

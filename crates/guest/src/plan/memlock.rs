@@ -272,8 +272,7 @@ fn has_container(domain: &Domain) -> bool {
 
 /// Returns the number of NVMe disks that QEMU drives itself.
 fn nvme_disks(domain: &Domain) -> u64 {
-    let functions = domain.devices.assigned_functions();
-    functions.iter().filter(|f| f.nvme_disk().is_some()).count() as u64
+    domain.devices.nvme_functions().len() as u64
 }
 
 fn is_locked(domain: &Domain) -> bool {

@@ -20,13 +20,11 @@ impl NvmeController {
     /// Returns the controllers of a domain's NVMe disks, in the order of the document.
     pub(crate) fn of_domain(domain: &Domain) -> Vec<Self> {
         let mut controllers = Vec::new();
-        for function in domain.devices.assigned_functions() {
-            if function.nvme_disk().is_some() {
-                controllers.push(Self {
-                    address: function.address,
-                    owner: function.owner_name(),
-                });
-            }
+        for function in domain.devices.nvme_functions() {
+            controllers.push(Self {
+                address: function.address,
+                owner: function.owner_name(),
+            });
         }
 
         controllers

@@ -47,9 +47,7 @@ pub(super) fn choose_backend(
         return Err(Error::new(Code::Host, error).hint(lack.as_ref().and_then(host_hint)));
     }
 
-    let functions = domain.devices.assigned_functions();
-    let mut disks = functions.iter().filter(|f| f.nvme_disk().is_some());
-    if let Some(disk) = disks.next() {
+    if let Some(disk) = domain.devices.nvme_functions().first() {
         notices.say(format!(
             "passthru: backend type1 for {}: QEMU's own NVMe driver has no other",
             disk.owner_name()
