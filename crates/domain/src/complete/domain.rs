@@ -51,8 +51,10 @@ impl Domain {
             .emulator
             .get_or_insert_with(|| platform.emulator(arch));
         let default_cpu = platform.cpu(&machine, emulator);
-        let is_sound = validate::has_sound_firmware(&self, &machine);
-        let firmware = firmware::fill(&mut self, &machine, platform);
+        // A choice that fails for contradictory wishes only repeats their errors.
+        let unchosen = firmware::fill(&mut self, &machine, platform)
+            .err()
+            .filter(|_| validate::has_sound_firmware(&self, &machine));
         defaults::fill(&mut self, &machine);
         cpu::fill(&mut self, &machine, default_cpu);
         memory::fill(&mut self);
@@ -67,8 +69,7 @@ impl Domain {
         virtio_ports::assign(&mut self.devices);
 
         let mut unplaced = place::assign(&mut self.devices, &machine);
-        // A choice that fails for contradictory wishes only repeats their errors.
-        unplaced.extend(firmware.err().filter(|_| is_sound));
+        unplaced.extend(unchosen);
         aliases::fill(&mut self.devices, machine.board);
         Ok((self, unplaced))
     }

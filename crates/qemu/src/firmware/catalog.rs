@@ -43,9 +43,7 @@ impl FirmwareCatalog {
         capabilities: &Capabilities,
     ) -> Option<FirmwareDescriptor> {
         let request = Request::for_domain(domain, machine, capabilities)?;
-        let descriptors = self.descriptors();
-        let mut fitting = descriptors.iter();
-        fitting.find(|d| check(d, &request).is_ok()).cloned()
+        first_fit(&self.descriptors(), &request).cloned()
     }
 
     /// Chooses the firmware of a domain; `None` if nothing is to be filled in.
@@ -65,31 +63,30 @@ impl FirmwareCatalog {
             return Ok(None);
         }
 
-        if let Some(descriptor) = self.chosen(domain, machine, capabilities) {
-            return Ok(choice(&descriptor));
+        let descriptors = self.descriptors();
+        if let Some(descriptor) = first_fit(&descriptors, &request) {
+            return Ok(choice(descriptor));
         }
         if !domain.os.leaves_firmware_open() {
-            return Ok(self.pair(&request));
+            return Ok(named_pair(&descriptors, &request));
         }
         if domain.os.firmware == Some(Firmware::Bios) && has_bios(machine) {
             return Ok(None);
         }
-        Err(self.no_match(&request, machine))
-    }
-
-    /// Returns the template that goes with the code that a domain names.
-    fn pair(&self, request: &Request<'_>) -> Option<FirmwareChoice> {
-        let own = self.descriptors();
-        let own = own.iter().find_map(|d| pair(d, request));
-        own.or_else(|| well_known().iter().find_map(|d| pair(d, request)))
+        Err(self.no_match(&descriptors, &request, machine))
     }
 
     /// Returns the error for a domain that no firmware fits.
-    fn no_match(&self, request: &Request<'_>, machine: &Machine) -> Error {
+    fn no_match(
+        &self,
+        descriptors: &[FirmwareDescriptor],
+        request: &Request<'_>,
+        machine: &Machine,
+    ) -> Error {
         let kind = request.os.firmware.unwrap_or(Firmware::Efi);
         let is_table = *self == Self::WellKnown;
         let mut reasons = Vec::new();
-        for descriptor in self.descriptors().iter() {
+        for descriptor in descriptors {
             if let Err(Mismatch::Wish(reason)) = check(descriptor, request) {
                 reasons.push(format!("{} {reason}", descriptor.name()));
             }
@@ -125,6 +122,21 @@ impl FirmwareCatalog {
         }
         Error::new(message).hint("ask for less, or name the files with <loader> and <nvram>")
     }
+}
+
+/// Returns the first descriptor that fits.
+fn first_fit<'a>(
+    descriptors: &'a [FirmwareDescriptor],
+    request: &Request<'_>,
+) -> Option<&'a FirmwareDescriptor> {
+    descriptors.iter().find(|d| check(d, request).is_ok())
+}
+
+/// Returns what goes with the code that a domain names. The table has code of older packages, which
+/// descriptors may lack.
+fn named_pair(descriptors: &[FirmwareDescriptor], request: &Request<'_>) -> Option<FirmwareChoice> {
+    let own = descriptors.iter().find_map(|d| pair(d, request));
+    own.or_else(|| well_known().iter().find_map(|d| pair(d, request)))
 }
 
 /// Returns whether QEMU gives a machine a BIOS by itself.
