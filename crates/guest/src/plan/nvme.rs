@@ -82,7 +82,6 @@ mod tests {
     use super::*;
     use crate::plan::start_plan::{StartPlan, StartSettings};
     use crate::start::check::check_host;
-    use crate::start::record::Records;
     use crate::start::user::User;
 
     fn disk(target: &str, bus: u8, managed: &str) -> String {
@@ -107,15 +106,7 @@ mod tests {
         );
         let capabilities = Capabilities::builtin(Arch::X86_64);
         let domain = Domain::parse(&xml).unwrap();
-        let settings = StartSettings {
-            user: User::choose(None).unwrap(),
-            named: Default::default(),
-            run_dir: root.join("run"),
-            records: Records::new(root.join("guests")),
-            lost_firmware: None,
-            share_user: false,
-            accept_new_device: false,
-        };
+        let settings = StartSettings::for_test(root, User::choose(None).unwrap());
         StartPlan::new(
             domain.complete(&capabilities).unwrap(),
             &capabilities,

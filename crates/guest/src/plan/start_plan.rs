@@ -45,6 +45,22 @@ pub struct StartSettings {
     pub accept_new_device: bool,
 }
 
+#[cfg(test)]
+impl StartSettings {
+    /// Returns the settings of a guest whose files are below `root`.
+    pub(crate) fn for_test(root: &Path, user: User) -> Self {
+        Self {
+            user,
+            named: NamedFds::default(),
+            run_dir: root.join("run"),
+            records: Records::new(root.join("guests")),
+            lost_firmware: None,
+            share_user: false,
+            accept_new_device: false,
+        }
+    }
+}
+
 /// Plan of a start. Making a plan changes nothing.
 #[derive(Debug)]
 pub struct StartPlan {

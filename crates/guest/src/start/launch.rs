@@ -306,7 +306,6 @@ mod tests {
 
     use super::*;
     use crate::plan::start_plan::StartSettings;
-    use crate::start::record::Records;
     use crate::start::user::User;
 
     /// Plans a guest without devices whose emulator is a script.
@@ -331,15 +330,7 @@ mod tests {
             .complete(&capabilities)
             .unwrap();
         domain.set_default_backend(Backend::Iommufd);
-        let settings = StartSettings {
-            user: User::choose(None).unwrap(),
-            named: Default::default(),
-            run_dir: folder.join("run"),
-            records: Records::new(folder.join("guests")),
-            lost_firmware: None,
-            share_user: false,
-            accept_new_device: false,
-        };
+        let settings = StartSettings::for_test(folder, User::choose(None).unwrap());
         StartPlan::new(domain, &capabilities, settings).unwrap()
     }
 

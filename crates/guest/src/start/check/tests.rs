@@ -7,7 +7,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::plan::start_plan::StartSettings;
-use crate::start::record::Records;
 
 /// Returns a host without devices.
 fn empty_host() -> TempDir {
@@ -29,15 +28,7 @@ fn plan(root: &Path, os: &str, devices: &str) -> StartPlan {
     let parsed = Domain::parse(&xml).unwrap();
     let mut domain = parsed.complete(&capabilities).unwrap();
     domain.set_default_backend(Backend::Iommufd);
-    let settings = StartSettings {
-        user: User::choose(None).unwrap(),
-        named: Default::default(),
-        run_dir: root.join("run"),
-        records: Records::new(root.join("guests")),
-        lost_firmware: None,
-        share_user: false,
-        accept_new_device: false,
-    };
+    let settings = StartSettings::for_test(root, User::choose(None).unwrap());
     StartPlan::new(domain, &capabilities, settings).unwrap()
 }
 

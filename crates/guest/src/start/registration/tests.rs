@@ -52,15 +52,7 @@ fn plan(root: &Path, name: &str, user: User) -> StartPlan {
         .complete(&capabilities)
         .unwrap();
     domain.set_default_backend(Backend::Iommufd);
-    let settings = StartSettings {
-        user,
-        named: Default::default(),
-        run_dir: root.join("run"),
-        records: Records::new(root.join("guests")),
-        lost_firmware: None,
-        share_user: false,
-        accept_new_device: false,
-    };
+    let settings = StartSettings::for_test(root, user);
     StartPlan::new(domain, &capabilities, settings).unwrap()
 }
 
