@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod common;
+
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+
+use common::run_on;
 
 /// A descriptor of firmware for the machine `microvm`, which no package has.
 const DESCRIPTOR: &str = r#"{"interface-types": ["uefi"], "features": [],
@@ -12,31 +14,19 @@ const DESCRIPTOR: &str = r#"{"interface-types": ["uefi"], "features": [],
     "targets": [{"architecture": "x86_64", "machines": ["microvm"]}]}"#;
 
 /// Returns all that a command prints about a guest with UEFI firmware, and its exit code.
-fn printed(words: &[&str], machine: &str, folder: &Path) -> (Option<i32>, String) {
-    let file = folder.join("guest.xml");
+fn printed(words: &[&str], machine: &str) -> (Option<i32>, String) {
     let xml = format!(
         "<domain type='kvm'><name>guest</name><memory unit='MiB'>64</memory>\
          <os firmware='efi'><type arch='x86_64' machine='{machine}'>hvm</type></os>\
          <features><acpi/></features></domain>"
     );
-    fs::write(&file, xml).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
-        .args(words)
-        .arg(&file)
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    common::printed(run_on("guest", &xml, words))
 }
 
 #[test]
 fn refusal_by_the_table_names_the_option() {
-    let folder = tempfile::tempdir().unwrap();
     for command in ["convert", "validate"] {
-        let (code, text) = printed(&[command], "microvm", folder.path());
+        let (code, text) = printed(&[command], "microvm");
         assert_eq!(code, Some(3), "{command}: {text}");
         for part in ["the table of well-known paths has no", "--firmware-dir"] {
             assert!(text.contains(part), "{command}, {part}: {text}");
@@ -52,7 +42,7 @@ fn both_commands_read_the_descriptors_of_a_folder() {
     fs::write(folder.path().join("60-bad.json"), "{").unwrap();
     let argument = format!("--firmware-dir={}", folder.path().display());
     for (command, part) in [("convert", "/fw/own.code"), ("validate", ": valid")] {
-        let (code, text) = printed(&[command, &argument], "microvm", folder.path());
+        let (code, text) = printed(&[command, &argument], "microvm");
         assert_eq!(code, Some(0), "{command}: {text}");
         assert!(text.contains(part), "{command}: {text}");
         assert!(
@@ -65,9 +55,8 @@ fn both_commands_read_the_descriptors_of_a_folder() {
 
 #[test]
 fn firmware_of_the_table_is_noted() {
-    let folder = tempfile::tempdir().unwrap();
     for command in ["convert", "validate"] {
-        let (code, text) = printed(&[command], "q35", folder.path());
+        let (code, text) = printed(&[command], "q35");
         assert_eq!(code, Some(0), "{command}: {text}");
         assert!(
             text.contains("from a table of well-known paths: no host is looked at"),

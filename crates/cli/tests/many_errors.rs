@@ -2,25 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::fs;
-use std::process::{Command, Output};
+mod common;
+
+use std::process::Output;
+
+use common::run_on;
 
 /// Runs a command on a domain with `faulty` unknown elements.
 fn refused(words: &[&str], faulty: usize) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("many.xml");
     let elements = "<bogus/>\n".repeat(faulty);
     let xml = format!(
         "<domain type='kvm'><name>many</name><memory unit='GiB'>1</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os>\
          <devices>\n{elements}</devices></domain>"
     );
-    fs::write(&file, xml).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
-        .args(words)
-        .arg(&file)
-        .output()
-        .unwrap();
+    let output = run_on("many", &xml, words);
     assert_eq!(output.status.code(), Some(3));
     output
 }
@@ -58,20 +54,13 @@ const THREE_STAGES: &str = "<rng model='virtoi'><backend model='builtin'/></rng>
 
 #[test]
 fn errors_of_all_stages_come_in_one_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("stages.xml");
     let xml = format!(
         "<domain type='kvm'><name>stages</name><memory unit='GiB'>1</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os>\
          <clock adjustment='60'/><devices>{THREE_STAGES}</devices></domain>"
     );
-    fs::write(&file, xml).unwrap();
     for command in ["validate", "convert"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
-            .arg(command)
-            .arg(&file)
-            .output()
-            .unwrap();
+        let output = run_on("stages", &xml, &[command]);
         assert_eq!(output.status.code(), Some(3));
 
         let text = String::from_utf8(output.stderr).unwrap();
@@ -92,19 +81,12 @@ fn errors_of_all_stages_come_in_one_run() {
 /// Runs a command on a domain with these devices, whose emulator does not exist. Returns the exit
 /// code and the first line of each error.
 fn errors_without_emulator(words: &[&str], devices: &str) -> (Option<i32>, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("run.xml");
     let xml = format!(
         "<domain type='kvm'><name>nothing-runs</name><memory unit='GiB'>1</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os>\
          <devices><emulator>/nonexistent/qemu</emulator>{devices}</devices></domain>"
     );
-    fs::write(&file, xml).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
-        .args(words)
-        .arg(&file)
-        .output()
-        .unwrap();
+    let output = run_on("run", &xml, words);
     let text = String::from_utf8(output.stderr).unwrap();
     let errors = text.split("error: ").skip(1).map(str::to_owned);
     (output.status.code(), errors.collect())

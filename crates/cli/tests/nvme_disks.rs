@@ -2,24 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::fs;
-use std::process::{Command, Output};
+mod common;
+
+use std::process::Output;
+
+use common::run_on;
 
 const DISK: &str = "<disk type='nvme' device='disk'><source type='pci' managed='yes' \
     namespace='1'><address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></source>\
     <target dev='vda' bus='virtio'/></disk>";
 
 fn passthru(words: &[&str], devices: &str) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("nvme.xml");
     let xml = format!(
         "<domain type='kvm'><name>nvme</name><memory unit='GiB'>1</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os>\
          <devices>{devices}</devices></domain>"
     );
-    fs::write(&file, xml).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_passthru"));
-    command.args(words).arg(&file).output().unwrap()
+    run_on("nvme", &xml, words)
 }
 
 #[test]

@@ -2,31 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod common;
+
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use common::run_on;
+
 /// Returns all that a command prints about a domain with a `<graphics>`, and its exit code.
 fn printed(words: &[&str], graphics: &str) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("screen.xml");
     let xml = format!(
         "<domain type='kvm'><name>screen</name><memory unit='MiB'>64</memory>\
          <os><type arch='x86_64' machine='q35'>hvm</type></os>\
          <devices>{graphics}</devices></domain>"
     );
-    fs::write(&file, xml).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_passthru"))
-        .args(words)
-        .arg(&file)
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    common::printed(run_on("screen", &xml, words))
 }
 
 /// Words of the commands that refuse a domain before they look at the host.
