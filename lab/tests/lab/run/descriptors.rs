@@ -77,28 +77,32 @@ fn descriptors_of_the_domain_are_used() {
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 }
 
-#[test]
-fn wrong_descriptors_of_the_domain_are_refused() {
+/// Asserts that descriptors 22 and 23 are refused if one of them is missing or wrong.
+///
+/// `options` is how the command gets them. `unusable` is a file in place of the device's.
+fn assert_wrong_descriptors_refused(domain: &Domain, options: &str, unusable: &str) {
     let _bound = Bound::new(&[NVME, CMB_NVME]);
-    let domain = by_number("wrong");
     let not_an_iommufd = format!("22<>/dev/null 23<>{}", cdev(NVME));
+    let unusable = format!("22<>/dev/iommu 23<>{unusable}");
     let other_device = format!("22<>/dev/iommu 23<>{}", cdev(CMB_NVME));
     let cases: [(&str, &[&str]); 5] = [
         ("", &["descriptor 22", "not open", "22<>/dev/iommu"]),
         (&not_an_iommufd, &["descriptor 22", "not an iommufd"]),
         ("22<>/dev/iommu", &["descriptor 23", "not open", NVME]),
-        (
-            "22<>/dev/iommu 23<>/dev/null",
-            &["descriptor 23", "cannot be used"],
-        ),
+        (&unusable, &["descriptor 23", "cannot be used"]),
         (&other_device, &["descriptor 23", CMB_NVME]),
     ];
     for (redirections, words) in cases {
-        let line = format!("exec passthru run $XML {redirections}");
+        let line = format!("exec passthru run {options} $XML {redirections}");
         refused(&domain.run_by_shell(&line), words);
     }
 
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+}
+
+#[test]
+fn wrong_descriptors_of_the_domain_are_refused() {
+    assert_wrong_descriptors_refused(&by_number("wrong"), "", "/dev/null");
 }
 
 /// Returns a domain that gives names: one for the device, and one for /dev/iommu on an Intel IOMMU.
@@ -134,26 +138,7 @@ fn named_descriptors_of_the_domain_are_used() {
 
 #[test]
 fn wrong_named_descriptors_are_refused() {
-    let _bound = Bound::new(&[NVME, CMB_NVME]);
-    let domain = by_name("wrong-names");
-    let not_an_iommufd = format!("22<>/dev/null 23<>{}", cdev(NVME));
-    let other_device = format!("22<>/dev/iommu 23<>{}", cdev(CMB_NVME));
-    let cases: [(&str, &[&str]); 5] = [
-        ("", &["descriptor 22", "not open", "22<>/dev/iommu"]),
-        (&not_an_iommufd, &["descriptor 22", "not an iommufd"]),
-        ("22<>/dev/iommu", &["descriptor 23", "not open", NVME]),
-        (
-            "22<>/dev/iommu 23<>/dev/iommu",
-            &["descriptor 23", "cannot be used"],
-        ),
-        (&other_device, &["descriptor 23", CMB_NVME]),
-    ];
-    for (redirections, words) in cases {
-        let line = format!("exec passthru run {NAMES} $XML {redirections}");
-        refused(&domain.run_by_shell(&line), words);
-    }
-
-    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+    assert_wrong_descriptors_refused(&by_name("wrong-names"), NAMES, "/dev/iommu");
 }
 
 #[test]
