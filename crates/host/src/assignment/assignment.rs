@@ -3,20 +3,32 @@
 use passthru_pci::Address;
 
 use super::request::Request;
+use crate::usage::HeldDisks;
 use crate::{Claim, Device, Error, Host, HostSurvey};
 
 /// Devices that are claimed and on VFIO drivers. If the value is dropped, the devices are given
 /// back.
+///
+/// [`Host::assign`] takes all devices at once. A caller that takes them one by one calls, after
+/// [`Host::begin_assignment`], first [`claim`](Self::claim) for each device, and then
+/// [`bind`](Self::bind) for each managed one.
 #[derive(Debug)]
 #[must_use = "the devices are given back when this is dropped"]
 pub struct Assignment {
     host: Host,
+    guest: Option<String>,
+    requests: Vec<Request>,
+    force: bool,
+    /// Survey that was made before the first claim. The first bind ends it.
+    survey: Option<HostSurvey>,
     devices: Vec<AssignedDevice>,
 }
 
 #[derive(Debug)]
 struct AssignedDevice {
     claim: Claim,
+    /// Disks of the device, held from the claim to the bind.
+    disks: HeldDisks,
     /// Whether the device was bound by this assignment, so that it has to be given back.
     give_back: bool,
 }
@@ -62,12 +74,33 @@ impl Host {
         force: bool,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Assignment, Error> {
+        let mut assignment = self.begin_assignment(requests, guest, force)?;
+        match assignment.take_all(interrupted) {
+            Ok(()) => Ok(assignment),
+            Err(failure) => Err(assignment.undo(failure)),
+        }
+    }
+
+    /// Checks devices for an assignment, and takes none yet.
+    ///
+    /// # Errors
+    /// - The refusals of [`check`](Self::check).
+    /// - The objections of [`check`](Self::check), unless `force` is set.
+    pub fn begin_assignment(
+        &self,
+        requests: &[Request],
+        guest: Option<&str>,
+        force: bool,
+    ) -> Result<Assignment, Error> {
         let mut assignment = Assignment {
             host: self.clone(),
+            guest: guest.map(str::to_owned),
+            requests: requests.to_vec(),
+            force,
+            survey: None,
             devices: Vec::new(),
         };
         if requests.is_empty() {
-            check_interruption(interrupted)?;
             return Ok(assignment);
         }
 
@@ -76,10 +109,8 @@ impl Host {
         if !force && let Some(error) = Error::several(objections) {
             return Err(error);
         }
-        match assignment.take(&survey, requests, guest, force, interrupted) {
-            Ok(()) => Ok(assignment),
-            Err(failure) => Err(assignment.undo(failure)),
-        }
+        assignment.survey = Some(survey);
+        Ok(assignment)
     }
 }
 
@@ -92,41 +123,104 @@ fn check_interruption(interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
 }
 
 impl Assignment {
-    fn take(
-        &mut self,
-        survey: &HostSurvey,
-        requests: &[Request],
-        guest: Option<&str>,
-        force: bool,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<(), Error> {
-        let mut disks = Vec::new();
-        let mut drivers = Vec::new();
-        for request in requests {
-            let claim = self.host.claim(request.address, guest)?;
-            self.devices.push(AssignedDevice {
-                claim,
-                give_back: false,
-            });
-            disks.push(survey.hold_disks(&self.host.device(request.address)?));
-            drivers.push(self.host.change(request)?.map(|change| change.to));
+    fn take_all(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
+        for request in self.requests.clone() {
+            self.claim(request.address)?;
         }
-
-        for driver in drivers.iter().flatten() {
-            self.host.load_driver(driver)?;
-        }
-        if !force {
-            self.host.check_claimed(requests, &disks)?;
-        }
+        self.load_drivers()?;
+        self.recheck()?;
         check_interruption(interrupted)?;
-        for ((device, driver), disks) in self.devices.iter_mut().zip(drivers).zip(disks) {
-            if let Some(driver) = driver {
-                device.give_back = device.claim.bind(&driver, disks)?;
-            }
+        for request in self.requests.clone() {
+            self.bind(request.address)?;
             check_interruption(interrupted)?;
         }
 
         Ok(())
+    }
+
+    /// Claims a device, and holds its disks exclusively.
+    ///
+    /// # Errors
+    /// - [`Error::Claimed`] with the owner, if another process has claimed the device.
+    /// - [`Error::NotFound`], if there is no device.
+    /// - [`Error::File`], if the lock file cannot be used.
+    pub fn claim(&mut self, device: Address) -> Result<(), Error> {
+        let claim = self.host.claim(device, self.guest.as_deref())?;
+        let disks = match &self.survey {
+            Some(survey) => survey.hold_disks(&self.host.device(device)?),
+            None => HeldDisks::default(),
+        };
+        self.devices.push(AssignedDevice {
+            claim,
+            disks,
+            give_back: false,
+        });
+        Ok(())
+    }
+
+    /// Loads the modules of the VFIO drivers that the managed devices get.
+    ///
+    /// # Errors
+    /// [`Error::NoDriver`], if the kernel does not have a driver then.
+    pub fn load_drivers(&self) -> Result<(), Error> {
+        for request in &self.requests {
+            if let Some(change) = self.host.change(request)? {
+                self.host.load_driver(&change.to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds a claimed device to its VFIO driver; leaves an unmanaged one alone. All devices have
+    /// to be claimed before the first one is bound: the first bind checks all once more.
+    ///
+    /// # Errors
+    /// - The objections of [`Host::check`], unless the assignment was begun with `force`.
+    /// - The errors of the change, which is undone. An [`Error::NotUndone`] or [`Error::Stuck`]
+    ///   leaves the device's record.
+    pub fn bind(&mut self, device: Address) -> Result<(), Error> {
+        self.recheck()?;
+        let mut requests = self.requests.iter();
+        let Some(request) = requests.find(|request| request.address == device) else {
+            return Ok(());
+        };
+        let change = self.host.change(request)?;
+        let mut devices = self.devices.iter_mut();
+        let assigned = devices.find(|assigned| assigned.claim.device() == device);
+        if let (Some(change), Some(assigned)) = (change, assigned) {
+            let disks = std::mem::take(&mut assigned.disks);
+            assigned.give_back = assigned.claim.bind(&change.to, disks)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the claimed devices once more, before the first one is bound.
+    fn recheck(&mut self) -> Result<(), Error> {
+        if self.survey.take().is_none() || self.force {
+            return Ok(());
+        }
+        let held: Vec<&HeldDisks> = self.devices.iter().map(|device| &device.disks).collect();
+        self.host.check_claimed(&self.requests, &held)
+    }
+
+    /// Gives one device back, if it was bound by this assignment. The claim stays. No process may
+    /// have the device open any more.
+    ///
+    /// # Errors
+    /// Those of [`Claim::restore`]. The device's record stays, and no later call tries again.
+    pub fn give_back_device(&mut self, device: Address) -> Result<(), Error> {
+        for assigned in &mut self.devices {
+            if assigned.claim.device() == device && std::mem::take(&mut assigned.give_back) {
+                assigned.claim.restore(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the claim of a device, and leaves the device on its driver.
+    pub fn end_claim(&mut self, device: Address) {
+        self.devices
+            .retain(|assigned| assigned.claim.device() != device);
     }
 
     /// Returns the devices as they are now, in the order of the requests. An absent device is left
@@ -172,7 +266,10 @@ impl Assignment {
     /// Gives the devices back, the last one first. Returns the devices that did not go back.
     fn return_devices(&mut self) -> Vec<FailedReturn> {
         let mut failures = Vec::new();
-        while let Some(AssignedDevice { claim, give_back }) = self.devices.pop() {
+        while let Some(AssignedDevice {
+            claim, give_back, ..
+        }) = self.devices.pop()
+        {
             if !give_back {
                 continue;
             }

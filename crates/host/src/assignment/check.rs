@@ -100,7 +100,7 @@ impl Host {
     pub(super) fn check_claimed(
         &self,
         requests: &[Request],
-        disks: &[HeldDisks],
+        disks: &[&HeldDisks],
     ) -> Result<(), Error> {
         let addresses = addresses(requests);
         let survey = self.survey_excluding(&addresses, disks);

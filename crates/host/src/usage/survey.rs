@@ -41,12 +41,12 @@ impl Host {
     /// Makes a survey of the host that leaves out the caller's own claims and held disks.
     ///
     /// Reports of this survey open disks that have no other usage, exclusively and for an instant.
-    pub(crate) fn survey_excluding(&self, claimed: &[Address], held: &[HeldDisks]) -> HostSurvey {
-        let own_fds: Vec<RawFd> = held.iter().flat_map(HeldDisks::descriptors).collect();
+    pub(crate) fn survey_excluding(&self, claimed: &[Address], held: &[&HeldDisks]) -> HostSurvey {
+        let own_fds: Vec<RawFd> = held.iter().flat_map(|disks| disks.descriptors()).collect();
         let processes = Processes::scan(self, &own_fds);
         let mut disks = DiskSurvey::new(self, &processes.mount_namespaces);
         disks.is_claimed = !claimed.is_empty();
-        disks.held = held.iter().flat_map(HeldDisks::numbers).collect();
+        disks.held = held.iter().flat_map(|disks| disks.numbers()).collect();
         HostSurvey {
             host: self.clone(),
             disks,
