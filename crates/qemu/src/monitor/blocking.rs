@@ -1,5 +1,6 @@
 //! A client that waits, for callers without a loop of their own.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,19 @@ impl BlockingQmp {
     /// - If the monitor does not answer within the limit, then [`Error::Timeout`].
     /// - Those of [`Qmp::submit`] and [`Qmp::advance`].
     pub fn execute(&mut self, command: &Command) -> Result<Value, Error> {
-        let ticket = self.qmp.submit(command, vec![])?;
+        self.execute_with_fds(command, vec![])
+    }
+
+    /// Runs a command with which descriptors are sent, and waits for its answer.
+    ///
+    /// # Errors
+    /// Those of [`BlockingQmp::execute`].
+    pub fn execute_with_fds(
+        &mut self,
+        command: &Command,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Value, Error> {
+        let ticket = self.qmp.submit(command, fds)?;
         let deadline = Instant::now() + self.qmp.limit();
         let answer = self.wait(command.name(), deadline, |qmp| qmp.take_answer(ticket));
         self.qmp.forget(ticket);

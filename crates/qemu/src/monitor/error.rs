@@ -69,6 +69,14 @@ pub enum Error {
         /// The monitor's reason, shortened.
         desc: String,
     },
+    /// An answer or an event does not have its form.
+    #[error("QMP {what}: {reason}")]
+    UnexpectedData {
+        /// The command or event.
+        what: String,
+        /// The parser's reason, shortened.
+        reason: String,
+    },
 }
 
 impl Error {

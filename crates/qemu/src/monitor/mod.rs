@@ -9,7 +9,8 @@
 //!
 //! All pending answers share one time limit; commands that pin memory have none. The client does
 //! not trust the VMM. It keeps a bounded number of bytes of the VMM's messages, and errors show a
-//! short and printable part of them.
+//! short and printable part of them. [`Answer`] and [`DeviceEvent`] read answers and events as
+//! types.
 //!
 //! [`BlockingQmp`] waits for answers and events, each with a time limit:
 //!
@@ -24,8 +25,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer;
 mod blocking;
 mod command;
+mod device_event;
 mod error;
 mod event;
 mod input;
@@ -34,8 +37,12 @@ mod output;
 mod pending;
 mod qmp;
 
+pub use answer::{
+    AddedFd, Answer, BlockNode, Drive, FdSet, FdSetMember, QomMember, RunState, RunStatus,
+};
 pub use blocking::BlockingQmp;
 pub use command::{Command, Expiry};
+pub use device_event::{DeviceEvent, DeviceName, TrayMove};
 pub use error::Error;
 pub use event::{Event, Timestamp};
 pub use message::MAX_MESSAGE;
