@@ -2,7 +2,9 @@
 
 use passthru_domain::Password;
 use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::password::{Expiry, password_arguments};
 
 /// A command of QEMU's monitor, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,7 @@ pub enum Command {
         /// End of the validity.
         time: Expiry,
     },
-    /// `query-status`: returns whether the guest runs.
+    /// `query-status`: returns whether the guest runs, as a [`RunStatus`](super::RunStatus).
     QueryStatus,
     /// `query-chardev`: returns the character devices.
     QueryChardev,
@@ -57,7 +59,8 @@ pub enum Command {
         /// Name of the type.
         typename: String,
     },
-    /// `qom-list`: returns the members of an object.
+    /// `qom-list`: returns the members of an object, as a list of
+    /// [`QomMember`](super::QomMember).
     QomList {
         /// Path of the object.
         path: String,
@@ -69,15 +72,106 @@ pub enum Command {
         /// Name of the property.
         property: String,
     },
-    /// `getfd`: gives a name to the descriptor that is sent with the command.
+    /// `getfd`: gives a name to the descriptor that is sent with the command. QEMU closes an earlier
+    /// descriptor of that name.
     Getfd {
+        /// The name, which does not begin with a digit.
+        fdname: String,
+    },
+    /// `closefd`: closes a descriptor by the name that `getfd` gave it. A device or an object that
+    /// was made with the name has taken it.
+    Closefd {
         /// The name.
         fdname: String,
     },
+    /// `add-fd`: adds the descriptor that is sent with the command to an fd set. The answer is an
+    /// [`AddedFd`](super::AddedFd).
+    AddFd {
+        /// Number of the set. QEMU makes the set if it does not exist.
+        fdset_id: u32,
+        /// Text that [`Command::QueryFdsets`] shows for the descriptor.
+        opaque: Option<String>,
+    },
+    /// `remove-fd`: takes a descriptor, or all of them, out of an fd set, and closes them.
+    RemoveFd {
+        /// Number of the set.
+        fdset_id: u32,
+        /// QEMU's number of the descriptor; all descriptors of the set if it is absent.
+        fd: Option<u32>,
+    },
+    /// `query-fdsets`: returns the fd sets, as a list of [`FdSet`](super::FdSet).
+    QueryFdsets,
     /// `object-add`: makes an object.
     ObjectAdd {
         /// Type, id and properties of the object.
         object: Value,
+    },
+    /// `object-del`: removes an object that no device uses.
+    ObjectDel {
+        /// Id of the object.
+        id: String,
+    },
+    /// `blockdev-add`: makes a block node.
+    BlockdevAdd {
+        /// Driver, name and properties of the node.
+        node: Value,
+    },
+    /// `blockdev-del`: removes a block node that no device and no other node uses.
+    BlockdevDel {
+        /// Name of the node.
+        node_name: String,
+    },
+    /// `query-named-block-nodes`: returns the block nodes, as a list of
+    /// [`BlockNode`](super::BlockNode).
+    QueryNamedBlockNodes,
+    /// `query-block`: returns the drives, as a list of [`Drive`](super::Drive).
+    QueryBlock,
+    /// `blockdev-open-tray`: opens the tray of a drive. If the guest has locked the tray, QEMU asks
+    /// the guest to open it, and the event `DEVICE_TRAY_MOVED` tells when that is done.
+    BlockdevOpenTray {
+        /// Id of the drive's device.
+        id: String,
+        /// Whether a locked tray is opened without the guest.
+        force: bool,
+    },
+    /// `blockdev-close-tray`: closes the tray of a drive.
+    BlockdevCloseTray {
+        /// Id of the drive's device.
+        id: String,
+    },
+    /// `blockdev-remove-medium`: takes the medium out of a drive whose tray is open.
+    BlockdevRemoveMedium {
+        /// Id of the drive's device.
+        id: String,
+    },
+    /// `blockdev-insert-medium`: puts a block node into an empty drive whose tray is open.
+    BlockdevInsertMedium {
+        /// Id of the drive's device.
+        id: String,
+        /// Name of the node.
+        node_name: String,
+    },
+    /// `netdev_add`: makes the host's end of a network card.
+    NetdevAdd {
+        /// Type, id and properties.
+        netdev: Value,
+    },
+    /// `netdev_del`: removes the host's end of a network card.
+    NetdevDel {
+        /// Id of the host's end.
+        id: String,
+    },
+    /// `chardev-add`: makes a character device.
+    ChardevAdd {
+        /// Id of the character device.
+        id: String,
+        /// Type and properties, as in QEMU's `ChardevBackend`.
+        backend: Value,
+    },
+    /// `chardev-remove`: removes a character device that no device uses.
+    ChardevRemove {
+        /// Id of the character device.
+        id: String,
     },
     /// `device_add`: plugs in a device.
     DeviceAdd {
@@ -89,17 +183,6 @@ pub enum Command {
         /// Id of the device.
         id: String,
     },
-}
-
-/// The end of a password's validity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// The password is not valid: its end is long past.
-    Past,
-    /// The password stays valid.
-    Never,
-    /// The password is valid up to a time, in seconds since 1970.
-    At(u64),
 }
 
 impl Command {
@@ -125,14 +208,31 @@ impl Command {
             Self::QomList { .. } => "qom-list",
             Self::QomGet { .. } => "qom-get",
             Self::Getfd { .. } => "getfd",
+            Self::Closefd { .. } => "closefd",
+            Self::AddFd { .. } => "add-fd",
+            Self::RemoveFd { .. } => "remove-fd",
+            Self::QueryFdsets => "query-fdsets",
             Self::ObjectAdd { .. } => "object-add",
+            Self::ObjectDel { .. } => "object-del",
+            Self::BlockdevAdd { .. } => "blockdev-add",
+            Self::BlockdevDel { .. } => "blockdev-del",
+            Self::QueryNamedBlockNodes => "query-named-block-nodes",
+            Self::QueryBlock => "query-block",
+            Self::BlockdevOpenTray { .. } => "blockdev-open-tray",
+            Self::BlockdevCloseTray { .. } => "blockdev-close-tray",
+            Self::BlockdevRemoveMedium { .. } => "blockdev-remove-medium",
+            Self::BlockdevInsertMedium { .. } => "blockdev-insert-medium",
+            Self::NetdevAdd { .. } => "netdev_add",
+            Self::NetdevDel { .. } => "netdev_del",
+            Self::ChardevAdd { .. } => "chardev-add",
+            Self::ChardevRemove { .. } => "chardev-remove",
             Self::DeviceAdd { .. } => "device_add",
             Self::DeviceDel { .. } => "device_del",
         }
     }
 
     /// Returns the arguments: an object, which is empty for a command that has none.
-    fn arguments(&self) -> Value {
+    pub(super) fn arguments(&self) -> Value {
         match self {
             Self::Balloon { value } => json!({ "value": value }),
             Self::SetPassword {
@@ -146,11 +246,32 @@ impl Command {
             Self::DeviceListProperties { typename } => json!({ "typename": typename }),
             Self::QomList { path } => json!({ "path": path }),
             Self::QomGet { path, property } => json!({ "path": path, "property": property }),
-            Self::Getfd { fdname } => json!({ "fdname": fdname }),
+            Self::Getfd { fdname } | Self::Closefd { fdname } => json!({ "fdname": fdname }),
+            Self::AddFd { fdset_id, opaque } => {
+                with_optional(json!({ "fdset-id": fdset_id }), "opaque", opaque.as_deref())
+            }
+            Self::RemoveFd { fdset_id, fd } => {
+                with_optional(json!({ "fdset-id": fdset_id }), "fd", *fd)
+            }
             Self::ObjectAdd { object } => object.clone(),
+            Self::BlockdevAdd { node } => node.clone(),
+            Self::NetdevAdd { netdev } => netdev.clone(),
             Self::DeviceAdd { device } => device.clone(),
-            Self::DeviceDel { id } => json!({ "id": id }),
-            _ => json!({}),
+            Self::ChardevAdd { id, backend } => json!({ "id": id, "backend": backend }),
+            Self::BlockdevDel { node_name } => json!({ "node-name": node_name }),
+            // Without `flat`, each node holds all nodes below it once more.
+            Self::QueryNamedBlockNodes => json!({ "flat": true }),
+            Self::BlockdevOpenTray { id, force } => json!({ "id": id, "force": force }),
+            Self::BlockdevInsertMedium { id, node_name } => {
+                json!({ "id": id, "node-name": node_name })
+            }
+            Self::ObjectDel { id }
+            | Self::BlockdevCloseTray { id }
+            | Self::BlockdevRemoveMedium { id }
+            | Self::NetdevDel { id }
+            | Self::ChardevRemove { id }
+            | Self::DeviceDel { id } => json!({ "id": id }),
+            _ => Value::Object(Map::new()),
         }
     }
 
@@ -178,26 +299,10 @@ impl Command {
     }
 }
 
-impl Expiry {
-    /// Returns QEMU's spelling. The past is the second 1. VNC lets clients in up to the end of the
-    /// last second, so the past must not be the present second.
-    fn to_text(self) -> String {
-        match self {
-            Self::Past => "1".into(),
-            Self::Never => "never".into(),
-            Self::At(seconds) => seconds.to_string(),
-        }
-    }
-}
-
-fn password_arguments(
-    protocol: GraphicsType,
-    password: &Password,
-    connected: Option<ConnectedPolicy>,
-) -> Value {
-    let mut arguments = json!({ "protocol": protocol.as_str(), "password": password.as_str() });
-    if let Some(policy) = connected {
-        arguments["connected"] = policy.as_str().into();
+/// Adds a member to a command's arguments, if there is a value for it.
+fn with_optional(mut arguments: Value, key: &str, value: Option<impl Into<Value>>) -> Value {
+    if let Some(value) = value {
+        arguments[key] = value.into();
     }
     arguments
 }
@@ -206,42 +311,83 @@ fn password_arguments(
 mod tests {
     use super::*;
 
-    fn sent(command: &Command) -> Value {
-        let line = command.to_line(1);
-        serde_json::from_slice::<Value>(&line).unwrap()["arguments"].take()
-    }
-
-    #[test]
-    fn password_is_sent_with_its_policy_and_expiry() {
-        let mut command = Command::SetPassword {
-            protocol: GraphicsType::Vnc,
-            password: String::from("vel\"vet").into(),
-            connected: None,
-        };
-        let expected = json!({ "protocol": "vnc", "password": "vel\"vet" });
-        assert_eq!(sent(&command), expected);
-
-        if let Command::SetPassword { connected, .. } = &mut command {
-            *connected = Some(ConnectedPolicy::Disconnect);
-        }
-        assert_eq!(sent(&command)["connected"], "disconnect");
-
-        for (time, text) in [
-            (Expiry::Past, "1"),
-            (Expiry::Never, "never"),
-            (Expiry::At(1_933_516_260), "1933516260"),
-        ] {
-            let protocol = GraphicsType::Spice;
-            let command = Command::ExpirePassword { protocol, time };
-            assert_eq!(sent(&command), json!({ "protocol": "spice", "time": text }));
-        }
-    }
-
     #[test]
     fn command_line_holds_name_arguments_and_id() {
         let line = Command::Balloon { value: 4096 }.to_line(7);
         let expected = "{\"execute\":\"balloon\",\"arguments\":{\"value\":4096},\"id\":7}\n";
         assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn optional_arguments_are_sent_only_if_given() {
+        let mut add = Command::AddFd {
+            fdset_id: 7,
+            opaque: None,
+        };
+        assert_eq!(add.arguments(), json!({ "fdset-id": 7 }));
+
+        if let Command::AddFd { opaque, .. } = &mut add {
+            *opaque = Some("passthru:iommufd0".into());
+        }
+        let expected = json!({ "fdset-id": 7, "opaque": "passthru:iommufd0" });
+        assert_eq!(add.arguments(), expected);
+
+        let fdset_id = 7;
+        let all = Command::RemoveFd { fdset_id, fd: None };
+        assert_eq!(all.arguments(), json!({ "fdset-id": 7 }));
+        let fd = Some(31);
+        let one = Command::RemoveFd { fdset_id, fd };
+        assert_eq!(one.arguments(), json!({ "fdset-id": 7, "fd": 31 }));
+    }
+
+    #[test]
+    fn medium_is_changed_by_the_id_of_the_device() {
+        let id = || "sata0-0-0".to_owned();
+        let node_name = "libvirt-3-storage".to_owned();
+        let force = false;
+        for (command, name, arguments) in [
+            (
+                Command::BlockdevOpenTray { id: id(), force },
+                "blockdev-open-tray",
+                json!({ "id": "sata0-0-0", "force": false }),
+            ),
+            (
+                Command::BlockdevRemoveMedium { id: id() },
+                "blockdev-remove-medium",
+                json!({ "id": "sata0-0-0" }),
+            ),
+            (
+                Command::BlockdevInsertMedium {
+                    id: id(),
+                    node_name,
+                },
+                "blockdev-insert-medium",
+                json!({ "id": "sata0-0-0", "node-name": "libvirt-3-storage" }),
+            ),
+            (
+                Command::BlockdevCloseTray { id: id() },
+                "blockdev-close-tray",
+                json!({ "id": "sata0-0-0" }),
+            ),
+        ] {
+            assert_eq!((command.name(), command.arguments()), (name, arguments));
+        }
+    }
+
+    #[test]
+    fn only_commands_that_pin_memory_have_no_limit() {
+        let object = json!({ "qom-type": "iommufd", "id": "iommufd0" });
+        let device = json!({ "driver": "vfio-pci", "id": "hostdev0" });
+        assert!(!Command::ObjectAdd { object }.is_limited());
+        assert!(!Command::DeviceAdd { device }.is_limited());
+
+        let id = "hostdev0".to_owned();
+        assert!(Command::DeviceDel { id }.is_limited());
+        let id = "iommufd0".to_owned();
+        assert!(Command::ObjectDel { id }.is_limited());
+        let node = json!({ "driver": "file" });
+        assert!(Command::BlockdevAdd { node }.is_limited());
+        assert!(Command::QueryFdsets.is_limited());
     }
 
     #[test]

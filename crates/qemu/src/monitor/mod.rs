@@ -34,6 +34,7 @@ mod event;
 mod input;
 mod message;
 mod output;
+mod password;
 mod pending;
 mod qmp;
 
@@ -41,9 +42,10 @@ pub use answer::{
     AddedFd, Answer, BlockNode, Drive, FdSet, FdSetMember, QomMember, RunState, RunStatus,
 };
 pub use blocking::BlockingQmp;
-pub use command::{Command, Expiry};
+pub use command::Command;
 pub use device_event::{DeviceEvent, DeviceName, TrayMove};
 pub use error::Error;
 pub use event::{Event, Timestamp};
 pub use message::MAX_MESSAGE;
+pub use password::Expiry;
 pub use qmp::{Qmp, Ticket};
