@@ -1,0 +1,10 @@
+//! The supervisor of a guest: one process a guest, with one poll loop.
+//!
+//! This crate has the parts that stand beside the guest's core in that loop:
+//!
+//! - [`control`] is the guest's control socket, with its server and its client.
+//!
+//! No part waits in the loop, and none prints or reads the environment.
+
+pub mod control;
+mod sys;
