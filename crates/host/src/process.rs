@@ -130,21 +130,9 @@ mod tests {
 
     fn tree() -> Tree {
         let tree = Tree::new();
-        tree.file("proc/sys/kernel/random/boot_id", "this-boot\n");
-        tree.link("proc/self/ns/pid", "pid:[4026531836]");
-        tree.file("proc/self/stat", "");
-        stat(&tree, 'S', 7700);
+        tree.proc();
+        tree.process(42, 'S', 7700);
         tree
-    }
-
-    /// Adds process 42, whose name looks like the rest of the line.
-    fn stat(tree: &Tree, state: char, start_time: u64) {
-        let zeros = "0 ".repeat(18);
-        tree.file(
-            "proc/42/stat",
-            format!("42 (a) Z 1 (b) {state} {zeros}{start_time} 0 0\n"),
-        );
-        tree.dir("proc/42/task/42");
     }
 
     #[test]
@@ -161,7 +149,7 @@ mod tests {
     fn reused_number_or_other_boot_is_another_process() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
-        stat(&tree, 'S', 7701);
+        tree.process(42, 'S', 7701);
         assert!(!tree.host().may_live(&process));
 
         let rebooted = ProcessId {
@@ -176,7 +164,7 @@ mod tests {
     fn dead_main_thread_with_others_may_live() {
         let tree = tree();
         let process = tree.host().process(42).unwrap();
-        stat(&tree, 'Z', 7700);
+        tree.process(42, 'Z', 7700);
         assert!(!tree.host().may_live(&process));
         tree.dir("proc/42/task/99");
         assert!(tree.host().may_live(&process));

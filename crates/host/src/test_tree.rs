@@ -58,6 +58,23 @@ impl Tree {
         symlink(target, self.path(path)).unwrap();
     }
 
+    /// Adds `/proc` as a process of this boot sees it.
+    pub(crate) fn proc(&self) {
+        self.file("proc/sys/kernel/random/boot_id", "this-boot\n");
+        self.link("proc/self/ns/pid", "pid:[4026531836]");
+        self.file("proc/self/stat", "");
+    }
+
+    /// Adds a process, whose name looks like the rest of the line.
+    pub(crate) fn process(&self, pid: u32, state: char, start_time: u64) {
+        let zeros = "0 ".repeat(18);
+        self.file(
+            &format!("proc/{pid}/stat"),
+            format!("{pid} (a) Z 1 (b) {state} {zeros}{start_time} 0 0\n"),
+        );
+        self.dir(&format!("proc/{pid}/task/{pid}"));
+    }
+
     /// Adds a PCI device, and returns its folder, `sys/devices/pci/ADDRESS`.
     pub(crate) fn pci(&self, address: &str, class: u32) -> String {
         let dir = format!("sys/devices/pci/{address}");

@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod claim;
+mod claims;
 mod lock;
 mod owner;
 mod switch;
