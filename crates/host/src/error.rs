@@ -97,6 +97,32 @@ pub enum Error {
         /// The owner of the claim.
         owner: Owner,
     },
+    /// The VMM of a guest has the device, and may still run. The guest's manager has ended.
+    #[error("{device} belongs to guest {guest}, whose VMM (pid {pid}) may still run")]
+    HeldByVmm {
+        /// The device.
+        device: Address,
+        /// The guest.
+        guest: String,
+        /// The process of the VMM.
+        pid: u32,
+    },
+    /// The record of a device does not name the VMM that a successor manages.
+    #[error("{device} was not handed over to the VMM (pid {pid}) of guest {guest}")]
+    NotHandedOver {
+        /// The device.
+        device: Address,
+        /// The guest.
+        guest: String,
+        /// The process of the VMM.
+        pid: u32,
+    },
+    /// A command has claimed the device, so that no VMM can have it.
+    #[error("{device} is claimed for no guest")]
+    NoGuest {
+        /// The device.
+        device: Address,
+    },
     /// Processes have the VFIO device open: an unbind would wait for them.
     #[error("{device} is open in {}", abridge(holders, ", "))]
     OpenInProcesses {

@@ -27,6 +27,7 @@ impl Host {
     /// - [`Error::NotFound`], [`Error::NamedTwice`] or [`Error::Bridge`].
     /// - [`Error::NoGroup`] or [`Error::DeviceWithoutIommu`].
     /// - [`Error::Claimed`], if another process has claimed the device.
+    /// - [`Error::HeldByVmm`], if the VMM of another guest has the device.
     /// - [`Error::NotOnVfio`], if the request is unmanaged and the device is not on a VFIO driver.
     /// - [`Error::BadDriverName`], if the requested driver cannot be one.
     pub fn check(&self, requests: &[Request]) -> Result<Vec<Error>, Error> {
@@ -141,13 +142,7 @@ impl Host {
             });
         }
 
-        if let Some(owner) = self.owner(device.address) {
-            return Err(Error::Claimed {
-                device: device.address,
-                owner,
-            });
-        }
-
+        self.check_unclaimed(device.address)?;
         if !request.managed && !device.on_vfio() {
             return Err(Error::NotOnVfio {
                 device: device.address,

@@ -49,7 +49,7 @@ impl Host {
     /// # Errors
     /// The errors of all devices, and nothing has changed then:
     ///
-    /// - [`Error::NotFound`] or [`Error::Claimed`].
+    /// - [`Error::NotFound`], [`Error::Claimed`] or [`Error::HeldByVmm`].
     /// - [`Error::OpenInProcesses`] or [`Error::UsageUnknown`], unless `force` is set.
     /// - [`Error::VirtualFunctions`], unless `force` is set.
     pub fn claim_to_release(

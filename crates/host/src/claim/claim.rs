@@ -3,6 +3,9 @@
 //! A claim is a lock on `/run/passthru/devices/ADDRESS.lock`, and the file names the owner. The
 //! lock ends with its process, however the process ends. The file is never removed: a lock on a
 //! file that may be removed protects nothing.
+//!
+//! The claim of a guest outlives its process as long as the guest's VMM lives, which the device's
+//! record names.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use super::switch::DriverSwitch;
 use crate::device::expect_vfio;
 use crate::record::{FormerState, Record, VERSION, Validity};
 use crate::usage::HeldDisks;
-use crate::{Device, Error, Host, Identity};
+use crate::{Device, Error, Host, Identity, ProcessId};
 
 /// The exclusive right to change a device. The right ends when this value is dropped.
 #[derive(Debug)]
@@ -41,6 +44,73 @@ impl Claim {
         self.device
     }
 
+    /// Notes in the device's record that the VMM of this claim's guest has the device.
+    ///
+    /// From then on, the guest's claim outlives this process as long as the VMM lives. A device
+    /// that was on its VFIO driver before gets a record too, whose end changes no driver.
+    ///
+    /// # Errors
+    /// - [`Error::NoGuest`], if the claim is not that of a guest.
+    /// - [`Error::NotOnVfio`] or [`Error::NotFound`], if no VMM can have the device.
+    /// - [`Error::File`] and the like, if the record cannot be read or written.
+    pub fn hand_over(&self, vmm: &ProcessId) -> Result<(), Error> {
+        let device = self.host.device(self.device)?;
+        if self.owner.guest.is_none() {
+            return Err(Error::NoGuest {
+                device: self.device,
+            });
+        }
+        let Some(driver) = device.driver.as_ref().filter(|_| device.on_vfio()) else {
+            return Err(Error::NotOnVfio {
+                device: self.device,
+                driver: device.driver,
+            });
+        };
+
+        let record = match self.current_record(&device)? {
+            Some(record) if self.has_made(&record, vmm) => record,
+            other => Record {
+                identity: self.merged_identity(other.as_ref())?,
+                earlier: other.and_then(Record::without_note).map(Box::new),
+                ..self.new_record(driver, FormerState::from_device(&device))
+            },
+        };
+        self.host.write_record(&Record {
+            version: VERSION,
+            vmm: Some(vmm.clone()),
+            ..record
+        })
+    }
+
+    /// Removes the VMM from the device's record, once the VMM no longer has the device.
+    ///
+    /// A record that was there only for the VMM goes, and the one from before it counts again. The
+    /// device stays on its driver.
+    ///
+    /// # Errors
+    /// [`Error::File`] and the like, if the record cannot be read or written.
+    pub fn take_back(&self) -> Result<(), Error> {
+        let Some(record) = self.host.record(self.device)? else {
+            return Ok(());
+        };
+        if record.vmm.is_none() {
+            return Ok(());
+        }
+        match record.without_note() {
+            Some(record) => self.host.write_record(&Record {
+                vmm: None,
+                ..record
+            }),
+            None => self.host.remove_record(self.device),
+        }
+    }
+
+    /// Returns whether a record is of this claim, or of the claim that it follows.
+    fn has_made(&self, record: &Record, vmm: &ProcessId) -> bool {
+        record.guest == self.owner.guest
+            && (record.pid == self.owner.pid || record.vmm.as_ref() == Some(vmm))
+    }
+
     /// Binds the device to a loaded driver, and releases `disks` once the device has left its
     /// former driver.
     ///
@@ -60,7 +130,7 @@ impl Claim {
     pub(crate) fn bind(&self, driver: &str, disks: HeldDisks) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
-        let record = self.current_record(&device)?;
+        let record = self.current_record(&device)?.and_then(Record::without_note);
         if device.driver.as_deref() == Some(driver) {
             expect_vfio(&device, driver)?;
             return self.take_over(record);
@@ -97,7 +167,7 @@ impl Claim {
     /// - [`Error::Absent`], if the device is absent.
     /// - [`Error::Write`] and the like, if a change fails.
     pub fn restore(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(|record| record, force)
+        self.go_back(Some, force)
     }
 
     /// Gives the device back as [`restore`](Self::restore) does, but to its state before it was
@@ -106,10 +176,17 @@ impl Claim {
     /// # Errors
     /// Those of [`restore`](Self::restore).
     pub fn release(&self, force: bool) -> Result<Option<String>, Error> {
-        self.go_back(Record::without_earlier, force)
+        self.go_back(
+            |record| record.without_note().map(Record::without_earlier),
+            force,
+        )
     }
 
-    fn go_back(&self, adjust: fn(Record) -> Record, force: bool) -> Result<Option<String>, Error> {
+    fn go_back(
+        &self,
+        adjust: fn(Record) -> Option<Record>,
+        force: bool,
+    ) -> Result<Option<String>, Error> {
         let Some(device) = self.await_device() else {
             return match self.host.record(self.device)? {
                 Some(_) => Err(Error::Absent {
@@ -118,7 +195,7 @@ impl Claim {
                 None => Ok(None),
             };
         };
-        let record = self.current_record(&device)?.map(adjust);
+        let record = self.current_record(&device)?.and_then(adjust);
         if device.on_vfio() || record.is_some() {
             let former = record.as_ref().map(|record| &record.former);
             if !force {
@@ -231,6 +308,7 @@ impl Claim {
             guest: self.owner.guest.clone(),
             pid: self.owner.pid,
             boot_id: self.host.boot_id(),
+            vmm: None,
             earlier: None,
         }
     }

@@ -10,6 +10,7 @@ mod switch;
 mod tests;
 mod virtual_function;
 mod virtual_functions;
+mod vmm_hold;
 
 pub use claim::Claim;
 pub use lock::{LockError, lock_as, lock_owner};

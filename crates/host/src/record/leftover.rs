@@ -100,7 +100,7 @@ impl Host {
         }
         match self.record(device) {
             Ok(record) => {
-                let record = record?;
+                let record = record?.without_note()?;
                 Some(Leftover {
                     device: record.device,
                     state: self.leftover_state(&record)?,

@@ -6,6 +6,9 @@
 //!
 //! A record counts only for the device of which it was made. And it counts only while that device
 //! is in a state that the recorded change, complete or cut short, leads to.
+//!
+//! A record also names the VMM that has the device. A device that was on its VFIO driver before has
+//! a record only for that: a note, whose removal changes no driver.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,10 +18,13 @@ use passthru_pci::Address;
 use serde::{Deserialize, Serialize};
 
 use super::former_state::FormerState;
-use crate::{Comparison, Device, Error, Host, Identity, make_own_folder, read_own, replace, sysfs};
+use crate::{
+    Comparison, Device, Error, Host, Identity, ProcessId, make_own_folder, read_own, replace, sysfs,
+};
 
-/// Version of the records that this program writes. Records without a version name no device.
-pub(crate) const VERSION: u32 = 1;
+/// Version of the records that this program writes. Records without a version name no device, and
+/// those of version 1 no VMM.
+pub(crate) const VERSION: u32 = 2;
 
 /// The version of a record, which is parsed before the rest.
 #[derive(Deserialize)]
@@ -59,7 +65,11 @@ pub struct Record {
     pub pid: u32,
     /// Boot in which the device was taken. The record counts only in that boot.
     pub boot_id: String,
-    /// Record of an earlier bind by hand, which counts again once the device is given back.
+    /// VMM of the guest that has the device. While it may live, the device belongs to the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmm: Option<ProcessId>,
+    /// Record of an earlier bind by hand, which counts again once the device is given back. Below a
+    /// note, it may also be that of a crashed guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Box<Record>>,
 }
@@ -75,6 +85,21 @@ impl Record {
                 ..self
             },
             None => self,
+        }
+    }
+
+    /// Returns whether this record only notes which VMM has the device: the device was on this
+    /// driver before, and stays there.
+    pub(crate) fn is_note(&self) -> bool {
+        self.vmm.is_some() && self.former.driver.as_ref() == Some(&self.driver)
+    }
+
+    /// Returns this record, or for a note the record from before it.
+    pub(crate) fn without_note(self) -> Option<Self> {
+        if self.is_note() {
+            self.earlier.map(|earlier| *earlier)
+        } else {
+            Some(self)
         }
     }
 
@@ -114,23 +139,28 @@ impl Host {
     /// - [`Error::Read`], if the record cannot be read.
     /// - [`Error::BadRecord`] or [`Error::NewerRecord`], if it cannot be parsed.
     pub fn record(&self, device: Address) -> Result<Option<Record>, Error> {
-        let path = self.record_path(device);
-        let text = match read_own(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Read { path, source }),
-        };
-        let record = parse(&text, path)?;
-        Ok(Some(record).filter(|record| record.boot_id == self.boot_id()))
+        let record = self.record_of_any_boot(device)?;
+        Ok(record.filter(|record| record.boot_id == self.boot_id()))
     }
 
-    /// Reads the record of a device; `None` if it does not count for the device.
+    /// Reads the record of a device, whenever the device was taken.
+    pub(crate) fn record_of_any_boot(&self, device: Address) -> Result<Option<Record>, Error> {
+        let path = self.record_path(device);
+        match read_own(&path) {
+            Ok(text) => parse(&text, path).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    /// Reads the record of a device with the state that the device goes back to. Returns `None` if
+    /// the record does not count for the device.
     pub(crate) fn valid_record(
         &self,
         device: &Device,
         identity: &Identity,
     ) -> Result<Option<Record>, Error> {
-        let record = self.record(device.address)?;
+        let record = self.record(device.address)?.and_then(Record::without_note);
         Ok(record.filter(|record| record.validity(device, identity) == Validity::Valid))
     }
 

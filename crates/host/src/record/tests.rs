@@ -21,6 +21,7 @@ fn record(guest: Option<&str>, boot_id: &str) -> Record {
         guest: guest.map(str::to_owned),
         pid: 42,
         boot_id: boot_id.into(),
+        vmm: None,
         earlier: None,
     }
 }
@@ -72,15 +73,15 @@ fn record_of_a_newer_version_is_named_and_not_used() {
     let tree = host();
     tree.file(
         "run/passthru/devices/0000:01:00.0.json",
-        r#"{"version": 2, "device": [1]}"#,
+        r#"{"version": 3, "device": [1]}"#,
     );
     let error = tree.host().record("01:00.0".parse().unwrap()).unwrap_err();
     assert!(
         matches!(
             error,
             Error::NewerRecord {
-                version: 2,
-                known: 1,
+                version: 3,
+                known: 2,
                 ..
             }
         ),
@@ -103,6 +104,27 @@ fn record_without_a_version_is_read() {
 
     assert_eq!(record.version, 0);
     assert_eq!(record.identity, None);
+}
+
+#[test]
+fn record_of_version_1_has_no_vmm() {
+    let tree = host();
+    let boot = "9c1b5f0e-3d0a-4f0b-8a55-5f3c2f1e7d11";
+    tree.file("proc/sys/kernel/random/boot_id", format!("{boot}\n"));
+    let text = include_str!("../../tests/records/version-1.json");
+    tree.file("run/passthru/devices/0000:01:00.0.json", text);
+    let device = "01:00.0".parse().unwrap();
+    let record = tree.host().record(device).unwrap().unwrap();
+    let by_hand = record.earlier.clone().unwrap();
+
+    assert_eq!((record.version, &record.vmm), (1, &None));
+    assert_eq!(record.guest.as_deref(), Some("web"));
+    assert_eq!(record.former.driver.as_deref(), Some("vfio-pci"));
+    assert_eq!((by_hand.guest, by_hand.vmm), (None, None));
+
+    let serial = record.identity.as_ref().unwrap().nvme_serial.as_deref();
+    assert_eq!(serial, Some("S64CNX0T"));
+    tree.host().claim(device, Some("db")).unwrap();
 }
 
 /// Returns the validity of a record from `nvme` to `vfio-pci` for a device in another state.
