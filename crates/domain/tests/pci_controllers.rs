@@ -49,11 +49,26 @@ fn target_options_of_another_model_are_refused() {
         &controller("pcie-root-port", plain),
         "a ioh3420 has no 'memReserve'",
     );
+    for (machine, model, name) in [
+        ("q35", "pcie-root-port", "ioh3420"),
+        ("q35", "pcie-expander-bus", "pxb-pcie"),
+        ("pc", "pci-bridge", "pci-bridge"),
+    ] {
+        let window = format!("<model name='{name}'/><target pref64Reserve='1024'/>");
+        let words = format!("a {name} has no 'pref64Reserve'");
+        refused(machine, &controller(model, &window), &words);
+    }
+    let above = "<target pref64Reserve='18014398509481984'/>";
+    refused(
+        "q35",
+        &controller("pcie-root-port", above),
+        "is above 18014398509481983: the unit is KiB",
+    );
     accepted(
         "q35",
         &controller(
             "pcie-root-port",
-            "<target memReserve='1024' hotplug='off' port='3'/>",
+            "<target memReserve='1024' pref64Reserve='18014398509481983' hotplug='off' port='3'/>",
         ),
     );
 }

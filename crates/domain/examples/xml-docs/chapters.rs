@@ -18,7 +18,12 @@ pub(crate) struct Element {
     pub(crate) since: &'static str,
     /// Architectures or machines with the element; empty for all.
     pub(crate) arch: &'static str,
+    /// Attributes that libvirt does not have.
+    pub(crate) extensions: &'static [Extension],
 }
+
+/// An attribute that passthru adds to libvirt's: the path of its element, and its name.
+pub(crate) type Extension = (&'static str, &'static str);
 
 impl Element {
     const fn new(path: &'static str, becomes: &'static str) -> Self {
@@ -27,6 +32,7 @@ impl Element {
             becomes,
             since: "",
             arch: "",
+            extensions: &[],
         }
     }
 
@@ -36,6 +42,10 @@ impl Element {
 
     const fn only_for(self, arch: &'static str) -> Self {
         Self { arch, ..self }
+    }
+
+    const fn extended_by(self, extensions: &'static [Extension]) -> Self {
+        Self { extensions, ..self }
     }
 }
 
@@ -203,7 +213,8 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
                 "devices/controller",
                 "`-device` of bridges, ports, expanders and other controllers; those of the \
                  board become nothing",
-            ),
+            )
+            .extended_by(&[("controller/target", "pref64Reserve")]),
             Element::new("devices/hub", "`-device usb-hub`"),
         ],
     },

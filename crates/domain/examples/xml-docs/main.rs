@@ -15,7 +15,7 @@ use std::{env, fs, io};
 
 use passthru_domain::{Description, Domain, Values};
 
-use chapters::{CHAPTERS, Chapter, Element};
+use chapters::{CHAPTERS, Chapter, Element, Extension};
 
 const INDEX: &str = "domain-xml.md";
 const CHAPTERS_FOLDER: &str = "domain-xml";
@@ -144,6 +144,7 @@ fn index(domain: &Description) -> String {
             ..domain.clone()
         },
         "domain",
+        &[],
     );
     text
 }
@@ -210,7 +211,7 @@ fn section(text: &mut String, element: &Element, description: &Description) {
         .map(|(name, fact)| format!("{name}: {fact}."))
         .collect();
     let _ = writeln!(text, "{}\n", wrap(&facts.join(" ")));
-    rows(text, description, description.name);
+    rows(text, description, description.name, element.extensions);
 }
 
 /// Breaks a paragraph into lines of at most 100 columns.
@@ -232,12 +233,12 @@ fn wrap(paragraph: &str) -> String {
 }
 
 /// Adds a table of an element, its attributes and its children.
-fn rows(text: &mut String, element: &Description, path: &str) {
+fn rows(text: &mut String, element: &Description, path: &str, extensions: &[Extension]) {
     text.push_str("| element | attribute | values |\n|---|---|---|\n");
-    row(text, element, path);
+    row(text, element, path, extensions);
 }
 
-fn row(text: &mut String, element: &Description, path: &str) {
+fn row(text: &mut String, element: &Description, path: &str, extensions: &[Extension]) {
     let several = if element.repeats { " …" } else { "" };
     let mut name = format!("`{path}`{several}");
     if let Some(content) = &element.text {
@@ -247,10 +248,14 @@ fn row(text: &mut String, element: &Description, path: &str) {
     }
 
     for (attribute, values) in &element.attributes {
-        line(text, &mut name, &format!("`{attribute}`"), &shown(values));
+        let mut values = shown(values);
+        if extensions.contains(&(path, attribute)) {
+            values.push_str("; **extension of passthru**");
+        }
+        line(text, &mut name, &format!("`{attribute}`"), &values);
     }
     for child in &element.children {
-        row(text, child, &format!("{path}/{}", child.name));
+        row(text, child, &format!("{path}/{}", child.name), extensions);
     }
 }
 
@@ -307,6 +312,21 @@ mod tests {
         let mut elements: Vec<_> = chapters.map(|element| element.path.to_owned()).collect();
         elements.sort();
         assert_eq!(elements, paths());
+    }
+
+    #[test]
+    fn each_extension_is_marked_in_the_reference() {
+        let elements = CHAPTERS.iter().flat_map(|chapter| chapter.elements);
+        let extensions = elements.flat_map(|element| element.extensions).count();
+        let pages = pages();
+        let marks = pages.values().map(|text| {
+            let lines = text.lines();
+            lines
+                .filter(|line| line.contains("**extension of passthru**"))
+                .count()
+        });
+        assert_eq!(marks.sum::<usize>(), extensions);
+        assert!(extensions > 0);
     }
 
     #[test]

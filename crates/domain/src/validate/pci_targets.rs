@@ -10,6 +10,9 @@ use crate::platform::Board;
 /// First bus numbers that an expander can have.
 const BUS_NUMBERS: std::ops::RangeInclusive<u8> = 1..=254;
 
+/// Largest number of KiB whose bytes are a 64-bit number.
+const MOST_KIB: u64 = u64::MAX / 1024;
+
 pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     let Some(model) = controller.model else {
         return;
@@ -18,6 +21,7 @@ pub(super) fn check(check: &mut Check<'_>, controller: &Controller) {
     let target = controller.target.clone().unwrap_or_default();
     check_options(check, controller, model, &target);
     check_chassis_number(check, controller, &target);
+    check_window(check, controller, &target);
     if matches!(model, Model::PciExpanderBus | Model::PcieExpanderBus) {
         check_expander(check, controller, &target);
     }
@@ -83,6 +87,18 @@ fn check_chassis_number(check: &mut Check<'_>, controller: &Controller, target: 
     }
 }
 
+/// Checks that a window above 4 GiB has fewer than 2^64 bytes.
+fn check_window(check: &mut Check<'_>, controller: &Controller, target: &ControllerTarget) {
+    let Some(kib) = target.pref64_reserve.filter(|kib| *kib > MOST_KIB) else {
+        return;
+    };
+    let index = controller.index.unwrap_or_default();
+    let message = format!(
+        "pref64Reserve='{kib}' of the PCI controller {index} is above {MOST_KIB}: the unit is KiB"
+    );
+    check.error(&controller.info.span, message);
+}
+
 /// Checks that a `<target>` has only the options of its model.
 fn check_options(
     check: &mut Check<'_>,
@@ -110,6 +126,7 @@ fn check_options(
             target.mem_reserve.is_some(),
             plain_port || model == Model::PciBridge,
         ),
+        ("pref64Reserve", target.pref64_reserve.is_some(), plain_port),
         // Only Power's host bridges have an index.
         ("index", target.index.is_some(), false),
         ("node", target.node.is_some(), expander),

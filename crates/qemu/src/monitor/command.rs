@@ -72,8 +72,8 @@ pub enum Command {
         /// Name of the property.
         property: String,
     },
-    /// `getfd`: gives a name to the descriptor that is sent with the command. QEMU closes an earlier
-    /// descriptor of that name.
+    /// `getfd`: gives a name to the descriptor that is sent with the command. QEMU closes an
+    /// earlier descriptor of that name.
     Getfd {
         /// The name, which does not begin with a digit.
         fdname: String,

@@ -149,10 +149,15 @@ fn port(driver: Object, target: &ControllerTarget, id: &str) -> Object {
         .with("id", id)
         .maybe("hotplug", target.hotplug)
         .maybe("mem-reserve", mem_reserve(target))
+        .maybe("pref64-reserve", target.pref64_reserve.map(bytes_of_kib))
 }
 
 fn mem_reserve(target: &ControllerTarget) -> Option<u64> {
-    target.mem_reserve.map(|kib| kib.saturating_mul(1024))
+    target.mem_reserve.map(bytes_of_kib)
+}
+
+const fn bytes_of_kib(kib: u64) -> u64 {
+    kib.saturating_mul(1024)
 }
 
 fn number(number: Option<u8>) -> Option<u32> {

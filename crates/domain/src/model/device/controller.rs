@@ -212,6 +212,9 @@ pub struct ControllerTarget {
     pub hotplug: Option<bool>,
     /// Memory window that a root port or bridge reserves, in KiB.
     pub mem_reserve: Option<u64>,
+    /// Window of 64-bit prefetchable memory that a root port reserves, in KiB. An extension of
+    /// passthru: libvirt has no such attribute.
+    pub pref64_reserve: Option<u64>,
     /// NUMA node of an expander bus.
     pub node: Option<u32>,
 }
@@ -292,6 +295,7 @@ impl Element for ControllerTarget {
         v.attr("busNr", &mut self.bus_nr);
         v.attr("index", &mut self.index);
         v.attr("memReserve", &mut self.mem_reserve);
+        v.attr("pref64Reserve", &mut self.pref64_reserve);
         v.on_off("hotplug", &mut self.hotplug);
         v.leaf("node", &mut self.node);
     }
