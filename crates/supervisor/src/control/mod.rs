@@ -1,16 +1,22 @@
 //! The control socket of a guest.
 //!
 //! A client sends one [`Request`] a line, and the server sends one [`Response`] a line. The first
-//! line of the server is a [`Hello`]. Each request ends with a result or an error, and a client
-//! sends its next request after that.
+//! line of the server is a [`Hello`]. Each request ends with a result or an error. The server takes
+//! a client's next request after that. Descriptors go with the first byte of their line.
 //!
 //! The socket is open to every user. The server reads each client's [`Peer`] once, at its
 //! connection, and [`Access`] says what that client may ask for.
 
+mod fd_stream;
+mod line_buffer;
+mod listener;
+mod output;
 mod peer;
 mod request;
 mod response;
 
+pub use fd_stream::MAX_FDS;
+pub use listener::{listen, remove_socket, socket_path};
 pub use peer::{Access, Members, Peer, Right};
 pub use request::Request;
 pub use response::{ErrorKind, ErrorMessage, Hello, PROTOCOL, Progress, Response};

@@ -9,7 +9,7 @@ use crate::sys::{peer_credentials, peer_groups};
 /// namespace does not map.
 const NOBODY: u32 = 65_534;
 
-/// What a client may ask for.
+/// Extent of the requests that a client may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
     /// Nothing.

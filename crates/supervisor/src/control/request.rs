@@ -117,6 +117,11 @@ impl Request {
         }
     }
 
+    /// Returns whether the line of this request may be longer than 64 KiB.
+    pub(super) const fn may_be_long(&self) -> bool {
+        matches!(self, Self::Attach { .. })
+    }
+
     /// Returns the name of the command.
     pub const fn name(&self) -> &'static str {
         match self {
