@@ -7,6 +7,7 @@
 //! The socket is open to every user. The server reads each client's [`Peer`] once, at its
 //! connection, and [`Access`] says what that client may ask for.
 
+mod connection;
 mod fd_stream;
 mod line_buffer;
 mod listener;
@@ -14,9 +15,12 @@ mod output;
 mod peer;
 mod request;
 mod response;
+mod server;
 
+pub use connection::{MAX_LONG_REQUEST, MAX_REQUEST, MAX_WAITING};
 pub use fd_stream::MAX_FDS;
 pub use listener::{listen, remove_socket, socket_path};
 pub use peer::{Access, Members, Peer, Right};
 pub use request::Request;
 pub use response::{ErrorKind, ErrorMessage, Hello, PROTOCOL, Progress, Response};
+pub use server::{ClientId, Incoming, MAX_CLIENTS, PollEntry, Server, Source};
