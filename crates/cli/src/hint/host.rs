@@ -39,7 +39,9 @@ pub(crate) fn host_hint(error: &HostError) -> Option<String> {
             },
             ..
         }
-        | HostError::HeldByVmm { guest, .. } => format!("stop '{guest}' first, or give this guest another device"),
+        | HostError::HeldByVmm { guest, .. } => {
+            format!("stop '{guest}' first, or give this guest another device")
+        }
         HostError::Claimed { .. } => "wait until that process has ended".into(),
         HostError::OpenInProcesses { .. } => "end these processes first".into(),
         HostError::VirtualFunctions { device, .. } => format!(
