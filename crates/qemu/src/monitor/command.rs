@@ -342,30 +342,33 @@ mod tests {
 
     #[test]
     fn medium_is_changed_by_the_id_of_the_device() {
-        let id = || "sata0-0-0".to_owned();
+        let id = String::from("sata0-0-0");
         let node_name = "libvirt-3-storage".to_owned();
         let force = false;
         for (command, name, arguments) in [
             (
-                Command::BlockdevOpenTray { id: id(), force },
+                Command::BlockdevOpenTray {
+                    id: id.clone(),
+                    force,
+                },
                 "blockdev-open-tray",
                 json!({ "id": "sata0-0-0", "force": false }),
             ),
             (
-                Command::BlockdevRemoveMedium { id: id() },
+                Command::BlockdevRemoveMedium { id: id.clone() },
                 "blockdev-remove-medium",
                 json!({ "id": "sata0-0-0" }),
             ),
             (
                 Command::BlockdevInsertMedium {
-                    id: id(),
+                    id: id.clone(),
                     node_name,
                 },
                 "blockdev-insert-medium",
                 json!({ "id": "sata0-0-0", "node-name": "libvirt-3-storage" }),
             ),
             (
-                Command::BlockdevCloseTray { id: id() },
+                Command::BlockdevCloseTray { id: id.clone() },
                 "blockdev-close-tray",
                 json!({ "id": "sata0-0-0" }),
             ),

@@ -54,12 +54,14 @@ impl DeviceEvent {
     /// 1,024 bytes, then [`Error::UnexpectedData`].
     pub fn read(event: &Event) -> Result<Option<Self>, Error> {
         let name = event.name.as_str();
-        let data = || event.data.clone();
+        if !Self::NAMES.contains(&name) {
+            return Ok(None);
+        }
+        let data = event.data.clone();
         Ok(Some(match name {
-            "DEVICE_DELETED" => Self::Deleted(read(name, data())?),
-            "DEVICE_UNPLUG_GUEST_ERROR" => Self::UnplugGuestError(read(name, data())?),
-            "DEVICE_TRAY_MOVED" => Self::TrayMoved(read(name, data())?),
-            _ => return Ok(None),
+            "DEVICE_DELETED" => Self::Deleted(read(name, data)?),
+            "DEVICE_UNPLUG_GUEST_ERROR" => Self::UnplugGuestError(read(name, data)?),
+            _ => Self::TrayMoved(read(name, data)?),
         }))
     }
 }
