@@ -49,8 +49,32 @@ pub fn fragment(
     item: Item,
 ) -> Result<Fragment, Error> {
     let context = Context::new(domain, capabilities, style)?;
-    let mut options = device_options(&context, item)?;
-    overrides::apply_known(domain, &mut options);
+    context_fragment(&context, item)
+}
+
+/// Returns the options of a device that is plugged into a running guest, or that gets a medium.
+///
+/// The options are those of [`fragment`] for a manager. But the block nodes are numbered from
+/// `first_node`, since the numbers of a command line change with the list of disks. A running QEMU
+/// has nodes already: [`next_node`](crate::next_node) finds a number above theirs.
+///
+/// # Errors
+/// Those of [`fragment`].
+pub fn plug_fragment(
+    domain: &Domain,
+    capabilities: &Capabilities,
+    item: Item,
+    first_node: usize,
+) -> Result<Fragment, Error> {
+    let context = Context::new(domain, capabilities, Style::Managed)?;
+    let numbers = vec![first_node; domain.devices.disks.len() + 1];
+    context.disk_nodes.get_or_init(|| numbers);
+    context_fragment(&context, item)
+}
+
+fn context_fragment(context: &Context<'_>, item: Item) -> Result<Fragment, Error> {
+    let mut options = device_options(context, item)?;
+    overrides::apply_known(context.domain, &mut options);
     Ok(Fragment { options })
 }
 

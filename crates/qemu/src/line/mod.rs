@@ -9,5 +9,6 @@ mod want;
 pub use opt::{List, Object, Opt, Term, Value};
 pub(crate) use opt::{Properties, distinct_wants, on_off};
 pub use render::CommandLine;
+pub(crate) use render::Renderer;
 pub use resolve::{FileLocation, Paths, Placeholders, Resolve};
-pub use want::{Access, FilePassing, Want, WantKind};
+pub use want::{Access, FilePassing, PlugPassing, Want, WantKind};

@@ -69,11 +69,7 @@ impl CommandLine {
 
     /// Returns the words of each option.
     fn render_options(&self, resolve: &dyn Resolve) -> Vec<Vec<String>> {
-        let mut renderer = Renderer {
-            resolve,
-            sets: Vec::new(),
-            numbers: HashMap::new(),
-        };
+        let mut renderer = Renderer::new(resolve);
         self.options
             .iter()
             .flat_map(|option| renderer.option(option))
@@ -81,7 +77,8 @@ impl CommandLine {
     }
 }
 
-struct Renderer<'a> {
+/// Writer of the values of options as text and as JSON.
+pub(crate) struct Renderer<'a> {
     resolve: &'a dyn Resolve,
     /// The fd sets of the line, by number.
     sets: Vec<Want>,
@@ -89,7 +86,15 @@ struct Renderer<'a> {
     numbers: HashMap<Want, usize>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
+    pub(crate) fn new(resolve: &'a dyn Resolve) -> Self {
+        Self {
+            resolve,
+            sets: Vec::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
     /// Returns the `-add-fd` options that the option needs, then the option.
     fn option(&mut self, option: &Opt) -> Vec<Vec<String>> {
         let known = self.sets.len();
@@ -170,7 +175,8 @@ impl Renderer<'_> {
         }
     }
 
-    fn object(&mut self, object: &Object) -> serde_json::Value {
+    /// Returns an object as JSON.
+    pub(crate) fn object(&mut self, object: &Object) -> serde_json::Value {
         let members = object
             .0
             .iter()

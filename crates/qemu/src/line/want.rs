@@ -115,6 +115,19 @@ pub enum FilePassing {
     Copy,
 }
 
+/// Means of passing a descriptor or file to a running QEMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlugPassing {
+    /// The name that `getfd` gave a descriptor. The command takes and closes it.
+    Name,
+    /// The number in QEMU that `add-fd` answered with. `remove-fd` closes it.
+    Number,
+    /// `/proc/self/fd/N`, where N is the number in QEMU that `add-fd` answered with.
+    NumberPath,
+    /// `/dev/fdset/N`, an fd set that `add-fd` made.
+    FdSet,
+}
+
 impl Want {
     pub(crate) fn file(
         name: impl Into<String>,
@@ -170,6 +183,30 @@ impl Want {
             | WantKind::File { path, .. }
             | WantKind::Output { path, .. }
             | WantKind::Folder { path } => Some(path),
+        }
+    }
+
+    /// Returns how a running QEMU gets the descriptor or file; `None` if it must have it from the
+    /// start.
+    pub const fn plug_passing(&self) -> Option<PlugPassing> {
+        match self.kind {
+            WantKind::Iommufd { .. } => Some(PlugPassing::Number),
+            WantKind::Vfio { .. }
+            | WantKind::Vhost { .. }
+            | WantKind::Tap { .. }
+            | WantKind::Listener { .. }
+            | WantKind::Connected { .. } => Some(PlugPassing::Name),
+            WantKind::File {
+                passing: FilePassing::Copy,
+                ..
+            } => Some(PlugPassing::NumberPath),
+            WantKind::File { .. } | WantKind::NodeSet { .. } | WantKind::Output { .. } => {
+                Some(PlugPassing::FdSet)
+            }
+            WantKind::ScsiGeneric
+            | WantKind::Secret { .. }
+            | WantKind::Kvm
+            | WantKind::Folder { .. } => None,
         }
     }
 

@@ -34,12 +34,20 @@ pub(crate) fn items(context: &Context<'_>) -> Vec<Item> {
 
 /// Returns `-object iommufd`. On a standalone line, QEMU opens `/dev/iommu` by itself.
 fn iommufd(context: &Context<'_>, object: IommufdObject) -> Opt {
+    if context.is_standalone() {
+        return Opt::object(Object::qom("iommufd", object.id));
+    }
+    managed_iommufd(object)
+}
+
+/// Returns `-object iommufd` with a descriptor of the manager.
+pub(crate) fn managed_iommufd(object: IommufdObject) -> Opt {
     let IommufdObject { id, fd: given } = object;
-    let fd = (!context.is_standalone()).then(|| Want {
+    let fd = Want {
         name: id.clone(),
         kind: WantKind::Iommufd { given },
-    });
-    Opt::object(Object::qom("iommufd", id).maybe("fd", fd))
+    };
+    Opt::object(Object::qom("iommufd", id).with("fd", fd))
 }
 
 /// Returns the options of a device; none for one that is only kept from its host driver.
