@@ -126,6 +126,7 @@ mod tests {
             UnixStream::pair().unwrap()
         });
         let (ours, _theirs) = pair.join().unwrap();
+
         assert_eq!(peer_groups(&ours).unwrap(), wanted);
     }
 }

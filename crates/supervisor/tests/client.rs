@@ -82,7 +82,9 @@ fn replies_come_in_their_order() {
         server.send(incoming.client, &result, None);
     });
     let mut client = Client::connect(folder.path(), "vm").unwrap();
+
     assert_eq!(client.hello().guest, "vm");
+
     let mut kinds = Vec::new();
     for reply in client.request(&STOP, &[]).unwrap() {
         kinds.push(match reply.unwrap() {
@@ -92,6 +94,7 @@ fn replies_come_in_their_order() {
             other => format!("{other:?}"),
         });
     }
+
     assert_eq!(
         kinds,
         ["event \"power\"", "lost 3", "answer {\"ended\":true}"]
@@ -99,7 +102,9 @@ fn replies_come_in_their_order() {
 
     // The connection has room for another request.
     let answer = client.call(&STOP, &[]).unwrap();
+
     assert_eq!(answer.value["ended"], true);
+
     drop(client);
     server.join().unwrap();
 }
@@ -119,6 +124,7 @@ fn progress_is_shown_before_the_answer() {
     let mut client = Client::connect(folder.path(), "vm").unwrap();
     let mut replies = client.request(&STOP, &[]).unwrap();
     let first = replies.next().unwrap().unwrap();
+
     assert!(
         matches!(
             first,
@@ -131,6 +137,7 @@ fn progress_is_shown_before_the_answer() {
     );
     assert!(matches!(replies.next(), Some(Ok(Reply::Answer(_)))));
     assert!(replies.next().is_none());
+
     drop(client);
     server.join().unwrap();
 }
@@ -147,13 +154,16 @@ fn descriptors_go_both_ways() {
     let mut answer = client.call(&Request::Save {}, &[writer.as_fd()]).unwrap();
     drop(writer);
     let back = answer.fds.remove(0);
+
     assert!(answer.fds.is_empty());
+
     File::from(back).write_all(b"round").unwrap();
     drop(client);
     server.join().unwrap();
 
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
+
     assert_eq!(text, "round");
 }
 
@@ -168,9 +178,11 @@ fn refused_request_carries_its_message() {
     let ClientError::Refused(message) = &error else {
         panic!("{error:?}");
     };
+
     assert_eq!(message.kind, ErrorKind::Guest);
     assert_eq!(message.hint.as_deref(), Some("Wake it."));
     assert_eq!(error.to_string(), "it sleeps");
+
     drop(client);
     server.join().unwrap();
 }
@@ -185,11 +197,13 @@ fn request_that_is_too_long_shows_the_refusal() {
         accept_new_device: false,
     };
     let error = client.call(&request, &[]).unwrap_err();
+
     assert_eq!(
         error.to_string(),
         "the request is longer than 1024 KiB",
         "{error:?}"
     );
+
     server.join().unwrap();
 }
 
@@ -199,7 +213,9 @@ fn unfinished_request_blocks_the_next() {
     let mut client = Client::connect(folder.path(), "vm").unwrap();
     let _ = client.request(&STOP, &[]).unwrap();
     let error = client.request(&STOP, &[]).unwrap_err();
+
     assert!(matches!(error, ClientError::Unanswered), "{error}");
+
     drop(client);
     server.join().unwrap();
 }
@@ -208,13 +224,16 @@ fn unfinished_request_blocks_the_next() {
 fn missing_guest_and_dead_supervisor_differ() {
     let folder = tempfile::tempdir().unwrap();
     let error = Client::connect(folder.path(), "vm").unwrap_err();
+
     assert!(matches!(error, ClientError::NoSocket { .. }), "{error}");
 
     drop(control::listen(folder.path(), "vm").unwrap());
     let error = Client::connect(folder.path(), "vm").unwrap_err();
+
     assert!(matches!(error, ClientError::NoServer { .. }), "{error}");
 
     let error = Client::connect(Path::new("/dev/null"), "vm").unwrap_err();
+
     assert_eq!(error.to_string(), "cannot connect to /dev/null/vm.sock");
 }
 
@@ -253,9 +272,12 @@ fn server_that_is_none_is_refused() {
         assert!(client_of(bytes.into()).is_err(), "{bytes}");
     }
     let error = client_of(vec![b'x'; 4 << 20]).unwrap_err();
+
     assert!(matches!(error, ClientError::TooLong), "{error}");
+
     let refusal = "{\"error\":{\"kind\":\"busy\",\"message\":\"full\"}}\n";
     let error = client_of(refusal.into()).unwrap_err();
+
     assert_eq!(error.to_string(), "full");
 }
 

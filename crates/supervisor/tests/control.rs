@@ -110,7 +110,9 @@ fn done() -> Response {
 fn request_has_its_answer() {
     let (mut server, folder) = server(Access::default());
     let mut client = connect(&folder);
+
     assert!(settle(&mut server).is_empty());
+
     read_hello(&client);
     client
         .write_all(b"{\"command\":\"stop\",\"force\":true}\n")
@@ -121,14 +123,19 @@ fn request_has_its_answer() {
         timeout: None,
         force: true,
     };
+
     assert_eq!(incoming.request, stop);
+
     let peer = server.peer(incoming.client).unwrap();
+
     assert_eq!(peer.pid, std::process::id());
 
     assert!(server.send(incoming.client, &Response::Result(json!("ended")), None));
     assert_eq!(read_line(&client), json!({"result": "ended"}));
+
     drop(client);
     settle(&mut server);
+
     assert!(!server.is_open(incoming.client));
 }
 
@@ -137,10 +144,15 @@ fn half_a_line_waits() {
     let (mut server, folder) = server(Access::default());
     let mut client = connect(&folder);
     client.write_all(b"{\"command\":").unwrap();
+
     assert!(settle(&mut server).is_empty());
+
     client.write_all(b"\"pause\"").unwrap();
+
     assert!(settle(&mut server).is_empty());
+
     client.write_all(b"}\n{\"comm").unwrap();
+
     assert_eq!(settle(&mut server)[0].request, Request::Pause {});
 }
 
@@ -153,7 +165,9 @@ fn next_request_waits_for_the_answer_to_the_first() {
         .unwrap();
 
     let first = settle(&mut server);
+
     assert_eq!(first.len(), 1);
+
     let id = first[0].client;
     let progress = Response::Progress(Progress {
         op: "wait".into(),
@@ -162,9 +176,11 @@ fn next_request_waits_for_the_answer_to_the_first() {
         pinned: None,
     });
     server.send(id, &progress, None);
+
     assert!(!server.has_requests());
 
     server.send(id, &done(), None);
+
     assert!(server.has_requests());
     assert_eq!(settle(&mut server)[0].request, Request::Resume {});
 }
@@ -176,12 +192,16 @@ fn client_that_has_sent_all_still_gets_its_answer() {
     client.write_all(b"{\"command\":\"info\"}\n").unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
     let id = settle(&mut server)[0].client;
+
     assert!(server.is_open(id));
 
     server.send(id, &done(), None);
     read_hello(&client);
+
     assert_eq!(read_line(&client), json!({"result": null}));
+
     settle(&mut server);
+
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }
 
@@ -194,6 +214,7 @@ fn request_of_a_client_that_is_gone_counts() {
     drop(client);
 
     let requests = settle(&mut server);
+
     assert_eq!(requests.len(), 1);
     assert!(!server.is_open(requests[0].client));
     assert!(!server.send(requests[0].client, &done(), None));
@@ -215,7 +236,9 @@ fn client_that_does_not_read_is_closed() {
 
     assert!(sent * 10_000 >= MAX_WAITING - 10_100, "{sent}");
     assert!(!server.is_open(id));
+
     settle(&mut server);
+
     assert_eq!(server.waiting(id), None);
     assert_eq!(server.poll_entries().len(), 1);
 }
@@ -246,9 +269,12 @@ fn long_answer_becomes_an_error() {
     client.write_all(b"{\"command\":\"dump-xml\"}\n").unwrap();
     let id = settle(&mut server)[0].client;
     let answer = Response::Result("x".repeat(MAX_WAITING).into());
+
     assert!(server.send(id, &answer, None));
+
     read_hello(&client);
     let error = read_line(&client);
+
     assert_eq!(error["error"]["kind"], "too-large");
     assert_eq!(error["error"]["message"], "the answer is longer than 1 MiB");
 }
@@ -295,15 +321,19 @@ fn only_an_attach_may_be_long() {
     let client = connect(&folder);
     let line = json!({"command": "qmp", "line": text}).to_string() + "\n";
     let sender = send_all(&client, line.into_bytes());
+
     assert!(settle_with(&mut server, sender).0.is_empty());
+
     read_hello(&client);
     let error = read_refusal(&client);
+
     assert_eq!(error.message, "the request is longer than 64 KiB");
 
     let client = connect(&folder);
     let line = json!({"command": "attach", "xml": text}).to_string() + "\n";
     let sender = send_all(&client, line.into_bytes());
     let (requests, _) = settle_with(&mut server, sender);
+
     assert!(matches!(requests[0].request, Request::Attach { .. }));
 }
 
@@ -314,9 +344,12 @@ fn line_that_is_not_a_request_is_refused() {
     client
         .write_all(b"GET / HTTP/1.1\n{\"command\":\"stop\"}\n")
         .unwrap();
+
     assert!(settle(&mut server).is_empty());
+
     read_hello(&client);
     let error = read_refusal(&client);
+
     assert_eq!(error.kind, control::ErrorKind::BadRequest);
     assert!(
         error.message.starts_with("the line is not a request: "),
@@ -335,6 +368,7 @@ fn seventeenth_client_is_refused() {
     let late = connect(&folder);
     settle(&mut server);
     let error = read_refusal(&late);
+
     assert_eq!(error.kind, control::ErrorKind::Busy);
     assert_eq!(error.message, "the guest 'vm' has too many clients");
 

@@ -103,19 +103,25 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
         let writer = OwnedFd::from(writer);
+
         assert_eq!(send(&ours, b"ab", &[writer.as_fd()]).unwrap(), 2);
+
         drop(writer);
 
         let mut buffer = [0; 8];
         let mut fds = VecDeque::new();
+
         assert_eq!(receive(&theirs, &mut buffer, &mut fds).unwrap(), 2);
+
         let fd = fds.pop_front().unwrap();
+
         assert!(fds.is_empty());
         assert!(fcntl_getfd(&fd).unwrap().contains(FdFlags::CLOEXEC));
 
         File::from(fd).write_all(b"through").unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
+
         assert_eq!(text, "through");
     }
 
@@ -137,7 +143,9 @@ mod tests {
 
         assert_eq!(receive(&theirs, &mut [0], &mut fds), Ok(1));
         assert_eq!(fds.len(), 5);
+
         let result = receive(&theirs, &mut [0], &mut fds);
+
         assert_eq!(result, Err(Errno::TOOMANYREFS));
         assert!(fds.is_empty());
     }

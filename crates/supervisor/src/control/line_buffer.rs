@@ -70,14 +70,18 @@ mod tests {
     fn half_a_line_waits_for_its_end() {
         let mut buffer = LineBuffer::default();
         buffer.push(b"{\"comm");
+
         assert!(!buffer.has_line());
         assert_eq!((buffer.take(), buffer.line_length()), (None, 6));
 
         buffer.push(b"and\":1}\nnext");
+
         assert_eq!(buffer.line_length(), 13);
         assert_eq!(buffer.take().unwrap(), b"{\"command\":1}");
         assert_eq!((buffer.take(), buffer.line_length()), (None, 4));
+
         buffer.push(b"\n");
+
         assert_eq!(buffer.take().unwrap(), b"next");
     }
 

@@ -74,11 +74,14 @@ mod tests {
 
         let path = socket_path(&folder, "vm");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
+
         assert_eq!(mode & 0o777, 0o666);
+
         UnixStream::connect(&path).unwrap();
 
         remove_socket(&folder, "vm").unwrap();
         remove_socket(&folder, "vm").unwrap();
+
         assert!(!path.exists());
     }
 
@@ -96,6 +99,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
         let error = listen(folder.path(), "vm").unwrap_err();
+
         assert!(
             error.to_string().contains("others may write to it"),
             "{error}"

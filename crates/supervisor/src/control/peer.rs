@@ -132,6 +132,7 @@ mod tests {
     #[test]
     fn listed_user_or_group_has_its_right() {
         let access = access();
+
         assert_eq!(access.right_of(&peer(1_000, 5, &[]), 0), Right::Admin);
         assert_eq!(access.right_of(&peer(5, 100, &[]), 0), Right::Admin);
         assert_eq!(access.right_of(&peer(5, 5, &[7, 100]), 0), Right::Admin);

@@ -195,9 +195,11 @@ mod tests {
             timeout: None,
             force: false,
         };
+
         assert_eq!(stop, plain);
 
         let attach = Request::parse(br#"{"command":"attach","xml":"<disk/>"}"#).unwrap();
+
         assert_eq!(attach.descriptors(), 0);
     }
 
@@ -225,6 +227,7 @@ mod tests {
                 allowed.push(request.name());
             }
         }
+
         assert_eq!(
             allowed,
             [

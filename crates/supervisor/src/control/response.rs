@@ -189,8 +189,10 @@ mod tests {
     #[test]
     fn lines_have_one_key_and_read_back() {
         let hello = Response::Hello(Hello::for_guest("vm"));
+
         assert!(text(&hello).starts_with(r#"{"hello":{"protocol":1,"version":""#));
         assert!(text(&hello).ends_with("\"guest\":\"vm\"}}\n"));
+
         read_back(&hello);
 
         let progress = Response::Progress(Progress {
@@ -199,14 +201,17 @@ mod tests {
             of: 9,
             pinned: Some(4096),
         });
+
         assert_eq!(
             text(&progress),
             "{\"progress\":{\"op\":\"plug hostdev0\",\"at\":2,\"of\":9,\"pinned\":4096}}\n"
         );
+
         read_back(&progress);
 
         assert_eq!(text(&Response::Lost(7)), "{\"lost\":7}\n");
         assert_eq!(text(&Response::Result(Value::Null)), "{\"result\":null}\n");
+
         read_back(&Response::Event(serde_json::json!({"event": "RESET"})));
     }
 
@@ -219,12 +224,15 @@ mod tests {
         let error = Outer(io::Error::other("it is gone"));
         let message = ErrorMessage::from_error(ErrorKind::Host, &error).with_hint("Plug it in.");
         let response = Response::Error(message);
+
         assert_eq!(
             text(&response),
             "{\"error\":{\"kind\":\"host\",\"message\":\"cannot open the disk\",\
              \"causes\":[\"it is gone\"],\"hint\":\"Plug it in.\"}}\n"
         );
+
         read_back(&response);
+
         assert!(response.is_final());
     }
 

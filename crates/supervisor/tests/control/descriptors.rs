@@ -47,14 +47,18 @@ fn descriptor_arrives_with_its_answer() {
     let id = settle(&mut server)[0].client;
     read_hello(&client);
     let (mut reader, writer) = io::pipe().unwrap();
+
     assert!(server.send(id, &done(), Some(writer.into())));
 
     let (text, mut fds) = receive(&client);
+
     assert_eq!(text, "{\"result\":null}\n");
     assert_eq!(fds.len(), 1);
+
     File::from(fds.remove(0)).write_all(b"hello").unwrap();
     let mut read = String::new();
     reader.read_to_string(&mut read).unwrap();
+
     assert_eq!(read, "hello");
 }
 
@@ -70,14 +74,19 @@ fn descriptors_of_a_request_come_with_it() {
     drop(writer);
 
     let pause = settle(&mut server).remove(0);
+
     assert_eq!(pause.request, Request::Pause {});
     assert!(pause.fds.is_empty());
+
     server.send(pause.client, &done(), None);
     let mut save = settle(&mut server).remove(0);
+
     assert_eq!(save.request, Request::Save {});
+
     File::from(save.fds.remove(0)).write_all(b"state").unwrap();
     let mut read = String::new();
     reader.read_to_string(&mut read).unwrap();
+
     assert_eq!(read, "state");
 }
 
@@ -88,9 +97,12 @@ fn missing_descriptor_is_named() {
     client
         .write_all(b"{\"command\":\"attach\",\"xml\":\"\",\"fds\":[\"a\",\"b\"]}\n")
         .unwrap();
+
     assert!(settle(&mut server).is_empty());
+
     read_hello(&client);
     let error = read_refusal(&client);
+
     assert_eq!(error.message, "attach needs 2 descriptors, and 0 came");
 }
 
@@ -102,9 +114,12 @@ fn too_many_descriptors_are_closed_with_their_client() {
     let (mut reader, writer) = io::pipe().unwrap();
     send(&client, "{\"command\":\"save\"}\n", writer.as_fd(), 40);
     drop(writer);
+
     assert!(settle(&mut server).is_empty());
+
     read_hello(&client);
     let error = read_refusal(&client);
+
     assert_eq!(error.message, "too many descriptors came");
 
     // No copy of the descriptor is left in the server.
@@ -119,6 +134,7 @@ fn descriptors_of_a_refused_request_are_closed() {
     let (mut reader, writer) = io::pipe().unwrap();
     send(&client, "nonsense\n", writer.as_fd(), 3);
     drop(writer);
+
     assert!(settle(&mut server).is_empty());
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }

@@ -48,6 +48,7 @@ fn other_user_is_refused_at_its_connection() {
     };
     settle(&mut server);
     let error = read_refusal(&client);
+
     assert_eq!(error.kind, control::ErrorKind::NotAllowed);
     assert_eq!(error.message, "the user 4000 may not use the guest 'vm'");
     assert_eq!(server.poll_entries().len(), 1);
@@ -88,9 +89,12 @@ fn operator_may_not_send_a_long_line() {
         return;
     };
     let sender = send_all(&client, vec![b'x'; MAX_REQUEST * 3]);
+
     assert!(settle_with(&mut server, sender).0.is_empty());
+
     read_hello(&client);
     let error = read_refusal(&client);
+
     assert_eq!(error.message, "the request is longer than 64 KiB");
 }
 
@@ -106,6 +110,7 @@ fn operators_leave_room_for_administrators() {
     }
     settle(&mut server);
     let error = read_refusal(&clients[MAX_CLIENTS - 1]);
+
     assert_eq!(error.kind, control::ErrorKind::Busy);
 
     let root = connect(&folder);
