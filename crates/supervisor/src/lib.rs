@@ -3,8 +3,13 @@
 //! This crate has the parts that stand beside the guest's core in that loop:
 //!
 //! - [`control`] is the guest's control socket, with its server and its client.
+//! - [`LogReader`] reads the log of a VMM.
 //!
 //! No part waits in the loop, and none prints or reads the environment.
 
 pub mod control;
 mod sys;
+mod timestamp;
+mod vmm_log;
+
+pub use vmm_log::LogReader;
