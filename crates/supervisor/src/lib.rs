@@ -3,7 +3,7 @@
 //! This crate has the parts that stand beside the guest's core in that loop:
 //!
 //! - [`control`] is the guest's control socket, with its server and its client.
-//! - [`LogReader`] reads the log of a VMM.
+//! - [`VmmLog`] keeps what the VMM writes to standard error, and a [`LogReader`] reads it.
 //!
 //! No part waits in the loop, and none prints or reads the environment.
 
@@ -12,4 +12,4 @@ mod sys;
 mod timestamp;
 mod vmm_log;
 
-pub use vmm_log::LogReader;
+pub use vmm_log::{LogReader, VmmLog};

@@ -22,7 +22,7 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    /// Opens the log that a `VmmLog` writes.
+    /// Opens the log that a [`VmmLog`](super::VmmLog) writes.
     ///
     /// # Errors
     /// - If there is no log, then `NotFound`.
