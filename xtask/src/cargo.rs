@@ -1,5 +1,6 @@
 //! Cargo of this workspace: its packages and its builds.
 
+use std::borrow::Cow;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -92,6 +93,14 @@ fn name(value: &Value) -> String {
 pub(crate) struct Executable {
     pub(crate) path: PathBuf,
     pub(crate) package: PathBuf,
+}
+
+impl Executable {
+    /// Returns the name of the package's folder.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        let folder = self.package.file_name().unwrap_or_default();
+        folder.to_string_lossy()
+    }
 }
 
 /// Builds with these arguments, and returns the executables of test targets.

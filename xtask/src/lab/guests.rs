@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         let before = tally.count();
         let record = Record::new();
         let outcome = boot(&lab, &args.machine, &job(args, &record, before + 1)?)?;
-        tally.read(&String::from_utf8_lossy(&record.take()));
+        tally.read(&record.take().text());
         match outcome {
             Outcome::EmulatorDied => tally.died += 1,
             Outcome::StoodStill => tally.host_stood_still += 1,

@@ -61,7 +61,7 @@ pub(crate) fn record(machine: &MachineArgs, words: &[OsString]) -> Result<(u8, V
         ..job(machine, words, Input::None, None)?
     };
     let code = boot(&lab, machine, &job)?.code()?;
-    Ok((code, record.take()))
+    Ok((code, record.take().into_bytes()))
 }
 
 fn execute(machine: &MachineArgs, words: &[OsString], input: Input) -> Result<u8> {

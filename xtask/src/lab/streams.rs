@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::output::Output;
+
 /// An event of a running job.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -29,21 +31,21 @@ pub(super) struct Record(Arc<Mutex<RecordedOutput>>);
 
 #[derive(Debug)]
 struct RecordedOutput {
-    bytes: Vec<u8>,
+    output: Output,
     last: Instant,
 }
 
 impl Record {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(RecordedOutput {
-            bytes: Vec::new(),
+            output: Output::default(),
             last: Instant::now(),
         })))
     }
 
     /// Takes all output so far.
-    pub(super) fn take(&self) -> Vec<u8> {
-        mem::take(&mut self.lock().bytes)
+    pub(super) fn take(&self) -> Output {
+        mem::take(&mut self.lock().output)
     }
 
     /// Restarts the measurement of time without output.
@@ -58,8 +60,9 @@ impl Record {
 
     fn add(&self, bytes: &[u8]) {
         let mut kept = self.lock();
-        kept.bytes.extend_from_slice(bytes);
         kept.last = Instant::now();
+        let now = kept.last;
+        kept.output.add(bytes, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, RecordedOutput> {

@@ -12,6 +12,7 @@ use passthru_lab::STUCK_GUEST;
 
 use super::args::MachineArgs;
 use super::boot::boot;
+use super::durations::Durations;
 use super::job::{Input, Job};
 use super::outcome::Outcome;
 use super::run::build;
@@ -24,6 +25,9 @@ use crate::cargo::{Executable, LAB_FEATURE, Workspace, build_tests, cargo, succe
 /// Largest number of boots for one set of tests.
 const BOOTS: usize = 3;
 
+/// Number of the slowest tests that are shown unless the user chose another.
+const SLOWEST: usize = 20;
+
 /// Exit code after a failed test, as of `cargo test`.
 const FAILED_TESTS: u8 = 101;
 
@@ -34,6 +38,9 @@ const LOST: u8 = 125;
 pub(crate) struct Args {
     #[command(flatten)]
     machine: MachineArgs,
+    /// Number of the slowest tests that are shown at the end
+    #[arg(long, value_name = "COUNT", default_value_t = SLOWEST)]
+    slowest: usize,
     /// Run only tests whose name contains this
     filter: Option<String>,
     /// Arguments for the test programs
@@ -42,15 +49,21 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    execute(&args.machine, args.filter.as_deref(), &args.arguments)
+    let filter = args.filter.as_deref();
+    execute(&args.machine, filter, &args.arguments, args.slowest)
 }
 
 /// Runs all tests that need the virtual host.
 pub(crate) fn run_all_tests(machine: &MachineArgs) -> Result<u8> {
-    execute(machine, None, &[])
+    execute(machine, None, &[], SLOWEST)
 }
 
-fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) -> Result<u8> {
+fn execute(
+    machine: &MachineArgs,
+    filter: Option<&str>,
+    arguments: &[String],
+    slowest: usize,
+) -> Result<u8> {
     let lab = Lab::ready(machine)?;
     build(machine)?;
     let workspace = Workspace::read()?;
@@ -64,6 +77,7 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         .iter()
         .map(|executable| Run::filtered(executable, filter))
         .collect();
+    let mut durations = Durations::default();
     let mut boots = 0;
     loop {
         let record = Record::new();
@@ -77,8 +91,10 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         };
         let outcome = boot(&lab, machine, &job)?;
         boots += 1;
-        let progress = Progress::read(&String::from_utf8_lossy(&record.take()));
+        let progress = Progress::read(&record.take());
+        durations.add(&progress);
         let Some(cause) = failure_of_the_lab(outcome) else {
+            show(&durations.report(&executables, slowest));
             return outcome.code();
         };
         let selection: Vec<&str> = filter
@@ -88,6 +104,7 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
         runs = remaining(&executables, &selection, &progress)?;
         let count: usize = runs.iter().map(|run| run.names.len()).sum();
         if progress.failed || boots == BOOTS || !names_each_test(arguments) {
+            show(&durations.report(&executables, slowest));
             eprintln!("lab: {cause}; {count} tests have not finished");
             return Ok(if progress.failed { FAILED_TESTS } else { LOST });
         }
@@ -96,6 +113,16 @@ fn execute(machine: &MachineArgs, filter: Option<&str>, arguments: &[String]) ->
             "lab: boot {} of at most {BOOTS}, for the {count} tests that have not finished",
             boots + 1
         );
+    }
+}
+
+/// Prints the durations of tests.
+fn show(durations: &[String]) {
+    if !durations.is_empty() {
+        eprintln!("lab: time of the tests, and the slowest of them:");
+    }
+    for line in durations {
+        eprintln!("{line}");
     }
 }
 
@@ -330,7 +357,7 @@ mod tests {
     #[test]
     fn arguments_select_the_tests_that_remain() {
         let this = executable(std::env::current_exe().unwrap().to_str().unwrap());
-        let progress = Progress::read("");
+        let progress = Progress::default();
         let runs = remaining(
             std::slice::from_ref(&this),
             &["names_select", "--skip=cache"],

@@ -1,6 +1,9 @@
 //! Progress of test programs, read from their output.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::output::Output;
 
 /// Begin of the line before each program's output.
 pub(super) const RUNNING: &str = "Running ";
@@ -11,8 +14,8 @@ pub(super) const FAILED: &str = "Failed: ";
 /// Progress of the test programs of a job.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Program and name of each finished test.
-    finished: BTreeSet<(String, String)>,
+    /// Duration of each finished test, by its program and name.
+    finished: BTreeMap<(String, String), Duration>,
     /// Whether a test has failed.
     pub(super) failed: bool,
 }
@@ -22,12 +25,12 @@ impl Progress {
     ///
     /// A test has finished when the next test of its program begins, or the program prints its
     /// summary.
-    pub(super) fn read(output: &str) -> Self {
+    pub(super) fn read(output: &Output) -> Self {
         let mut progress = Self::default();
         let mut program = String::new();
-        let mut begun: Option<String> = None;
-        for line in output.lines() {
-            let line = without_colors(line);
+        let mut begun: Option<(String, Instant)> = None;
+        for (arrival, line) in output.lines() {
+            let line = without_colors(&line);
             progress.failed |= line.ends_with("FAILED")
                 || line.starts_with("test result: FAILED")
                 || line.starts_with(FAILED);
@@ -35,11 +38,13 @@ impl Progress {
                 program = path.to_owned();
                 begun = None;
             } else if let Some(rest) = line.strip_prefix("test ") {
-                if let Some(name) = begun.take() {
-                    progress.finished.insert((program.clone(), name));
+                if let Some((name, begin)) = begun.take() {
+                    let test = (program.clone(), name);
+                    progress.finished.insert(test, arrival - begin);
                 }
                 let name = rest.split_once(" ... ").map(|(name, _)| name);
-                begun = name.map(|name| name.trim_end_matches(" - should panic").to_owned());
+                let name = name.map(|name| name.trim_end_matches(" - should panic").to_owned());
+                begun = name.map(|name| (name, arrival));
             }
         }
 
@@ -49,7 +54,14 @@ impl Progress {
     /// Returns whether a test of a program has finished.
     pub(super) fn has_finished(&self, program: &str, name: &str) -> bool {
         self.finished
-            .contains(&(program.to_owned(), name.to_owned()))
+            .contains_key(&(program.to_owned(), name.to_owned()))
+    }
+
+    /// Returns program, name and duration of each finished test.
+    pub(super) fn finished(&self) -> impl Iterator<Item = (&str, &str, Duration)> {
+        self.finished
+            .iter()
+            .map(|((program, name), duration)| (program.as_str(), name.as_str(), *duration))
     }
 }
 
@@ -76,9 +88,15 @@ mod tests {
                           Running /t/b\nrunning 2 tests\n\
                           test one ... \u{1b}[32mok\u{1b}(B\u{1b}[m\ntest slow::two ... ";
 
+    fn read(text: &str) -> Progress {
+        let mut output = Output::default();
+        output.add(text.as_bytes(), Instant::now());
+        Progress::read(&output)
+    }
+
     #[test]
     fn test_in_which_the_emulator_died_has_not_finished() {
-        let progress = Progress::read(OUTPUT);
+        let progress = read(OUTPUT);
         assert!(!progress.failed);
         assert!(progress.has_finished("/t/a", "one") && progress.has_finished("/t/a", "two"));
         assert!(progress.has_finished("/t/b", "one"));
@@ -94,12 +112,9 @@ mod tests {
             "test result: FAILED. 1 passed; 1 failed",
             "Failed: /t/a",
         ] {
-            assert!(
-                Progress::read(&format!("Running /t/a\n{line}\n")).failed,
-                "{line}"
-            );
+            assert!(read(&format!("Running /t/a\n{line}\n")).failed, "{line}");
         }
 
-        assert!(!Progress::read(OUTPUT).failed);
+        assert!(!read(OUTPUT).failed);
     }
 }
