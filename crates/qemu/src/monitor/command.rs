@@ -333,11 +333,14 @@ mod tests {
         assert_eq!(add.arguments(), expected);
 
         let fdset_id = 7;
-        let all = Command::RemoveFd { fdset_id, fd: None };
-        assert_eq!(all.arguments(), json!({ "fdset-id": 7 }));
+        let fd = None;
+        let all = Command::RemoveFd { fdset_id, fd };
+        let sent = all.arguments();
+        assert_eq!(sent, json!({ "fdset-id": 7 }));
         let fd = Some(31);
         let one = Command::RemoveFd { fdset_id, fd };
-        assert_eq!(one.arguments(), json!({ "fdset-id": 7, "fd": 31 }));
+        let sent = one.arguments();
+        assert_eq!(sent, json!({ "fdset-id": 7, "fd": 31 }));
     }
 
     #[test]
