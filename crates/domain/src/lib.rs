@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod bounded;
 mod complete;
 mod error;
@@ -32,6 +33,7 @@ mod platform;
 mod validate;
 mod xml;
 
+pub use attach::DeviceDocument;
 pub use error::{Error, Errors, Note};
 pub use model::assigned_function::{AssignedFunction, FunctionOwner};
 pub use model::backend::{Backend, IommufdObject};

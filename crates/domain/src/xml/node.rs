@@ -30,7 +30,7 @@ pub(super) fn is_named(node: &Node<'_, '_>, name: &str) -> bool {
 }
 
 /// Returns the bytes of an element's start tag, from `<` to `>`.
-pub(super) fn start_tag(node: Node<'_, '_>, source: &str) -> Range<usize> {
+pub(crate) fn start_tag(node: Node<'_, '_>, source: &str) -> Range<usize> {
     let range = node.range();
     let text = source.get(range.clone()).unwrap_or("");
     let mut quote = None;

@@ -93,6 +93,9 @@ macro_rules! devices {
         }
 
         impl Devices {
+            /// Elements of all kinds, also of those without an alias.
+            pub(crate) const TAGS: &[&str] = &[$($tag),+];
+
             /// Returns the names of all devices that have an alias, in libvirt's order: aliases and
             /// addresses are numbered in this order.
             pub fn items(&self) -> Vec<Item> {
