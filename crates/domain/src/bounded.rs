@@ -55,6 +55,11 @@ impl<T: Positioned> Bounded<T> {
         self
     }
 
+    /// Returns an iterator over the kept entries.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.kept.iter()
+    }
+
     /// Returns the number of all entries, including those left out.
     pub(crate) fn len(&self) -> usize {
         self.kept.len() + self.left_out

@@ -7,6 +7,8 @@
 //! - [`Domain::validate`] returns an error for each part that cannot work.
 //! - [`Domain::format`] writes the XML.
 //!
+//! [`Domain::plug`] gives the domain of a running guest with the devices of a [`DeviceDocument`].
+//!
 //! [`Domain`] is the root of the model. Types of an element stand in the module of that element,
 //! such as [`clock::Timer`] or [`device::disk::DiskBus`].
 //!
@@ -33,7 +35,7 @@ mod platform;
 mod validate;
 mod xml;
 
-pub use attach::DeviceDocument;
+pub use attach::{DeviceDocument, Plugged};
 pub use error::{Error, Errors, Note};
 pub use model::assigned_function::{AssignedFunction, FunctionOwner};
 pub use model::backend::{Backend, IommufdObject};

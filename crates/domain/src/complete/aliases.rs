@@ -1,6 +1,6 @@
 //! Aliases: the ids of the devices in the emulator, named as libvirt names them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::device::Item;
 use crate::model::device::controller::{Controller, ControllerModel, ControllerType};
@@ -11,8 +11,15 @@ use crate::platform::Board;
 
 /// Gives an alias to every device that has none.
 pub(super) fn fill(devices: &mut Devices, board: Board) {
-    let mut nets = Sequence::new("net", devices.interfaces.iter().map(Interface::info));
-    let mut hostdevs = Sequence::new("hostdev", devices.assigned().map(|h| &h.info));
+    fill_unused(devices, board, &BTreeSet::new());
+}
+
+/// Gives an alias that is not in `used` to every device that has none.
+pub(crate) fn fill_unused(devices: &mut Devices, board: Board, used: &BTreeSet<String>) {
+    let nets = devices.interfaces.iter().map(Interface::info);
+    let mut nets = Sequence::new("net", nets.map(Info::id), used);
+    let hostdevs = devices.assigned().map(|hostdev| hostdev.info.id());
+    let mut hostdevs = Sequence::new("hostdev", hostdevs, used);
     let mut memories = MEMORY_STEMS.map(|(_, stem)| Sequence { stem, next: 0 });
     let scsi = ScsiModels::new(devices);
     for item in devices.items() {
@@ -32,10 +39,21 @@ pub(super) fn fill(devices: &mut Devices, board: Board) {
             Item::Memory(n) => memory_alias(&devices.memories[n], &mut memories),
             other => other.usual_alias(),
         };
+        let alias = unused(alias, used);
         if let Some(info) = devices.info_mut(item) {
             info.alias.get_or_insert(alias);
         }
     }
+}
+
+/// Returns the alias, with the first number behind it that makes it one which is not in `used`.
+fn unused(alias: String, used: &BTreeSet<String>) -> String {
+    if !used.contains(&alias) {
+        return alias;
+    }
+    let mut numbered = (1_u64..).map(|number| format!("{alias}-{number}"));
+    let free = numbered.find(|numbered| !used.contains(numbered));
+    free.unwrap_or(alias)
 }
 
 /// Aliases of one kind of device: a stem and a number.
@@ -45,9 +63,15 @@ struct Sequence {
 }
 
 impl Sequence {
-    /// Creates a sequence that starts after the highest number that an existing alias has.
-    fn new<'a>(stem: &'static str, infos: impl Iterator<Item = &'a Info>) -> Self {
-        let numbers = infos.filter_map(|info| info.id().strip_prefix(stem)?.parse::<u32>().ok());
+    /// Creates a sequence that starts after the highest number that an alias has, of the existing
+    /// ones and those in `used`.
+    fn new<'a>(
+        stem: &'static str,
+        existing: impl Iterator<Item = &'a str>,
+        used: &'a BTreeSet<String>,
+    ) -> Self {
+        let all = existing.chain(used.iter().map(String::as_str));
+        let numbers = all.filter_map(|alias| alias.strip_prefix(stem)?.parse::<u32>().ok());
         Self {
             stem,
             next: numbers.max().map_or(0, |highest| highest.saturating_add(1)),

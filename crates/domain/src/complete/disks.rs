@@ -11,8 +11,7 @@ use crate::model::device::{Address, Devices, DriveAddress};
 pub(super) fn fill(devices: &mut Devices) {
     let mut buses = Vec::new();
     for disk in &mut devices.disks {
-        fill_disk(disk);
-        fill_address(disk);
+        fill_one(disk);
         if !buses.contains(&disk.target.bus) {
             buses.push(disk.target.bus);
         }
@@ -22,6 +21,12 @@ pub(super) fn fill(devices: &mut Devices) {
         let bus = buses.iter().position(|bus| *bus == disk.target.bus);
         (bus, disk.target.index())
     });
+}
+
+/// Fills in the defaults of a disk, and its address if its bus has drives.
+pub(crate) fn fill_one(disk: &mut Disk) {
+    fill_disk(disk);
+    fill_address(disk);
 }
 
 /// Fills in everything but the address of a disk.

@@ -11,7 +11,7 @@ use crate::model::device::{Address, Devices, DriveAddress, Info};
 const UNITS: u32 = 7;
 
 /// Fills in the hostdevs of a domain.
-pub(super) fn fill(devices: &mut Devices) {
+pub(crate) fn fill(devices: &mut Devices) {
     for hostdev in devices.assigned_mut() {
         hostdev.managed.get_or_insert(false);
         fill_hostdev(hostdev);

@@ -2,7 +2,7 @@
 
 use hmac_sha256::Hash;
 
-use crate::model::device::interface::{InterfaceModel, InterfaceType, Mac};
+use crate::model::device::interface::{Interface, InterfaceModel, InterfaceType, Mac};
 use crate::model::domain::Domain;
 use crate::model::sysinfo::Sysinfo;
 use crate::model::uuid::Uuid;
@@ -19,17 +19,41 @@ pub(super) fn fill(domain: &mut Domain, machine: &Machine) {
         genid.uuid.get_or_insert_with(|| generation_id(uuid));
     }
     for (number, interface) in domain.devices.interfaces.iter_mut().enumerate() {
-        // An address of zeros asks for one, as in libvirt (`virDomainNetDefParseXML`).
-        let said = interface.mac.filter(|mac| *mac != Mac([0; 6]));
-        interface.mac = said.or_else(|| Some(mac_of(uuid, number)));
-        if interface.hostdev.is_none() {
-            interface.model.get_or_insert_with(|| match interface.kind {
-                // These types have no other model.
-                Some(InterfaceType::VhostUser | InterfaceType::Vdpa) => InterfaceModel::Virtio,
-                _ => machine.interface.clone(),
-            });
-        }
+        interface.mac = said_mac(interface).or_else(|| Some(mac_of(uuid, number)));
+        fill_model(interface, machine);
     }
+}
+
+/// Gives the last of some cards a MAC address that no other one has, and the machine's default
+/// model.
+pub(crate) fn fill_last(interfaces: &mut [Interface], uuid: Uuid, machine: &Machine) {
+    let Some((last, others)) = interfaces.split_last_mut() else {
+        return;
+    };
+    // As many numbers as there are cards have one that is free.
+    let numbers = others.len()..=2 * others.len();
+    let mut macs = numbers.map(|number| Some(mac_of(uuid, number)));
+    let free = macs.find(|mac| others.iter().all(|other| other.mac != *mac));
+    last.mac = said_mac(last).or_else(|| free.flatten());
+    fill_model(last, machine);
+}
+
+/// Returns the MAC address that the XML names. One of zeros asks for a choice, as in libvirt
+/// (`virDomainNetDefParseXML`).
+fn said_mac(interface: &Interface) -> Option<Mac> {
+    interface.mac.filter(|mac| *mac != Mac([0; 6]))
+}
+
+/// Gives a card without a model the machine's default.
+fn fill_model(interface: &mut Interface, machine: &Machine) {
+    if interface.hostdev.is_some() {
+        return;
+    }
+    interface.model.get_or_insert_with(|| match interface.kind {
+        // These types have no other model.
+        Some(InterfaceType::VhostUser | InterfaceType::Vdpa) => InterfaceModel::Virtio,
+        _ => machine.interface.clone(),
+    });
 }
 
 /// Returns the UUID in the SMBIOS tables, which is that of a guest without a `<uuid>`.

@@ -4,16 +4,16 @@
 //! the name. A missing MAC address is derived from the UUID and the card's number. A guest thus
 //! keeps both from one start to the next.
 
-mod aliases;
+pub(crate) mod aliases;
 mod chardevs;
 mod controllers;
 mod cpu;
 mod defaults;
-mod disks;
+pub(crate) mod disks;
 mod domain;
 mod firmware;
-mod hostdevs;
-mod identity;
+pub(crate) mod hostdevs;
+pub(crate) mod identity;
 mod iommus;
 mod iothreads;
 mod memory;

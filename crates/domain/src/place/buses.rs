@@ -64,6 +64,21 @@ impl Buses {
         self.buses.iter().all(Bus::is_full)
     }
 
+    /// Returns whether a slot of a bus is in use.
+    pub(crate) fn in_use(&self, bus: u8, slot: u8) -> bool {
+        let bus = self.buses.get(usize::from(bus));
+        bus.is_some_and(|bus| bus.in_use(slot))
+    }
+
+    /// Returns the first slot of a bus that no device uses, if a device with this connection may be
+    /// there.
+    pub(crate) fn empty_slot(&self, bus: u8, plug: Plug) -> Option<u8> {
+        let bus = self.buses.get(usize::from(bus))?;
+        let (first, last) = bus.slots();
+        let mut slots = first..=last;
+        slots.find(|slot| bus.accepts_by_hand(plug) && !bus.in_use(*slot))
+    }
+
     /// Returns whether a slot of the root bus is in use.
     pub(crate) fn root_slot_in_use(&self, slot: u8) -> bool {
         self.buses.first().is_some_and(|bus| bus.in_use(slot))

@@ -13,7 +13,7 @@ mod bus;
 mod buses;
 pub(crate) mod chipset;
 mod pci;
-mod pci_address;
+pub(crate) mod pci_address;
 pub(crate) mod plug;
 mod target;
 pub(crate) mod usb;
@@ -23,3 +23,4 @@ pub(crate) mod zpci;
 
 pub(crate) use assign::assign;
 pub(crate) use buses::Buses;
+pub(crate) use pci::{mark_multifunction, reserve_all, set_address};

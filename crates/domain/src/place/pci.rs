@@ -36,7 +36,20 @@ pub(super) fn assign(devices: &mut Devices, machine: &Machine) -> Bounded<Error>
 fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
     let mut buses = Buses::new(&devices.controllers, machine.is_express(), grows);
     chipset::place_controllers(machine.board, devices);
-    for item in devices.items() {
+    let items = devices.items().into_iter();
+    reserve_all(&mut buses, devices, machine, items);
+    chipset::place_devices(machine.board, &mut buses, devices);
+    buses
+}
+
+/// Reserves the addresses of devices that have one.
+pub(crate) fn reserve_all(
+    buses: &mut Buses,
+    devices: &Devices,
+    machine: &Machine,
+    items: impl Iterator<Item = Item>,
+) {
+    for item in items {
         let need = Need::for_device(devices, item, machine.is_express());
         let need = need.unwrap_or(Need::plain(Plug::Pci));
         if let Some(at) = devices.pci_address(item)
@@ -46,9 +59,6 @@ fn prepare(devices: &mut Devices, machine: &Machine, grows: bool) -> Buses {
             let _ = buses.reserve(at, need);
         }
     }
-
-    chipset::place_devices(machine.board, &mut buses, devices);
-    buses
 }
 
 /// Adds the controllers of the buses that the devices need.
@@ -166,7 +176,7 @@ fn hand_out(buses: &mut Buses, devices: &mut Devices, express: bool) -> Bounded<
 }
 
 /// Sets the PCI address of a device, and keeps the other attributes of its `<address>`.
-fn set_address(devices: &mut Devices, item: Item, at: FunctionAddress) {
+pub(crate) fn set_address(devices: &mut Devices, item: Item, at: FunctionAddress) {
     let Some(info) = devices.info_mut(item) else {
         return;
     };
@@ -223,7 +233,7 @@ fn rank(devices: &Devices, item: Item) -> u8 {
 }
 
 /// Sets `multifunction` at function 0 of each slot that holds further functions.
-fn mark_multifunction(devices: &mut Devices) {
+pub(crate) fn mark_multifunction(devices: &mut Devices) {
     let items = devices.items();
     let mut first_functions: HashSet<FunctionAddress> = HashSet::new();
     for item in &items {

@@ -16,7 +16,7 @@ pub(super) fn new(at: FunctionAddress, multifunction: Option<bool>) -> Address {
 /// Returns whether the PCI address of a device is still to be chosen.
 ///
 /// As in libvirt, an address of all zeros (the host bridge's) counts as none.
-pub(super) fn is_missing(info: &Info) -> bool {
+pub(crate) fn is_missing(info: &Info) -> bool {
     match &info.address {
         None => true,
         Some(Address::Pci(pci)) => pci

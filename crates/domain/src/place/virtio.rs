@@ -14,7 +14,7 @@ use crate::platform::{Board, Machine};
 
 /// Gives an address to every virtio device that has none, on machines where it is not a PCI
 /// address.
-pub(super) fn assign(devices: &mut Devices, machine: &Machine) {
+pub(crate) fn assign(devices: &mut Devices, machine: &Machine) {
     match machine.board {
         Board::S390Ccw => assign_channels(devices),
         // If one device uses virtio-mmio, the others do too.
