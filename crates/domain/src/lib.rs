@@ -7,7 +7,8 @@
 //! - [`Domain::validate`] returns an error for each part that cannot work.
 //! - [`Domain::format`] writes the XML.
 //!
-//! [`Domain::plug`] gives the domain of a running guest with the devices of a [`DeviceDocument`].
+//! [`Domain::plug`] and [`Domain::unplug`] give the domain of a running guest with or without the
+//! devices of a [`DeviceDocument`].
 //!
 //! [`Domain`] is the root of the model. Types of an element stand in the module of that element,
 //! such as [`clock::Timer`] or [`device::disk::DiskBus`].
@@ -35,7 +36,7 @@ mod platform;
 mod validate;
 mod xml;
 
-pub use attach::{DeviceDocument, Plugged};
+pub use attach::{DeviceDocument, Plugged, Unplugged};
 pub use error::{Error, Errors, Note};
 pub use model::assigned_function::{AssignedFunction, FunctionOwner};
 pub use model::backend::{Backend, IommufdObject};

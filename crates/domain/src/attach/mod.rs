@@ -1,4 +1,4 @@
-//! Devices of a running guest: their document, and a domain with them.
+//! Devices of a running guest: their document, and a domain with or without them.
 //!
 //! A running guest keeps its controllers. So a device gets a free slot of a bus that the guest has,
 //! and never a new bus.
@@ -8,6 +8,8 @@ mod kind;
 mod medium;
 mod plug;
 mod slot;
+mod unplug;
 
 pub use document::DeviceDocument;
 pub use plug::Plugged;
+pub use unplug::Unplugged;
