@@ -2,4 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod documents;
+mod helpers;
+mod media;
+mod mixes;
+mod ports;
+mod unplugged;
