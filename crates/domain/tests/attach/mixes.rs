@@ -80,6 +80,23 @@ proptest! {
         }
         prop_assert_eq!(domain, before);
     }
+
+    #[test]
+    fn any_text_is_refused_within_itself_or_plugged(text in "[<>/='\"a-z &;\\n]{0,200}") {
+        for text in [
+            text.clone(),
+            format!("<disk>{text}</disk>"),
+            format!("<devices><hostdev {text}/></devices>"),
+        ] {
+            let Err(errors) = plug(&with_ports(1), &text) else {
+                continue;
+            };
+            for error in errors.iter() {
+                let span = error.span.clone().unwrap_or_default();
+                prop_assert!(text.get(span).is_some(), "{}: {:?}", error, error.span);
+            }
+        }
+    }
 }
 
 /// Returns the alias of a disk, interface or host device of the domain.
