@@ -51,7 +51,9 @@ mod usage;
 pub use abridge::abridge;
 pub use assignment::{Assignment, DriverChange, PendingRelease, ReleaseResult, Request};
 pub use capabilities::Capabilities;
-pub use claim::{Claim, LockError, Owner, VirtualFunction, lock_as, lock_owner};
+pub use claim::{
+    Claim, DriverStep, LockError, Owner, StepState, VirtualFunction, lock_as, lock_owner,
+};
 pub use device::{Comparison, Device, Identity, Names, Sriov, parse_device};
 pub use error::Error;
 pub use file::{check_owner, make_own_folder, read_bounded, read_own, replace};
@@ -60,5 +62,6 @@ pub use host::{Host, SshSession};
 pub use process::ProcessId;
 pub use record::{FormerState, Leftover, LeftoverState, Record};
 pub use usage::{
-    BlindSpot, HostSurvey, NetworkPurpose, NetworkUsage, Severity, Usage, UsageReport, Verdict,
+    BlindSpot, HeldDisks, HostSurvey, NetworkPurpose, NetworkUsage, Severity, Usage, UsageReport,
+    Verdict,
 };

@@ -97,12 +97,11 @@ impl Host {
     }
 
     /// Checks claimed devices once more: the host may have begun to use one after the first check
-    /// and before the claim.
-    pub(super) fn check_claimed(
-        &self,
-        requests: &[Request],
-        disks: &[&HeldDisks],
-    ) -> Result<(), Error> {
+    /// and before the claim. `disks` are those that the caller holds of them.
+    ///
+    /// # Errors
+    /// The objections of [`check`](Self::check).
+    pub fn check_claimed(&self, requests: &[Request], disks: &[&HeldDisks]) -> Result<(), Error> {
         let addresses = addresses(requests);
         let survey = self.survey_excluding(&addresses, disks);
         let mut objections = Vec::new();

@@ -300,16 +300,8 @@ impl Claim {
 
     pub(crate) fn new_record(&self, driver: &str, former: FormerState) -> Record {
         Record {
-            version: VERSION,
-            device: self.device,
             identity: self.host.identity(self.device).ok(),
-            driver: driver.into(),
-            former,
-            guest: self.owner.guest.clone(),
-            pid: self.owner.pid,
-            boot_id: self.host.boot_id(),
-            vmm: None,
-            earlier: None,
+            ..Record::for_owner(&self.host, &self.owner, self.device, driver, former)
         }
     }
 

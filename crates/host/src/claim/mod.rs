@@ -5,6 +5,7 @@ mod claim;
 mod claims;
 mod lock;
 mod owner;
+mod step;
 mod switch;
 #[cfg(test)]
 mod tests;
@@ -15,4 +16,5 @@ mod vmm_hold;
 pub use claim::Claim;
 pub use lock::{LockError, lock_as, lock_owner};
 pub use owner::Owner;
+pub use step::{DriverStep, StepState};
 pub use virtual_function::VirtualFunction;

@@ -33,7 +33,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::NoDriver`] with the messages of `modprobe`.
-    pub(crate) fn load_driver(&self, driver: &str) -> Result<(), Error> {
+    pub fn load_driver(&self, driver: &str) -> Result<(), Error> {
         let folder = self.pci_driver(driver);
         if folder.exists() {
             return Ok(());

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::former_state::FormerState;
 use crate::{
-    Comparison, Device, Error, Host, Identity, ProcessId, make_own_folder, read_own, replace, sysfs,
+    Comparison, Device, Error, Host, Identity, Owner, ProcessId, make_own_folder, read_own,
+    replace, sysfs,
 };
 
 /// Version of the records that this program writes. Records without a version name no device, and
@@ -68,6 +69,10 @@ pub struct Record {
     /// VMM of the guest that has the device. While it may live, the device belongs to the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmm: Option<ProcessId>,
+    /// State in which a crashed guest left the device before this guest took it, if that is not the
+    /// former state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<FormerState>,
     /// Record of an earlier bind by hand, which counts again once the device is given back. Below a
     /// note, it may also be that of a crashed guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +80,29 @@ pub struct Record {
 }
 
 impl Record {
+    /// Makes the record of a device that `owner` takes, without the device's identity.
+    pub(crate) fn for_owner(
+        host: &Host,
+        owner: &Owner,
+        device: Address,
+        driver: &str,
+        former: FormerState,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            device,
+            identity: None,
+            driver: driver.into(),
+            former,
+            guest: owner.guest.clone(),
+            pid: owner.pid,
+            boot_id: host.boot_id(),
+            vmm: None,
+            left: None,
+            earlier: None,
+        }
+    }
+
     /// Returns this record with the state before the device was first taken, and without an earlier
     /// record.
     pub(crate) fn without_earlier(self) -> Self {
@@ -120,15 +148,22 @@ impl Record {
 
     /// Returns whether the recorded change, complete or cut short, leads to the state of a device.
     ///
-    /// That is so on the recorded driver and on the former one. Without a driver, it is so if the
-    /// override is that of either.
+    /// That is so on the recorded driver, on the former one, and on the one that a crashed guest
+    /// left. Without a driver, it is so if the override is that of any of them.
     fn covers(&self, device: &Device) -> bool {
-        let Some(driver) = &device.driver else {
-            let current = device.driver_override.as_ref();
-            return current == Some(&self.driver)
-                || current == self.former.driver_override.as_ref();
-        };
-        *driver == self.driver || self.former.driver.as_ref() == Some(driver)
+        let mut before = [Some(&self.former), self.left.as_ref()]
+            .into_iter()
+            .flatten();
+        match &device.driver {
+            Some(driver) => {
+                *driver == self.driver || before.any(|state| state.driver.as_ref() == Some(driver))
+            }
+            None => {
+                let current = device.driver_override.as_ref();
+                current == Some(&self.driver)
+                    || before.any(|state| current == state.driver_override.as_ref())
+            }
+        }
     }
 }
 
@@ -160,8 +195,9 @@ impl Host {
         device: &Device,
         identity: &Identity,
     ) -> Result<Option<Record>, Error> {
-        let record = self.record(device.address)?.and_then(Record::without_note);
-        Ok(record.filter(|record| record.validity(device, identity) == Validity::Valid))
+        let record = self.record(device.address)?;
+        let record = record.filter(|record| record.validity(device, identity) == Validity::Valid);
+        Ok(record.and_then(Record::without_note))
     }
 
     /// Writes a record, as a whole or not at all. The caller must have the device's claim.

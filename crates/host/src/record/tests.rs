@@ -22,6 +22,7 @@ fn record(guest: Option<&str>, boot_id: &str) -> Record {
         pid: 42,
         boot_id: boot_id.into(),
         vmm: None,
+        left: None,
         earlier: None,
     }
 }

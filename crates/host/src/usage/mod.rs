@@ -18,7 +18,7 @@ mod tests;
 mod usage;
 
 pub use blind_spot::BlindSpot;
-pub(crate) use disk::HeldDisks;
+pub use disk::HeldDisks;
 pub use net::{NetworkPurpose, NetworkUsage};
 pub use report::{UsageReport, Verdict};
 pub use severity::Severity;

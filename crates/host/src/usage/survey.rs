@@ -105,8 +105,9 @@ impl HostSurvey {
         report
     }
 
-    /// Holds the disks of a device exclusively.
-    pub(crate) fn hold_disks(&self, device: &Device) -> HeldDisks {
+    /// Holds the disks of a claimed device exclusively. A disk that another user has is left out:
+    /// [`Host::check_claimed`] reports such a use.
+    pub fn hold_disks(&self, device: &Device) -> HeldDisks {
         let below = Descendants::of_device_dir(&self.host.pci(device.address));
         HeldDisks::new(&self.host, &self.disks.stack(&below.blocks))
     }

@@ -17,8 +17,10 @@ use crate::usage::blind_spot::BlindSpot;
 pub(super) const CLAIMS: &str = "exclusive claims on it";
 
 /// The disks of a device, held exclusively: nothing can mount them while this value lives.
+///
+/// The default holds none.
 #[derive(Debug, Default)]
-pub(crate) struct HeldDisks {
+pub struct HeldDisks {
     files: Vec<(DeviceNumber, OwnedFd)>,
 }
 

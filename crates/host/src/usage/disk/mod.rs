@@ -10,6 +10,6 @@ mod survey;
 mod targets;
 
 pub(crate) use block::block_usages;
-pub(crate) use exclusive::HeldDisks;
+pub use exclusive::HeldDisks;
 pub(crate) use survey::DiskSurvey;
 pub(crate) use targets::KernelTarget;
