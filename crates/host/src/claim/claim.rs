@@ -8,16 +8,18 @@
 //! record names.
 
 use std::fs::File;
+use std::mem;
 use std::sync::Arc;
 
 use passthru_pci::Address;
 
 use super::owner::Owner;
+use super::plan::{self, Recorded};
+use super::step::DriverStep;
 use super::switch::DriverSwitch;
-use crate::device::expect_vfio;
 use crate::record::{FormerState, Record, VERSION, Validity};
 use crate::usage::HeldDisks;
-use crate::{Device, Error, Host, Identity, ProcessId};
+use crate::{Device, Error, Host, ProcessId};
 
 /// The exclusive right to change a device. The right ends when this value is dropped.
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Claim {
         let record = match self.current_record(&device)? {
             Some(record) if self.has_made(&record, vmm) => record,
             other => Record {
-                identity: self.merged_identity(other.as_ref())?,
+                identity: Some(self.host.merged_identity(&device, other.as_ref())?),
                 earlier: other.and_then(Record::without_note).map(Box::new),
                 ..self.new_record(driver, FormerState::from_device(&device))
             },
@@ -111,12 +113,91 @@ impl Claim {
             && (record.pid == self.owner.pid || record.vmm.as_ref() == Some(vmm))
     }
 
-    /// Binds the device to a loaded driver, and releases `disks` once the device has left its
-    /// former driver.
+    /// Lists the steps that take the device to a loaded VFIO driver from its current state.
     ///
-    /// The device's state is recorded first. If there is a record of a device that was taken and
-    /// not given back, the state in that record is kept. If the device was bound by hand, that
+    /// The first step records the device's state. If there is a record of a device that was taken
+    /// and not given back, the state in that record is kept. If the device was bound by hand, that
     /// record counts again after the device is given back.
+    ///
+    /// A device that is on the driver already has to be given back only if a guest left it. The
+    /// list then has the record alone. Otherwise, the list is empty.
+    ///
+    /// # Errors
+    /// - [`Error::BadDriverName`], if `driver` cannot be a driver.
+    /// - [`Error::NotVfio`], if the device is on that driver and it is not a VFIO driver.
+    /// - [`Error::NotFound`], if the device is absent.
+    /// - [`Error::Read`] and the like, if its record cannot be read.
+    pub fn steps_to(&self, driver: &str) -> Result<Vec<DriverStep>, Error> {
+        Host::check_driver_name(driver)?;
+        let device = self.host.device(self.device)?;
+        let recorded = self.host.recorded(&device)?;
+        self.host
+            .plan_steps_to(&device, driver, recorded, &self.owner)
+    }
+
+    /// Lists the steps that take the device back from its current state. They lead to the state in
+    /// the device's record, else to the driver that the kernel finds.
+    ///
+    /// The list undoes any part of [`steps_to`](Self::steps_to) that has its first step. A list
+    /// that was cut short is made anew. [`check_return`](Self::check_return) comes before the first
+    /// step.
+    ///
+    /// # Errors
+    /// - [`Error::Absent`], if the device is absent and has a record.
+    /// - [`Error::Read`] and the like, if its record cannot be read.
+    pub fn steps_back(&self) -> Result<Vec<DriverStep>, Error> {
+        let Some(device) = self.await_device()? else {
+            return Ok(Vec::new());
+        };
+        let recorded = self.host.recorded(&device)?;
+        let has_file = self.host.has_record(self.device);
+        Ok(plan::steps_back(&device, recorded.record, has_file))
+    }
+
+    /// Checks that the device can go back to the state in its record. Waits for processes that have
+    /// the device open and are about to end.
+    ///
+    /// # Errors
+    /// - [`Error::OpenInProcesses`], if processes have the device open. An unbind would wait for
+    ///   them without end.
+    /// - [`Error::VirtualFunctions`], if virtual functions would vanish.
+    /// - [`Error::Absent`], if the device is absent and has a record.
+    pub fn check_return(&self) -> Result<(), Error> {
+        let Some(device) = self.await_device()? else {
+            return Ok(());
+        };
+        let recorded = self.host.recorded(&device)?;
+        self.check_move_back(&device, recorded.record.as_ref())
+    }
+
+    /// Makes the change of a step. `disks` are released once the change is made, or once the kernel
+    /// has ended a write that exceeds its time limit.
+    ///
+    /// # Errors
+    /// - [`Error::Stuck`], if the kernel exceeds the time limit. The claim lasts until the kernel
+    ///   has ended the write, and the step may still take effect.
+    /// - [`Error::Write`], if the kernel refuses the write.
+    /// - [`Error::WrongDriver`], [`Error::NotVfio`] or [`Error::NoNode`], if the device is not as
+    ///   wanted after a bind.
+    /// - [`Error::NoDriver`], if the former driver is missing.
+    /// - [`Error::File`], if the record cannot be written or removed.
+    pub fn perform(&self, step: &DriverStep, disks: HeldDisks) -> Result<(), Error> {
+        let switch = self.switch();
+        match step {
+            DriverStep::Record { record } | DriverStep::RestoreEarlier { record } => {
+                self.host.write_record(record)
+            }
+            DriverStep::RemoveRecord => self.host.remove_record(self.device),
+            DriverStep::Override { value, .. } => switch.set_override(value.as_deref()),
+            DriverStep::Unbind { .. } => switch.unbind(disks),
+            DriverStep::Bind { driver } => switch.bind(driver),
+            DriverStep::BindBack { driver } => switch.bind_back(driver),
+            DriverStep::Probe => switch.probe(),
+        }
+    }
+
+    /// Binds the device to a loaded driver by [`steps_to`](Self::steps_to), and releases `disks`
+    /// once the device has left its former driver.
     ///
     /// Returns whether the owner of this claim has to give the device back.
     ///
@@ -127,27 +208,31 @@ impl Claim {
     /// - [`Error::Stuck`], if the kernel exceeds the time limit. Nothing is undone, since an undo
     ///   would wait for the same write. The record stays, and the claim lasts until the kernel has
     ///   ended the write.
-    pub(crate) fn bind(&self, driver: &str, disks: HeldDisks) -> Result<bool, Error> {
+    pub(crate) fn bind(&self, driver: &str, mut disks: HeldDisks) -> Result<bool, Error> {
         Host::check_driver_name(driver)?;
         let device = self.host.device(self.device)?;
-        let record = self.current_record(&device)?.and_then(Record::without_note);
-        if device.driver.as_deref() == Some(driver) {
-            expect_vfio(&device, driver)?;
-            return self.take_over(record);
+        let recorded = Recorded {
+            record: self.current_record(&device)?,
+            is_stale: false,
+        };
+        let steps = self
+            .host
+            .plan_steps_to(&device, driver, recorded, &self.owner)?;
+        for step in &steps {
+            let held = match step {
+                DriverStep::Unbind { .. } => mem::take(&mut disks),
+                _ => HeldDisks::default(),
+            };
+            match self.perform(step, held) {
+                Ok(()) => {}
+                Err(failure @ Error::Stuck { .. }) => return Err(failure),
+                // Nothing has changed before the record is written.
+                Err(failure) if step.is_of_record() => return Err(failure),
+                Err(failure) => return Err(self.undo(failure)),
+            }
         }
 
-        let identity = self.merged_identity(record.as_ref())?;
-        let (former, earlier) = FormerState::before_taking(&device, record);
-        self.host.write_record(&Record {
-            earlier,
-            identity,
-            ..self.new_record(driver, former)
-        })?;
-        match self.switch().move_to_driver(&device, driver, disks) {
-            Ok(()) => Ok(true),
-            Err(failure @ Error::Stuck { .. }) => Err(failure),
-            Err(failure) => Err(self.undo(failure)),
-        }
+        Ok(!steps.is_empty())
     }
 
     /// Gives the device back: to the state in its record, else to the driver that the kernel finds.
@@ -187,30 +272,35 @@ impl Claim {
         adjust: fn(Record) -> Option<Record>,
         force: bool,
     ) -> Result<Option<String>, Error> {
-        let Some(device) = self.await_device() else {
-            return match self.host.record(self.device)? {
-                Some(_) => Err(Error::Absent {
-                    device: self.device,
-                }),
-                None => Ok(None),
-            };
+        let Some(device) = self.await_device()? else {
+            return Ok(None);
         };
         let record = self.current_record(&device)?.and_then(adjust);
-        if device.on_vfio() || record.is_some() {
-            let former = record.as_ref().map(|record| &record.former);
-            if !force {
-                self.host.check_virtual_functions(&device, former)?;
-                self.await_holders()?;
+        if !force {
+            self.check_move_back(&device, record.as_ref())?;
+        }
+        let former = record.as_ref().map(|record| record.former.clone());
+        let has_file = self.host.has_record(self.device);
+        for step in plan::steps_back(&device, record, has_file) {
+            if step.is_of_record()
+                && let Some(former) = &former
+            {
+                self.switch().expect_driver(former.driver.as_deref())?;
             }
-            self.switch().move_back(&device, former)?;
-            if let Some(earlier) = record.and_then(|record| record.earlier) {
-                self.host.write_record(&earlier)?;
-                return Ok(self.host.device(self.device)?.driver);
-            }
+            self.perform(&step, HeldDisks::default())?;
         }
 
-        self.host.remove_record(self.device)?;
         Ok(self.host.device(self.device)?.driver)
+    }
+
+    /// Checks that the device can leave its driver for the state in a record.
+    fn check_move_back(&self, device: &Device, record: Option<&Record>) -> Result<(), Error> {
+        if !device.on_vfio() && record.is_none() {
+            return Ok(());
+        }
+        let former = record.map(|record| &record.former);
+        self.host.check_virtual_functions(device, former)?;
+        self.await_holders()
     }
 
     /// Returns the record that counts for the device as it is now. A record that does not count is
@@ -244,24 +334,20 @@ impl Claim {
         Ok(None)
     }
 
-    /// Returns the device's identity, with the serial numbers that an earlier record has.
-    fn merged_identity(&self, record: Option<&Record>) -> Result<Option<Identity>, Error> {
-        let identity = self.host.identity(self.device)?;
-        let earlier = record.and_then(|record| record.identity.as_ref());
-        Ok(Some(match earlier {
-            Some(earlier) => identity.merged(earlier),
-            None => identity,
-        }))
-    }
-
-    /// Reads the device, and waits for a device that is absent for a moment, as in a reset.
-    fn await_device(&self) -> Option<Device> {
+    /// Reads the device, and waits for a device that is absent for a moment, as in a reset. Returns
+    /// `None` if the device stays absent and has no record.
+    fn await_device(&self) -> Result<Option<Device>, Error> {
         let mut device = None;
         self.host.wait_until(self.host.wait(), || {
             device = self.host.device(self.device).ok();
             device.is_some()
         });
-        device
+        if device.is_none() && self.host.record(self.device)?.is_some() {
+            return Err(Error::Absent {
+                device: self.device,
+            });
+        }
+        Ok(device)
     }
 
     /// Waits for processes that have the device open and are about to end.
@@ -283,21 +369,6 @@ impl Claim {
         })
     }
 
-    /// Takes over the record of a guest for a device that is on its VFIO driver already. Returns
-    /// whether there is such a record.
-    fn take_over(&self, record: Option<Record>) -> Result<bool, Error> {
-        let Some(record) = record.filter(|record| record.guest.is_some()) else {
-            return Ok(false);
-        };
-        let identity = self.merged_identity(Some(&record))?;
-        self.host.write_record(&Record {
-            earlier: record.earlier,
-            identity,
-            ..self.new_record(&record.driver, record.former)
-        })?;
-        Ok(true)
-    }
-
     pub(crate) fn new_record(&self, driver: &str, former: FormerState) -> Record {
         Record {
             identity: self.host.identity(self.device).ok(),
@@ -308,6 +379,7 @@ impl Claim {
     fn switch(&self) -> DriverSwitch<'_> {
         DriverSwitch {
             host: &self.host,
+            device: self.device,
             lock: &self.lock,
         }
     }

@@ -5,6 +5,7 @@ mod claim;
 mod claims;
 mod lock;
 mod owner;
+mod plan;
 mod step;
 mod switch;
 #[cfg(test)]

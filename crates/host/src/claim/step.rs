@@ -68,6 +68,16 @@ pub enum StepState {
     Unknown(String),
 }
 
+impl DriverStep {
+    /// Returns whether this step changes the record and not the device.
+    pub(super) fn is_of_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Record { .. } | Self::RemoveRecord | Self::RestoreEarlier { .. }
+        )
+    }
+}
+
 impl fmt::Display for DriverStep {
     /// Describes the step in words that follow the device: `0000:01:00.0: unbind from nvme`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use passthru_pci::Address;
+
 use crate::device::expect_vfio;
-use crate::record::FormerState;
 use crate::usage::HeldDisks;
 use crate::{Device, Error, Host, sysfs, time_limit};
 
@@ -15,97 +16,61 @@ use crate::{Device, Error, Host, sysfs, time_limit};
 /// claim until the write ends. So no other process changes the device meanwhile.
 pub(crate) struct DriverSwitch<'a> {
     pub(crate) host: &'a Host,
+    pub(crate) device: Address,
     /// Lock of the device's claim.
     pub(crate) lock: &'a Arc<File>,
 }
 
 impl DriverSwitch<'_> {
-    /// Moves a device to a loaded driver, and checks that the device is on it, and that it is a
-    /// VFIO driver.
-    ///
-    /// The held disks of the device are released after the unbind, when they no longer exist.
-    pub(crate) fn move_to_driver(
-        &self,
-        device: &Device,
-        driver: &str,
-        disks: HeldDisks,
-    ) -> Result<(), Error> {
-        self.set_override(device, Some(driver))?;
-        self.unbind(device, disks)?;
-        self.bind(device, driver)?;
-        let device = self.expect_driver(device, Some(driver))?;
+    pub(crate) fn set_override(&self, driver: Option<&str>) -> Result<(), Error> {
+        let path = self.host.pci(self.device).join("driver_override");
+        let value = format!("{}\n", driver.unwrap_or_default());
+        self.write(path, &value, HeldDisks::default())
+    }
+
+    /// Unbinds the device from its driver. Its disks are held until the write ends, however long
+    /// that takes.
+    pub(crate) fn unbind(&self, disks: HeldDisks) -> Result<(), Error> {
+        let path = self.host.pci(self.device).join("driver/unbind");
+        self.write(path, &self.device.to_string(), disks)
+    }
+
+    /// Binds the device to a loaded driver, and checks that the device is on it, and that it is a
+    /// VFIO driver. Waits for the device's node.
+    pub(crate) fn bind(&self, driver: &str) -> Result<(), Error> {
+        self.write_bind(driver)?;
+        let device = self.expect_driver(Some(driver))?;
         expect_vfio(&device, driver)?;
         self.await_node(&device)
     }
 
-    /// Moves a device back to its former state; without `former`, to the driver that the kernel
-    /// finds.
-    pub(crate) fn move_back(
-        &self,
-        device: &Device,
-        former: Option<&FormerState>,
-    ) -> Result<(), Error> {
-        let former_override = former.and_then(|former| former.driver_override.as_deref());
-        self.set_override(device, former_override)?;
-        if stays_on_driver(device, former) {
-            return Ok(());
-        }
-        self.unbind(device, HeldDisks::default())?;
-        let Some(former) = former else {
-            return self.probe(device);
-        };
-        if let Some(driver) = &former.driver {
-            self.host.load_driver(driver)?;
-            self.bind(device, driver)?;
-        }
-
-        self.expect_driver(device, former.driver.as_deref())?;
+    /// Binds the device to a driver that it had before, and checks that the device is on it.
+    pub(crate) fn bind_back(&self, driver: &str) -> Result<(), Error> {
+        self.host.load_driver(driver)?;
+        self.write_bind(driver)?;
+        self.expect_driver(Some(driver))?;
         Ok(())
     }
 
-    fn set_override(&self, device: &Device, driver: Option<&str>) -> Result<(), Error> {
-        if device.driver_override.as_deref() == driver {
-            return Ok(());
-        }
-        let path = self.host.pci(device.address).join("driver_override");
-        let value = format!("{}\n", driver.unwrap_or_default());
-        self.write(device, path, &value, HeldDisks::default())
-    }
-
-    /// Unbinds a device from its driver. Its disks are held until the write ends, however long that
-    /// takes.
-    fn unbind(&self, device: &Device, disks: HeldDisks) -> Result<(), Error> {
-        if device.driver.is_none() {
-            return Ok(());
-        }
-        let path = self.host.pci(device.address).join("driver/unbind");
-        self.write(device, path, &device.address.to_string(), disks)
-    }
-
     /// Makes the kernel find a driver, after loading the module for the device.
-    fn probe(&self, device: &Device) -> Result<(), Error> {
-        if let Some(modalias) = sysfs::read(self.host.pci(device.address).join("modalias")) {
+    pub(crate) fn probe(&self) -> Result<(), Error> {
+        if let Some(modalias) = sysfs::read(self.host.pci(self.device).join("modalias")) {
             let answer = self.host.modprobe(&modalias);
             tracing::debug!(%modalias, answer, "modprobe");
         }
 
         let path = self.host.path("sys/bus/pci/drivers_probe");
-        self.write(
-            device,
-            path,
-            &device.address.to_string(),
-            HeldDisks::default(),
-        )
+        self.write(path, &self.device.to_string(), HeldDisks::default())
     }
 
     /// Reads the device again, and checks that it is on the wanted driver.
-    fn expect_driver(&self, device: &Device, wanted: Option<&str>) -> Result<Device, Error> {
-        let device = self.host.device(device.address)?;
+    pub(crate) fn expect_driver(&self, wanted: Option<&str>) -> Result<Device, Error> {
+        let device = self.host.device(self.device)?;
         if device.driver.as_deref() == wanted {
             return Ok(device);
         }
         Err(Error::WrongDriver {
-            device: device.address,
+            device: self.device,
             wanted: wanted.map(str::to_owned),
             now: device.driver,
         })
@@ -121,30 +86,19 @@ impl DriverSwitch<'_> {
             return Ok(());
         }
         Err(Error::NoNode {
-            device: device.address,
+            device: self.device,
             node,
         })
     }
 
-    fn bind(&self, device: &Device, driver: &str) -> Result<(), Error> {
+    fn write_bind(&self, driver: &str) -> Result<(), Error> {
         let path = self.host.pci_driver(driver).join("bind");
-        self.write(
-            device,
-            path,
-            &device.address.to_string(),
-            HeldDisks::default(),
-        )
+        self.write(path, &self.device.to_string(), HeldDisks::default())
     }
 
     /// Writes to sysfs with a time limit. The lock and the disks are released when the write ends,
     /// which may be after the limit.
-    fn write(
-        &self,
-        device: &Device,
-        path: PathBuf,
-        value: &str,
-        disks: HeldDisks,
-    ) -> Result<(), Error> {
+    fn write(&self, path: PathBuf, value: &str, disks: HeldDisks) -> Result<(), Error> {
         let limit = self.host.limit();
         let lock = Arc::clone(self.lock);
         let file = path.clone();
@@ -158,7 +112,7 @@ impl DriverSwitch<'_> {
         match result {
             Ok(Some(result)) => result,
             Ok(None) => Err(Error::Stuck {
-                device: device.address,
+                device: self.device,
                 path,
                 value,
                 limit,
@@ -170,11 +124,6 @@ impl DriverSwitch<'_> {
             }),
         }
     }
-}
-
-/// Returns whether a device that goes back to `former` is on that driver already.
-pub(super) fn stays_on_driver(device: &Device, former: Option<&FormerState>) -> bool {
-    former.is_some_and(|former| former.driver == device.driver)
 }
 
 #[cfg(test)]
@@ -252,17 +201,15 @@ mod tests {
         let dir = tree.pci("0000:01:00.0", 0x020000);
         tree.file(&format!("{dir}/driver_override"), "(null)\n");
         tree.file("sys/bus/pci/drivers/igb/bind", "");
-        let before = tree.host().devices().remove(0);
         tree.place("0000:01:00.0", Some("igb"), 1);
         let host = tree.host();
         let lock = Arc::new(File::open("/dev/null").unwrap());
         let switch = DriverSwitch {
             host: &host,
+            device: "01:00.0".parse().unwrap(),
             lock: &lock,
         };
-        let error = switch
-            .move_to_driver(&before, "igb", HeldDisks::default())
-            .unwrap_err();
+        let error = switch.bind("igb").unwrap_err();
 
         assert!(matches!(error, Error::NotVfio { .. }), "{error}");
     }

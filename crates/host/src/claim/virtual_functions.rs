@@ -5,7 +5,7 @@
 
 use passthru_pci::Address;
 
-use super::switch::stays_on_driver;
+use super::plan::stays_on_driver;
 use super::virtual_function::VirtualFunction;
 use crate::record::FormerState;
 use crate::{Device, Error, Host, Sriov, sysfs};

@@ -247,6 +247,11 @@ impl Host {
         sysfs::read(self.path("proc/sys/kernel/random/boot_id")).unwrap_or_default()
     }
 
+    /// Returns whether a device has a record, of any boot.
+    pub(crate) fn has_record(&self, device: Address) -> bool {
+        self.record_path(device).exists()
+    }
+
     fn record_path(&self, device: Address) -> PathBuf {
         self.records().join(format!("{device}.json"))
     }
