@@ -4,6 +4,7 @@
 mod claim;
 mod claims;
 mod lock;
+mod observe;
 mod owner;
 mod plan;
 mod step;

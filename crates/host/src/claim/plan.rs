@@ -185,3 +185,196 @@ fn bind_back_step(former: Option<&FormerState>) -> Option<DriverStep> {
     let driver = former.driver.clone()?;
     Some(DriverStep::BindBack { driver })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_tree::Tree;
+
+    const NVME: &str = "nvme";
+    const VFIO: &str = "vfio-pci";
+    const VARIANT: &str = "nvme_vfio_pci";
+
+    /// A device and its record on disk.
+    #[derive(Clone, Debug, PartialEq)]
+    struct State {
+        device: Device,
+        record: Option<Record>,
+    }
+
+    impl State {
+        /// Returns the state after a step. Like the kernel, this binds a device only to the driver
+        /// in `driver_override`, and unbinds it only from its own.
+        fn after(&self, step: &DriverStep) -> Self {
+            let mut state = self.clone();
+            let device = &mut state.device;
+            match step.clone() {
+                DriverStep::Record { record } | DriverStep::RestoreEarlier { record } => {
+                    state.record = Some(*record);
+                }
+                DriverStep::RemoveRecord => state.record = None,
+                DriverStep::Override { value, former } => {
+                    assert_eq!(device.driver_override, former);
+                    device.driver_override = value;
+                }
+                DriverStep::Unbind { driver } => {
+                    assert_eq!(device.driver.take(), Some(driver));
+                }
+                DriverStep::Bind { driver } | DriverStep::BindBack { driver } => {
+                    assert_eq!(device.driver, None);
+                    let only = device.driver_override.as_ref();
+                    assert!(
+                        only.is_none_or(|only| *only == driver),
+                        "{driver}: {only:?}"
+                    );
+                    device.driver = Some(driver);
+                }
+                DriverStep::Probe => {
+                    let only = device.driver_override.clone();
+                    device.driver = Some(only.unwrap_or_else(|| NVME.into()));
+                }
+            }
+            state
+        }
+
+        fn after_all(&self, steps: &[DriverStep]) -> Self {
+            steps
+                .iter()
+                .fold(self.clone(), |state, step| state.after(step))
+        }
+
+        fn recorded(&self, host: &Host) -> Recorded {
+            let identity = host.identity(self.device.address).unwrap();
+            if let Some(record) = &self.record {
+                let validity = record.validity(&self.device, &identity);
+                assert_eq!(validity, Validity::Valid, "{self:?}");
+            }
+            Recorded {
+                record: self.record.clone(),
+                is_stale: false,
+            }
+        }
+
+        fn steps_to(&self, host: &Host, driver: &str) -> Vec<DriverStep> {
+            let new = self.new_record(host, Some("web"), driver, &self.former());
+            steps_to(&self.device, new, self.recorded(host))
+        }
+
+        fn steps_back(&self, host: &Host) -> Vec<DriverStep> {
+            let recorded = self.recorded(host);
+            steps_back(&self.device, recorded.record, self.record.is_some())
+        }
+
+        fn former(&self) -> FormerState {
+            FormerState::from_device(&self.device)
+        }
+
+        fn new_record(
+            &self,
+            host: &Host,
+            guest: Option<&str>,
+            driver: &str,
+            former: &FormerState,
+        ) -> Record {
+            let owner = Owner {
+                guest: guest.map(str::to_owned),
+                pid: 7,
+            };
+            Record::for_owner(host, &owner, self.device.address, driver, former.clone())
+        }
+    }
+
+    fn state(host: &Host, driver: Option<&str>, driver_override: Option<&str>) -> State {
+        let device = Device {
+            driver: driver.map(str::to_owned),
+            driver_override: driver_override.map(str::to_owned),
+            ..host.devices().remove(0)
+        };
+        State {
+            device,
+            record: None,
+        }
+    }
+
+    /// Returns states that a device can be in before it is taken, each with the state to which it
+    /// goes back.
+    fn states(host: &Host) -> Vec<(State, State)> {
+        let mut states = Vec::new();
+        for (driver, driver_override) in [
+            (Some(NVME), None),
+            (Some(NVME), Some(NVME)),
+            (None, None),
+            (None, Some("pci-stub")),
+            (Some(VFIO), Some(VFIO)),
+        ] {
+            let at_rest = state(host, driver, driver_override);
+            states.push((at_rest.clone(), at_rest.clone()));
+
+            // Bound by hand, and left by a guest that crashed at each step.
+            for (guest, target) in [(None, VARIANT), (Some("crashed"), VARIANT)] {
+                let new = at_rest.new_record(host, guest, target, &at_rest.former());
+                let steps = steps_to(&at_rest.device, new, Recorded::default());
+                let bound = at_rest.after_all(&steps);
+                if guest.is_none() {
+                    states.push((bound.clone(), bound));
+                    continue;
+                }
+                for end in 1..=steps.len() {
+                    states.push((at_rest.after_all(&steps[..end]), at_rest.clone()));
+                }
+            }
+        }
+        states
+    }
+
+    #[test]
+    fn steps_back_undo_steps_to() {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x010802);
+        let host = tree.host();
+        let mut longest = 0;
+        for (before, former) in states(&host) {
+            for driver in [VFIO, VARIANT] {
+                let steps = before.steps_to(&host, driver);
+                longest = longest.max(steps.len());
+                let taken = before.after_all(&steps);
+                assert_eq!(taken.device.driver.as_deref(), Some(driver));
+
+                for end in 1..=steps.len() {
+                    let cut = before.after_all(&steps[..end]);
+                    let back = cut.steps_back(&host);
+                    assert_eq!(cut.after_all(&back), former, "{steps:?}, {end}");
+
+                    // The way back may be cut short too, before its last step.
+                    for end in 0..back.len() {
+                        let again = cut.after_all(&back[..end]);
+                        let rest = again.steps_back(&host);
+                        assert_eq!(again.after_all(&rest), former, "{back:?}, {end}");
+                    }
+                }
+            }
+        }
+
+        assert_eq!(longest, 4);
+    }
+
+    #[test]
+    fn device_without_a_record_goes_to_the_driver_of_the_kernel() {
+        let tree = Tree::new();
+        tree.pci("0000:01:00.0", 0x010802);
+        let host = tree.host();
+        let on_vfio = state(&host, Some(VFIO), Some(VFIO));
+        let back = on_vfio.steps_back(&host);
+        let texts: Vec<String> = back.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "clear driver_override",
+                "unbind from vfio-pci",
+                "let the kernel find its driver"
+            ]
+        );
+        assert!(on_vfio.steps_to(&host, VFIO).is_empty());
+        assert!(state(&host, Some(NVME), None).steps_back(&host).is_empty());
+    }
+}

@@ -230,3 +230,39 @@ fn device_on_a_host_driver_is_not_touched() {
     let claim = tree.host().claim(device(), None).unwrap();
     assert_eq!(claim.restore(false).unwrap().as_deref(), Some("igb"));
 }
+
+#[test]
+fn steps_of_a_request_are_listed_without_a_claim() {
+    let tree = Tree::new();
+    let dir = tree.pci("0000:01:00.0", 0x010802);
+    tree.place("0000:01:00.0", Some("nvme"), 1);
+    tree.file(&format!("{dir}/driver_override"), "(null)\n");
+    let host = tree.host();
+    let request = crate::Request::managed("01:00.0".parse().unwrap());
+    let steps = host.steps_for(&request, Some("web")).unwrap();
+    let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
+
+    assert_eq!(
+        texts,
+        [
+            "record nvme as the driver to go back to",
+            "set driver_override to vfio-pci",
+            "unbind from nvme",
+            "bind to vfio-pci"
+        ]
+    );
+    assert!(!tree.path("run").exists());
+
+    let claim = host.claim(request.address, Some("web")).unwrap();
+    assert_eq!(claim.steps_to("vfio-pci").unwrap(), steps);
+
+    let unmanaged = crate::Request::unmanaged(request.address);
+    assert!(host.steps_for(&unmanaged, None).unwrap().is_empty());
+
+    let on_host_driver = crate::Request {
+        driver: Some("nvme".into()),
+        ..request
+    };
+    let error = host.steps_for(&on_host_driver, None).unwrap_err();
+    assert!(matches!(error, Error::NotVfio { .. }), "{error}");
+}
