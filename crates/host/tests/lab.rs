@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use passthru_host::{Error, FormerState, Host, LeftoverState, Request};
+use passthru_host::{
+    Claim, DriverStep, Error, FormerState, HeldDisks, Host, LeftoverState, Request, StepState,
+};
 use passthru_lab::devices::NVME;
 use passthru_pci::Address;
 
@@ -184,4 +186,93 @@ fn dropped_assignment_gives_its_devices_back() {
 fn lab_has_all_capabilities_for_iommufd() {
     let _host = passthru_lab::host();
     Host::new().require_iommufd().unwrap();
+}
+
+/// Reads the driver and `driver_override`, and whether there is a record.
+fn state() -> (Option<String>, Option<String>, bool) {
+    let device = Host::new().device(nvme()).unwrap();
+    let is_recorded = Host::new().record(nvme()).unwrap().is_some();
+    (device.driver, device.driver_override, is_recorded)
+}
+
+/// Performs steps, and checks that each is observed before and after.
+fn perform(claim: &Claim, steps: &[DriverStep]) {
+    let host = Host::new();
+    for step in steps {
+        let before = host.observe_step(nvme(), step);
+        assert_eq!(before, StepState::NotApplied, "{step}");
+        claim.perform(step, HeldDisks::default()).unwrap();
+        assert_eq!(
+            host.observe_step(nvme(), step),
+            StepState::Applied,
+            "{step}"
+        );
+    }
+}
+
+#[test]
+fn bind_cut_after_each_step_is_undone() {
+    let _host = passthru_lab::host();
+    let host = Host::new();
+    host.load_driver("vfio-pci").unwrap();
+    let before = state();
+    let claim = host.claim(nvme(), Some("guest")).unwrap();
+    let steps = claim.steps_to("vfio-pci").unwrap();
+    assert_eq!(steps.len(), 4, "{steps:?}");
+
+    for end in 1..=steps.len() {
+        perform(&claim, &steps[..end]);
+        claim.check_return().unwrap();
+        let back = claim.steps_back().unwrap();
+        // The way back may be cut short as well.
+        for step in &back {
+            perform(&claim, std::slice::from_ref(step));
+            let rest = claim.steps_back().unwrap();
+            assert!(rest.len() < back.len(), "{rest:?}");
+        }
+        assert_eq!(state(), before, "{back:?}");
+    }
+}
+
+#[test]
+fn probe_finds_the_driver_of_the_kernel() {
+    let _host = passthru_lab::host();
+    let host = Host::new();
+    host.load_driver("vfio-pci").unwrap();
+    let before = state();
+    let claim = host.claim(nvme(), None).unwrap();
+    // Another program has bound the device, and there is no record.
+    let steps = claim.steps_to("vfio-pci").unwrap();
+    perform(&claim, &steps);
+    perform(&claim, &[DriverStep::RemoveRecord]);
+    let back = claim.steps_back().unwrap();
+    assert!(back.contains(&DriverStep::Probe), "{back:?}");
+    perform(&claim, &back);
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn device_of_a_living_vmm_outlives_its_manager() {
+    let _host = passthru_lab::host();
+    let host = Host::new();
+    let mut vmm = Command::new("sleep").arg("60").spawn().unwrap();
+    let process = host.process(vmm.id()).unwrap();
+    let assignment = host
+        .assign(&[Request::managed(nvme())], Some("guest"), false)
+        .unwrap();
+    assignment.keep();
+    let claim = host.claim(nvme(), Some("guest")).unwrap();
+    claim.hand_over(&process).unwrap();
+    drop(claim);
+
+    let error = host.release(&[nvme()], true).unwrap_err();
+    assert!(matches!(error, Error::HeldByVmm { .. }), "{error}");
+    let again = host.claim_again(nvme(), "guest", &process).unwrap();
+    drop(again);
+
+    vmm.kill().unwrap();
+    vmm.wait().unwrap();
+    let drivers = host.release(&[nvme()], false).unwrap();
+    assert_eq!(drivers, [Some("nvme".to_owned())]);
+    assert_eq!(host.record(nvme()).unwrap(), None);
 }
