@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::{BlindSpot, Companion, Owner, Usage, VirtualFunction, abridge};
+use crate::{BlindSpot, Companion, Owner, Usage, Uuid, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,12 @@ pub enum Error {
         device: Address,
         /// Up to three existing addresses near the requested one.
         near: Vec<Address>,
+    },
+    /// No mediated device has the UUID.
+    #[error("{uuid}: no such mediated device")]
+    NoMediatedDevice {
+        /// The requested UUID.
+        uuid: Uuid,
     },
     /// Two requests of one call name the same device.
     #[error("{device} is named twice")]

@@ -1,4 +1,4 @@
-//! PCI devices of a Linux host, and the binding of these devices to VFIO drivers.
+//! PCI and mediated devices of a Linux host, and the binding of these devices to VFIO drivers.
 //!
 //! This crate lists devices and IOMMU groups, finds the usages of a device by the host, and binds
 //! devices to drivers. Claims keep two processes from changing the same device. Records keep the
@@ -36,6 +36,7 @@ mod error;
 mod file;
 mod group;
 mod host;
+mod mdev;
 mod numa;
 mod process;
 mod record;
@@ -59,6 +60,7 @@ pub use error::Error;
 pub use file::{check_owner, make_own_folder, read_bounded, read_own, replace};
 pub use group::{Companion, VfioNode};
 pub use host::{Host, SshSession};
+pub use mdev::{DeviceId, MediatedDevice, ParseDeviceIdError, ParseUuidError, Uuid};
 pub use process::ProcessId;
 pub use record::{FormerState, Leftover, LeftoverState, Record};
 pub use usage::{

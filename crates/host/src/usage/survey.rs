@@ -1,6 +1,7 @@
 //! The survey of the host, from which reports on devices are made.
 
 use std::os::fd::RawFd;
+use std::path::Path;
 
 use passthru_pci::Address;
 
@@ -8,7 +9,7 @@ use super::console;
 use super::descendants::{Descendants, DeviceNode};
 use super::disk::{DiskSurvey, HeldDisks, KernelTarget, block_usages, stack};
 use super::net::Network;
-use super::process::holders::{holders, nvidia_node, vfio_nodes};
+use super::process::holders::{holders, nodes_below, nvidia_node, vfio_nodes};
 use super::process::scan::Processes;
 use super::report::UsageReport;
 use super::usage::Usage;
@@ -61,11 +62,26 @@ impl Host {
         self.survey().report(device)
     }
 
-    /// Reports the processes that have a device's VFIO nodes open.
+    /// Reports the processes that have a PCI device's VFIO nodes open.
     pub(crate) fn vfio_holders(&self, device: &Device) -> UsageReport {
+        self.holders_of_nodes(&vfio_nodes(self, device))
+    }
+
+    /// Reports the processes that have the VFIO nodes of a device open. `dir` is the device's
+    /// folder in sysfs.
+    pub(crate) fn holders_of(
+        &self,
+        dir: &Path,
+        cdev: Option<&str>,
+        group: Option<u32>,
+    ) -> UsageReport {
+        self.holders_of_nodes(&nodes_below(self, dir, cdev, group))
+    }
+
+    fn holders_of_nodes(&self, nodes: &[DeviceNode]) -> UsageReport {
         let processes = Processes::scan(self, &[]);
         UsageReport {
-            usages: holders(&vfio_nodes(self, device), &processes),
+            usages: holders(nodes, &processes),
             blind_spots: processes.blind_spots,
         }
     }

@@ -1,6 +1,7 @@
 //! The nodes of a device, and the processes that have the nodes open.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::scan::Processes;
 use crate::device::DeviceNumber;
@@ -11,19 +12,30 @@ use crate::{Device, Host, sysfs};
 /// Major number of NVIDIA's nodes.
 const NVIDIA_MAJOR: u32 = 195;
 
-/// Returns the VFIO nodes of a device: that of the device and that of its group.
+/// Returns the VFIO nodes of a PCI device: that of the device and that of its group.
 pub(crate) fn vfio_nodes(host: &Host, device: &Device) -> Vec<DeviceNode> {
+    let dir = host.pci(device.address);
+    let group = device.group.filter(|_| device.on_vfio());
+    nodes_below(host, &dir, device.cdev.as_deref(), group)
+}
+
+/// Returns the VFIO nodes of the device that has the folder `dir` in sysfs.
+pub(crate) fn nodes_below(
+    host: &Host,
+    dir: &Path,
+    cdev: Option<&str>,
+    group: Option<u32>,
+) -> Vec<DeviceNode> {
     let mut nodes = Vec::new();
-    if let Some(name) = &device.cdev {
-        let dir = host.pci(device.address).join("vfio-dev").join(name);
+    if let Some(name) = cdev {
         nodes.push(DeviceNode {
             path: format!("/dev/vfio/devices/{name}"),
-            number: DeviceNumber::read_char(&dir),
+            number: DeviceNumber::read_char(&dir.join("vfio-dev").join(name)),
             vital: true,
         });
     }
 
-    if let Some(group) = device.group.filter(|_| device.on_vfio()) {
+    if let Some(group) = group {
         let dir = host.path("sys/class/vfio").join(group.to_string());
         nodes.push(DeviceNode {
             path: format!("/dev/vfio/{group}"),
