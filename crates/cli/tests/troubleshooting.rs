@@ -78,7 +78,7 @@ fn host_errors() -> Vec<HostError> {
             blind_spots: vec![blind_spot],
         },
         HostError::Claimed {
-            device,
+            device: device.into(),
             owner: Owner {
                 guest: Some("web".into()),
                 pid: 4242,

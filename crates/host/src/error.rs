@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use passthru_pci::Address;
 
-use crate::{BlindSpot, Companion, Owner, Usage, Uuid, VirtualFunction, abridge};
+use crate::{BlindSpot, Companion, DeviceId, Owner, Usage, Uuid, VirtualFunction, abridge};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ pub enum Error {
     #[error("{device} belongs to {owner}")]
     Claimed {
         /// The device.
-        device: Address,
+        device: DeviceId,
         /// The owner of the claim.
         owner: Owner,
     },
@@ -107,7 +107,7 @@ pub enum Error {
     #[error("{device} belongs to guest {guest}, whose VMM (pid {pid}) may still run")]
     HeldByVmm {
         /// The device.
-        device: Address,
+        device: DeviceId,
         /// The guest.
         guest: String,
         /// The process of the VMM.
@@ -117,7 +117,7 @@ pub enum Error {
     #[error("{device} was not handed over to the VMM (pid {pid}) of guest {guest}")]
     NotHandedOver {
         /// The device.
-        device: Address,
+        device: DeviceId,
         /// The guest.
         guest: String,
         /// The process of the VMM.

@@ -60,7 +60,7 @@ pub use error::Error;
 pub use file::{check_owner, make_own_folder, read_bounded, read_own, replace};
 pub use group::{Companion, VfioNode};
 pub use host::{Host, SshSession};
-pub use mdev::{DeviceId, MediatedDevice, ParseDeviceIdError, ParseUuidError, Uuid};
+pub use mdev::{DeviceId, MediatedClaim, MediatedDevice, ParseDeviceIdError, ParseUuidError, Uuid};
 pub use process::ProcessId;
 pub use record::{FormerState, Leftover, LeftoverState, Record};
 pub use usage::{

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use passthru_host::{
     Claim, DriverStep, Error, FormerState, HeldDisks, Host, LeftoverState, Request, StepState,
+    Usage, Uuid,
 };
 use passthru_lab::devices::NVME;
 use passthru_pci::Address;
@@ -275,4 +276,43 @@ fn device_of_a_living_vmm_outlives_its_manager() {
     let drivers = host.release(&[nvme()], false).unwrap();
     assert_eq!(drivers, [Some("nvme".to_owned())]);
     assert_eq!(host.record(nvme()).unwrap(), None);
+}
+
+#[test]
+fn mtty_is_claimed_once() {
+    let _host = passthru_lab::host();
+    let host = Host::new();
+    let uuid: Uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse().unwrap();
+    let kind = "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1";
+    std::fs::write(format!("{kind}/create"), uuid.to_string()).unwrap();
+    let device = host.mediated_device(uuid).unwrap();
+    let node = host.cdev_path(device.cdev.as_deref().unwrap());
+
+    assert_eq!(device.parent.as_deref(), Some("mtty"));
+    assert_eq!(device.mdev_type.as_deref(), Some("mtty-1"));
+    assert_eq!(device.device_api.as_deref(), Some("vfio-pci"));
+    assert!(
+        device.driver.is_some() && device.group.is_some(),
+        "{device:?}"
+    );
+    assert_eq!(host.mediated_devices(), std::slice::from_ref(&device));
+
+    let claim = host.claim_mediated(uuid, "guest").unwrap();
+    let error = host.claim_mediated(uuid, "other").unwrap_err();
+    assert!(matches!(error, Error::Claimed { .. }), "{error}");
+    assert!(claim.holders(&device).usages.is_empty());
+
+    let file = std::fs::File::open(&node).unwrap();
+    let holders = claim.holders(&device).usages;
+    let own = std::process::id();
+    assert!(
+        matches!(holders[..], [Usage::Process { pid, .. }] if pid == own),
+        "{holders:?}"
+    );
+
+    drop(file);
+    drop(claim);
+    let removal = format!("/sys/bus/mdev/devices/{uuid}/remove");
+    std::fs::write(removal, "1").unwrap();
+    assert!(host.mediated_devices().is_empty());
 }

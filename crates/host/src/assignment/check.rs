@@ -141,7 +141,7 @@ impl Host {
             });
         }
 
-        self.check_unclaimed(device.address)?;
+        self.check_unclaimed(device.address.into())?;
         if !request.managed && !device.on_vfio() {
             return Err(Error::NotOnVfio {
                 device: device.address,

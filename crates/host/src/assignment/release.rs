@@ -161,7 +161,7 @@ mod tests {
         let claim = tree.host().claim(devices[1], None).unwrap();
         let error = tree.host().claim_to_release(&devices, true).unwrap_err();
         assert!(
-            matches!(error, Error::Claimed { device, .. } if device == devices[1]),
+            matches!(error, Error::Claimed { device, .. } if device == devices[1].into()),
             "{error}"
         );
 

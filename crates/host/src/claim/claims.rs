@@ -1,5 +1,6 @@
 //! Who has a device: the process with its lock, or the VMM that its record names.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use passthru_pci::Address;
@@ -7,7 +8,7 @@ use passthru_pci::Address;
 use super::claim::Claim;
 use super::lock::{LockError, lock_as, lock_owner};
 use super::owner::Owner;
-use crate::{Error, Host, ProcessId};
+use crate::{DeviceId, Error, Host, ProcessId};
 
 impl Host {
     /// Claims a device for a guest, or with `None` for a bind by hand.
@@ -18,11 +19,8 @@ impl Host {
     /// - [`Error::File`], if the lock file cannot be used.
     /// - [`Error::Read`] and the like, if the record cannot be read.
     pub fn claim(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
-        let claim = self.lock(device, guest)?;
-        match self.vmm_hold(device)? {
-            Some(hold) => Err(hold.into()),
-            None => Ok(claim),
-        }
+        let (owner, lock) = self.lock_free(device.into(), guest)?;
+        Ok(Claim::new(self.clone(), device, owner, lock))
     }
 
     /// Claims a device that the VMM of a guest has, for the successor of the guest's manager.
@@ -41,13 +39,34 @@ impl Host {
         guest: &str,
         vmm: &ProcessId,
     ) -> Result<Claim, Error> {
-        let claim = self.lock(device, Some(guest))?;
-        let record = self.record_of_any_boot(device)?;
-        let is_of_vmm = record.is_some_and(|record| {
-            record.guest.as_deref() == Some(guest) && record.vmm.as_ref() == Some(vmm)
-        });
-        if is_of_vmm {
-            return Ok(claim);
+        let (owner, lock) = self.lock_again(device.into(), guest, vmm)?;
+        Ok(Claim::new(self.clone(), device, owner, lock))
+    }
+
+    /// Takes the lock of a device, unless a VMM has the device.
+    pub(crate) fn lock_free(
+        &self,
+        device: DeviceId,
+        guest: Option<&str>,
+    ) -> Result<(Owner, File), Error> {
+        let locked = self.lock(device, guest)?;
+        match self.vmm_hold(device)? {
+            Some(hold) => Err(hold.into()),
+            None => Ok(locked),
+        }
+    }
+
+    /// Takes the lock of a device that the VMM of a guest has.
+    pub(crate) fn lock_again(
+        &self,
+        device: DeviceId,
+        guest: &str,
+        vmm: &ProcessId,
+    ) -> Result<(Owner, File), Error> {
+        let locked = self.lock(device, Some(guest))?;
+        let noted = self.noted_vmm(device)?;
+        if noted.is_some_and(|noted| noted.guest == guest && noted.process == *vmm) {
+            return Ok(locked);
         }
         match self.vmm_hold(device)? {
             Some(hold) => Err(hold.into()),
@@ -63,6 +82,11 @@ impl Host {
     /// names and that may live. Returns `None` if the device has neither, or if its lock file and
     /// its record cannot be read.
     pub fn owner(&self, device: Address) -> Option<Owner> {
+        self.owner_of(device.into())
+    }
+
+    /// Returns the owner of a device of any kind, as [`owner`](Self::owner) does.
+    pub fn owner_of(&self, device: DeviceId) -> Option<Owner> {
         let owner = lock_owner(&self.lock_path(device)).ok().flatten();
         owner.or_else(|| self.vmm_hold(device).ok().flatten().map(Owner::from))
     }
@@ -71,7 +95,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Claimed`] or [`Error::HeldByVmm`].
-    pub(crate) fn check_unclaimed(&self, device: Address) -> Result<(), Error> {
+    pub(crate) fn check_unclaimed(&self, device: DeviceId) -> Result<(), Error> {
         if let Ok(Some(owner)) = lock_owner(&self.lock_path(device)) {
             return Err(Error::Claimed { device, owner });
         }
@@ -82,28 +106,25 @@ impl Host {
     }
 
     /// Takes the lock of a device, whatever its record names.
-    fn lock(&self, device: Address, guest: Option<&str>) -> Result<Claim, Error> {
+    fn lock(&self, device: DeviceId, guest: Option<&str>) -> Result<(Owner, File), Error> {
         self.make_records()?;
         let path = self.lock_path(device);
         let owner = Owner {
             guest: guest.map(str::to_owned),
             pid: std::process::id(),
         };
-        let lock = match lock_as(&path, &owner, self.wait() / 8) {
-            Ok(lock) => lock,
-            Err(LockError::Held(owner)) => return Err(Error::Claimed { device, owner }),
-            Err(LockError::File { action, source }) => {
-                return Err(Error::File {
-                    action,
-                    path,
-                    source,
-                });
-            }
-        };
-        Ok(Claim::new(self.clone(), device, owner, lock))
+        match lock_as(&path, &owner, self.wait() / 8) {
+            Ok(lock) => Ok((owner, lock)),
+            Err(LockError::Held(owner)) => Err(Error::Claimed { device, owner }),
+            Err(LockError::File { action, source }) => Err(Error::File {
+                action,
+                path,
+                source,
+            }),
+        }
     }
 
-    fn lock_path(&self, device: Address) -> PathBuf {
+    fn lock_path(&self, device: DeviceId) -> PathBuf {
         self.records().join(format!("{device}.lock"))
     }
 }

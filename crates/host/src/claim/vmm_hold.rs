@@ -1,16 +1,21 @@
 //! The hold of a VMM on a device, which outlives the manager of the VMM's guest.
 
-use passthru_pci::Address;
-
 use super::owner::Owner;
-use crate::{Error, Host};
+use crate::{DeviceId, Error, Host, ProcessId};
 
 /// The hold of a guest's VMM on a device, by the device's record.
 #[derive(Debug)]
 pub(super) struct VmmHold {
-    device: Address,
+    device: DeviceId,
     guest: String,
     pid: u32,
+}
+
+/// The VMM that the record of a device names.
+#[derive(Debug)]
+pub(super) struct NotedVmm {
+    pub(super) guest: String,
+    pub(super) process: ProcessId,
 }
 
 impl Host {
@@ -21,16 +26,32 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Read`] and the like, if the record cannot be read.
-    pub(super) fn vmm_hold(&self, device: Address) -> Result<Option<VmmHold>, Error> {
-        // Without a boot id, records of this boot cannot be told from others.
-        let Some(record) = self.record_of_any_boot(device)? else {
-            return Ok(None);
-        };
-        let vmm = record.vmm.filter(|vmm| self.may_live(vmm));
-        Ok(vmm.map(|vmm| VmmHold {
+    pub(super) fn vmm_hold(&self, device: DeviceId) -> Result<Option<VmmHold>, Error> {
+        let noted = self.noted_vmm(device)?;
+        let living = noted.filter(|noted| self.may_live(&noted.process));
+        Ok(living.map(|noted| VmmHold {
             device,
-            guest: record.guest.unwrap_or_default(),
-            pid: vmm.pid,
+            guest: noted.guest,
+            pid: noted.process.pid,
+        }))
+    }
+
+    /// Returns the VMM that the record of a device names.
+    pub(super) fn noted_vmm(&self, device: DeviceId) -> Result<Option<NotedVmm>, Error> {
+        // Without a boot id, records of this boot cannot be told from others.
+        let (guest, process) = match device {
+            DeviceId::Pci(address) => match self.record_of_any_boot(address)? {
+                Some(record) => (record.guest, record.vmm),
+                None => return Ok(None),
+            },
+            DeviceId::Mdev(uuid) => match self.mediated_record(uuid)? {
+                Some(record) => (Some(record.guest), Some(record.vmm)),
+                None => return Ok(None),
+            },
+        };
+        Ok(process.map(|process| NotedVmm {
+            guest: guest.unwrap_or_default(),
+            process,
         }))
     }
 }
@@ -56,10 +77,12 @@ impl From<VmmHold> for Owner {
 
 #[cfg(test)]
 mod tests {
+    use passthru_pci::Address;
+
     use super::*;
     use crate::test_tree::Tree;
     use crate::usage::HeldDisks;
-    use crate::{FormerState, Leftover, LeftoverState, ProcessId, Record, Request, Usage};
+    use crate::{FormerState, Leftover, LeftoverState, Record, Request, Usage};
 
     fn nic() -> Address {
         "0000:02:00.0".parse().unwrap()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::uuid::Uuid;
-use crate::{Error, Host, UsageReport, sysfs};
+use crate::{Error, Host, Usage, UsageReport, sysfs};
 
 /// A mediated device of the host, as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,9 +68,17 @@ impl Host {
         MediatedDevice::read(self, uuid).ok_or(Error::NoMediatedDevice { uuid })
     }
 
-    /// Reports the processes that have the node of a mediated device or of its group open. Makes a
-    /// scan of all processes.
+    /// Reports the guest that has a mediated device, and the processes that have the node of the
+    /// device or of its group open. Makes a scan of all processes.
     pub fn mediated_device_usage(&self, device: &MediatedDevice) -> UsageReport {
+        let mut report = self.mediated_device_holders(device);
+        let owner = self.owner_of(device.uuid.into()).map(Usage::from);
+        report.usages.splice(0..0, owner);
+        report
+    }
+
+    /// Reports the processes that have the node of a mediated device or of its group open.
+    pub(crate) fn mediated_device_holders(&self, device: &MediatedDevice) -> UsageReport {
         let dir = self.mdev_dir(device.uuid);
         self.holders_of(&dir, device.cdev.as_deref(), device.group)
     }
@@ -83,7 +91,6 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Usage;
     use crate::test_tree::Tree;
 
     const UUID: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";

@@ -10,4 +10,4 @@ mod tests;
 pub use former_state::FormerState;
 pub use leftover::{Leftover, LeftoverState};
 pub use record::Record;
-pub(crate) use record::{VERSION, Validity};
+pub(crate) use record::{VERSION, Validity, read_record, write_record};

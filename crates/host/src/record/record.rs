@@ -15,12 +15,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use passthru_pci::Address;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::former_state::FormerState;
 use crate::{
-    Comparison, Device, Error, Host, Identity, Owner, ProcessId, make_own_folder, read_own,
-    replace, sysfs,
+    Comparison, Device, DeviceId, Error, Host, Identity, Owner, ProcessId, make_own_folder,
+    read_own, replace, sysfs,
 };
 
 /// Version of the records that this program writes. Records without a version name no device, and
@@ -180,12 +181,7 @@ impl Host {
 
     /// Reads the record of a device, whenever the device was taken.
     pub(crate) fn record_of_any_boot(&self, device: Address) -> Result<Option<Record>, Error> {
-        let path = self.record_path(device);
-        match read_own(&path) {
-            Ok(text) => parse(&text, path).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Read { path, source }),
-        }
+        read_record(self.record_path(device.into()), VERSION)
     }
 
     /// Reads the record of a device with the state that the device goes back to. Returns `None` if
@@ -202,19 +198,15 @@ impl Host {
 
     /// Writes a record, as a whole or not at all. The caller must have the device's claim.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), Error> {
-        let path = self.record_path(record.device);
-        let text = serde_json::to_vec_pretty(record).map_err(|source| Error::BadRecord {
-            path: path.clone(),
-            source,
-        })?;
-        replace(&path, &text).map_err(|source| Error::File {
-            action: "write",
-            path,
-            source,
-        })
+        write_record(self.record_path(record.device.into()), record)
     }
 
     pub(crate) fn remove_record(&self, device: Address) -> Result<(), Error> {
+        self.remove_record_of(device.into())
+    }
+
+    /// Removes the record of a device of any kind, if there is one.
+    pub(crate) fn remove_record_of(&self, device: DeviceId) -> Result<(), Error> {
         let path = self.record_path(device);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::File {
@@ -249,24 +241,50 @@ impl Host {
 
     /// Returns whether a device has a record, of any boot.
     pub(crate) fn has_record(&self, device: Address) -> bool {
-        self.record_path(device).exists()
+        self.record_path(device.into()).exists()
     }
 
-    fn record_path(&self, device: Address) -> PathBuf {
+    pub(crate) fn record_path(&self, device: DeviceId) -> PathBuf {
         self.records().join(format!("{device}.json"))
     }
 }
 
-fn parse(text: &[u8], path: PathBuf) -> Result<Record, Error> {
-    match serde_json::from_slice(text) {
-        Ok(RecordVersion { version }) if version > VERSION => Err(Error::NewerRecord {
+/// Reads a record of a version up to `known`; `None` if there is none.
+///
+/// # Errors
+/// - [`Error::Read`], if the record cannot be read.
+/// - [`Error::BadRecord`] or [`Error::NewerRecord`], if it cannot be parsed.
+pub(crate) fn read_record<T: DeserializeOwned>(
+    path: PathBuf,
+    known: u32,
+) -> Result<Option<T>, Error> {
+    let text = match read_own(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    match serde_json::from_slice(&text) {
+        Ok(RecordVersion { version }) if version > known => Err(Error::NewerRecord {
             path,
             version,
-            known: VERSION,
+            known,
         }),
         Ok(RecordVersion { .. }) => {
-            serde_json::from_slice(text).map_err(|source| Error::BadRecord { path, source })
+            serde_json::from_slice(&text).map_err(|source| Error::BadRecord { path, source })
         }
         Err(source) => Err(Error::BadRecord { path, source }),
     }
+}
+
+/// Writes a record, as a whole or not at all.
+pub(crate) fn write_record(path: PathBuf, record: &impl Serialize) -> Result<(), Error> {
+    let text = match serde_json::to_vec_pretty(record) {
+        Ok(text) => text,
+        Err(source) => return Err(Error::BadRecord { path, source }),
+    };
+    replace(&path, &text).map_err(|source| Error::File {
+        action: "write",
+        path,
+        source,
+    })
 }
