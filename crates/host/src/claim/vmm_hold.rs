@@ -268,6 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn release_skips_the_note_of_a_dead_vmm() {
+        let (tree, vmm) = host();
+        for file in ["vfio-pci/unbind", "igb/bind"] {
+            tree.file(&format!("sys/bus/pci/drivers/{file}"), "");
+        }
+        record(&tree, None);
+        hand_over(&tree, &vmm);
+        end_vmm(&tree);
+
+        // Writes to the files of a tree move nothing.
+        let error = tree.host().release(&[nic()], false).unwrap_err();
+        assert!(
+            matches!(&error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"),
+            "{error}"
+        );
+        let bound = std::fs::read_to_string(tree.path("sys/bus/pci/drivers/igb/bind")).unwrap();
+        assert_eq!(bound, nic().to_string());
+    }
+
+    #[test]
     fn device_without_guest_or_vfio_is_not_handed_over() {
         let (tree, vmm) = host();
         let by_hand = tree.host().claim(nic(), None).unwrap();
