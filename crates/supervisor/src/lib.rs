@@ -4,18 +4,21 @@
 //!
 //! - [`control`] is the guest's control socket, with its server and its client.
 //! - [`VmmLog`] keeps what the VMM writes to standard error, and a [`LogReader`] reads it.
+//! - An [`EventFan`] passes the guest's events to the clients that listen.
 //! - A [`StatusFile`] holds the [`Status`] of the guest, which is read without asking any process.
 //! - [`PinnedMemory`] is the memory that a process has pinned.
 //!
 //! No part waits in the loop, and none prints or reads the environment.
 
 pub mod control;
+mod event_fan;
 mod pinned;
 mod status;
 mod sys;
 mod timestamp;
 mod vmm_log;
 
+pub use event_fan::EventFan;
 pub use pinned::PinnedMemory;
 pub use status::{Attendance, GuestState, Status, StatusFile};
 pub use vmm_log::{LogReader, VmmLog};
