@@ -82,7 +82,7 @@ fn execute(
     loop {
         let record = Record::new();
         let job = Job {
-            script: script(&runs, arguments, stdout().is_terminal()),
+            script: copy_of_passthru(machine) + &script(&runs, arguments, stdout().is_terminal()),
             input: Input::None,
             target: workspace.target.clone(),
             limit: machine.limit(Some(3000)),
@@ -252,6 +252,14 @@ fn selection(workspace: &Workspace, machine: &MachineArgs) -> Vec<String> {
         .flat_map(|test| ["--test".into(), test.target.clone()]);
     let profile = machine.profile_flag().map(Into::into);
     packages.chain(targets).chain(profile).collect()
+}
+
+/// Copies `passthru` to memory. The share forgets a program's pages at each end of the program, and
+/// a build on the machine meanwhile would replace it.
+fn copy_of_passthru(machine: &MachineArgs) -> String {
+    let built = format!("/target/{}/passthru", machine.profile());
+    let copy = "/usr/local/bin/passthru";
+    format!("cp --remove-destination {built} {copy} || exit {LOST}\n")
 }
 
 /// Runs each program in its package's folder, as cargo does; fails when one did. A guest that
