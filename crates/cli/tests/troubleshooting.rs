@@ -158,12 +158,7 @@ fn guest_errors() -> Vec<GuestError> {
         GuestError::Folder(FolderError::VmmUnseen {
             name: "web".into(),
             pid: 4242,
-            note: "/run/passthru/domain-web/vmm.json".into(),
-        }),
-        GuestError::Folder(FolderError::UserLives {
-            name: "web".into(),
-            uid: 64055,
-            note: "/run/passthru/domain-web/vmm.json".into(),
+            journal: "/run/passthru/domain-web/journal".into(),
         }),
         GuestError::Record(RecordError::Shared {
             user: "qemu".into(),

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use passthru_host::Identity;
 use passthru_pci::Address;
 
+use crate::journal::JournalError;
 use crate::run::folder::FolderError;
 use crate::start::{images, record, user};
 
@@ -31,7 +32,7 @@ pub enum Error {
     },
     /// Error of the host's devices.
     #[error(transparent)]
-    Host(#[from] passthru_host::Error),
+    Host(passthru_host::Error),
     /// Error of the guest's user.
     #[error(transparent)]
     User(#[from] user::Error),
@@ -41,6 +42,9 @@ pub enum Error {
     /// Error of the guest's folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Error of the guest's journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Error of the records of guests.
     #[error(transparent)]
     Record(record::Error),
@@ -192,6 +196,12 @@ pub enum Error {
     /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_domain::Errors),
+    /// An operation is about an object that the plan does not have.
+    #[error("the plan of the start has no object {index}")]
+    NoItem {
+        /// Place of the object.
+        index: usize,
+    },
     /// The VMM cannot be started.
     #[error("cannot start {emulator} as user '{user}'")]
     Spawn {
@@ -223,7 +233,7 @@ pub enum Error {
     #[error("cannot set the password of the {screen} screen")]
     Password {
         /// Kind of the screen.
-        screen: &'static str,
+        screen: String,
         /// Cause, which does not show the password.
         source: passthru_qemu::monitor::Error,
     },
@@ -292,6 +302,15 @@ fn joined_lines(errors: &[Error]) -> String {
 fn joined(errors: &[passthru_host::Error]) -> String {
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     messages.join("; ")
+}
+
+impl From<passthru_host::Error> for Error {
+    fn from(error: passthru_host::Error) -> Self {
+        match error {
+            passthru_host::Error::Interrupted => Self::Interrupted,
+            other => Self::Host(other),
+        }
+    }
 }
 
 impl From<record::Error> for Error {

@@ -6,6 +6,8 @@
 //! prints or reads the environment.
 
 mod error;
+mod journal;
+mod op;
 mod opener;
 mod plan;
 mod run;
@@ -15,15 +17,18 @@ mod start;
 mod test_threads;
 
 pub use error::Error;
+pub use journal::JournalError;
+pub use op::effect::Effect;
+pub use op::op::{Descriptor, Lifetime, Op};
 pub use opener::RefusedLink;
 pub use plan::memlock::MemlockItem;
 pub use plan::start_plan::{StartPlan, StartSettings};
-pub use plan::step::Step;
 pub use run::dead_guest::{DeadGuest, dead_guests};
 pub use run::ending::{Ending, EndingNotice};
 pub use run::folder::{FolderError, RUN_DIR};
 pub use run::forget::{Forgotten, forget};
 pub use run::guest::{Ended, Guest};
+pub use run::recover::{Recovered, recover};
 pub use start::check::{check, check_devices, start_notes};
 pub use start::copy::FileTooLarge;
 pub use start::firmware::{FIRMWARE_DIRS, FirmwareDescriptors};

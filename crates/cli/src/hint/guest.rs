@@ -128,19 +128,15 @@ fn folder_hint(error: &FolderError) -> Option<String> {
         FolderError::VmmLives { pid, .. } => Some(format!(
             "wait until process {pid} has written its data and ended, or end it: kill {pid}"
         )),
-        FolderError::VmmUnseen { note, .. } => Some(format!(
+        FolderError::VmmUnseen { journal, .. } => Some(format!(
             "run it where the guest was started, on the host or in its container, with /proc \
              mounted; if that container has ended, remove {}",
-            note.display()
-        )),
-        FolderError::UserLives { uid, note, .. } => Some(format!(
-            "look at them: ps -fU {uid}; end the VMM if it is one of them, else remove {}",
-            note.display()
+            journal.display()
         )),
         FolderError::Make { path, .. } if path.starts_with("/run/user") => {
             Some("set XDG_RUNTIME_DIR to a folder of your own".into())
         }
-        FolderError::BadNote { path, .. } if path.ends_with("vmm.json") => Some(format!(
+        FolderError::BadJournal { path, .. } => Some(format!(
             "make sure that no VMM of this guest runs, then remove {}",
             path.display()
         )),
@@ -165,7 +161,7 @@ mod tests {
     #[test]
     fn hint_to_kill_names_only_a_process_that_is_the_vmm() {
         let name = "vm";
-        let note = "/run/passthru/domain-vm/vmm.json";
+        let journal = "/run/passthru/domain-vm/journal";
         let lives = FolderError::VmmLives {
             name: name.into(),
             pid: 4242,
@@ -173,14 +169,9 @@ mod tests {
         let unseen = FolderError::VmmUnseen {
             name: name.into(),
             pid: 4242,
-            note: note.into(),
+            journal: journal.into(),
         };
-        let user_lives = FolderError::UserLives {
-            name: name.into(),
-            uid: 7,
-            note: note.into(),
-        };
-        for (error, kills) in [(lives, true), (unseen, false), (user_lives, false)] {
+        for (error, kills) in [(lives, true), (unseen, false)] {
             let hint = guest_hint(&GuestError::Folder(error)).unwrap();
             assert_eq!(hint.contains("kill"), kills, "{hint}");
         }

@@ -23,7 +23,6 @@ mod walk;
 pub(crate) use folder::Folder;
 pub(crate) use mode::OpenMode;
 pub(crate) use opener::Opener;
-pub(crate) use own_folder::OwnFolder;
 pub(crate) use socket::is_listened_on;
 pub(crate) use trusted::TrustedFiles;
 pub use walk::RefusedLink;

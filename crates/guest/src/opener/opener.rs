@@ -114,6 +114,17 @@ impl<'a> Opener<'a> {
         OwnFolder::create(parent, name, self.user)
     }
 
+    /// Finds a folder that [`make_own_folder`](Self::make_own_folder) made; `None` if there is
+    /// none.
+    pub(crate) fn find_own_folder(&self, path: &Path) -> io::Result<Option<OwnFolder>> {
+        let name = path.file_name().ok_or(Errno::INVAL)?.to_owned();
+        match self.folder_of(path) {
+            Ok(parent) => OwnFolder::find(parent, name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn find_folder(&self, path: &Path, make: bool) -> io::Result<Folder> {
         let path = std::path::absolute(path)?;
         let owners = [self.owner];

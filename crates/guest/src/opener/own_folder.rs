@@ -31,15 +31,21 @@ impl OwnFolder {
     /// - If others than root can change `parent`, then an error of kind `PermissionDenied`.
     /// - If the name exists, is not an empty folder and has no mark, then `AlreadyExists`.
     pub(super) fn create(parent: Folder, name: OsString, user: &User) -> io::Result<Self> {
-        if !parent.is_own() {
-            let message = "the folder above it is not root's, or others can write to it";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
-
+        check_parent(&parent)?;
         let own = Self { parent, name };
         own.clear()?;
         own.make(user)?;
         Ok(own)
+    }
+
+    /// Finds a folder that was made for a guest; `None` if the name has no mark.
+    ///
+    /// # Errors
+    /// If others than root can change `parent`, then an error of kind `PermissionDenied`.
+    pub(super) fn find(parent: Folder, name: OsString) -> io::Result<Option<Self>> {
+        check_parent(&parent)?;
+        let own = Self { parent, name };
+        Ok(own.is_marked()?.then_some(own))
     }
 
     fn mark(&self) -> OsString {
@@ -101,4 +107,12 @@ impl OwnFolder {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+fn check_parent(parent: &Folder) -> io::Result<()> {
+    if parent.is_own() {
+        return Ok(());
+    }
+    let message = "the folder above it is not root's, or others can write to it";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }

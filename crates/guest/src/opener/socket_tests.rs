@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::opener::Opener;
 use super::socket::try_connect;
-use crate::run::leftovers::Leftovers;
+use crate::op::socket::listen;
 use crate::start::user::User;
 
 /// Makes a listener that accepts nothing and has no room for another connection.
@@ -50,11 +50,6 @@ fn listener_that_does_not_accept_is_not_waited_for() {
 
     let replaced = path.clone();
     let user = User::choose(None).unwrap();
-    soon(move || {
-        Leftovers::default()
-            .listen(&replaced, &Opener::new(&user))
-            .map(drop)
-    })
-    .unwrap_err();
+    soon(move || listen(&replaced, &Opener::new(&user)).map(drop)).unwrap_err();
     assert!(path.exists());
 }

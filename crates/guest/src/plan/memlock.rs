@@ -7,7 +7,7 @@ use passthru_domain::device::iommu::{Iommu, IommuModel};
 use passthru_domain::device::video::VideoModel;
 use passthru_domain::device::{Info, MemoryDevice, Video};
 use passthru_domain::{Domain, Memory};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1 << 20;
 
@@ -27,7 +27,7 @@ const UNPINNED: u64 = 64 * MIB;
 const LOCKED_OWN: u64 = 4096 * MIB;
 
 /// A part of the limit on locked memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemlockItem {
     /// Use of the memory, in words.
     pub what: String,

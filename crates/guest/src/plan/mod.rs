@@ -1,8 +1,8 @@
 //! Decisions about a start, made before anything changes: the numbers of descriptors, the limit on
-//! pinned memory, and the steps of a dry run.
+//! pinned memory, and the operations.
 
 pub(crate) mod handover;
 pub(crate) mod memlock;
 pub(crate) mod nvme;
+pub(crate) mod start_ops;
 pub(crate) mod start_plan;
-pub(crate) mod step;

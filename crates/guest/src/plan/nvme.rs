@@ -163,8 +163,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         add_device(root.path(), 5, 12);
         let plan = plan(root.path(), &disk("vda", 5, ""));
-        let steps = plan.steps(&Host::at(root.path())).unwrap();
-        let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let ops = plan.ops(&Host::at(root.path())).unwrap();
+        let text: Vec<String> = ops.iter().map(ToString::to_string).collect();
         let text = text.join("\n");
         for step in [
             "claim 0000:05:00.0, which stays on vfio-pci",

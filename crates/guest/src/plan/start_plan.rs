@@ -15,8 +15,6 @@ use crate::opener::Opener;
 use crate::plan::handover::{Delivery, Handover, HandoverItem};
 use crate::plan::memlock::Memlock;
 use crate::plan::nvme::NvmeController;
-use crate::plan::step::Step;
-use crate::run::folder::folder_path;
 use crate::start::images::{self, CompletedChains};
 use crate::start::last_firmware::LostFirmware;
 use crate::start::nvram;
@@ -131,89 +129,13 @@ impl StartPlan {
         })
     }
 
-    /// Returns the steps of the start, in their order.
+    /// Returns an object of the handover by its place.
     ///
     /// # Errors
-    /// - If the plan has faults, then these.
-    /// - If the host does not have a device, then [`Error::Host`].
-    /// - If the firmware's variables cannot be made, then [`Error::NoTemplate`].
-    pub fn steps(&self, host: &Host) -> Result<Vec<Step>, Error> {
-        Error::check_none(self.faults())?;
-        let mut take = Vec::new();
-        let mut give_back = Vec::new();
-        for request in &self.requests {
-            let (first, last) = Step::for_request(request, host)?;
-            take.push(first);
-            give_back.extend(last);
-        }
-
-        give_back.reverse();
-        let opener = Opener::new(&self.user);
-        let mut steps = vec![Step::Lock {
-            folder: folder_path(&self.run_dir, &self.name),
-        }];
-        if let Some(missing) = nvram::missing(&self.domain, &opener)? {
-            steps.push(Step::for_nvram(missing.path, missing.template));
-        }
-        let items = self.handover.items();
-        steps.extend(
-            items
-                .iter()
-                .filter(|item| !is_device(item))
-                .filter_map(Step::for_item),
-        );
-        if self.is_recorded() {
-            steps.push(Step::Record {
-                path: self.records.path(&self.name),
-            });
-        }
-
-        steps.extend(take);
-        steps.extend(
-            items
-                .iter()
-                .filter(|item| is_device(item))
-                .filter_map(Step::for_item),
-        );
-        steps.extend(self.vfio_step(host)?);
-        steps.push(self.spawn_step());
-        let passwords = self.domain.devices.display_passwords();
-        steps.extend(passwords.iter().map(Step::for_password));
-        steps.push(Step::Run);
-        steps.extend(give_back);
-        Ok(steps)
-    }
-
-    /// Returns the step for the VMM's own `/dev/vfio`, if it has one.
-    fn vfio_step(&self, host: &Host) -> Result<Option<Step>, Error> {
-        if self.nvme.is_empty() {
-            return Ok(None);
-        }
-        let mut nodes = vec!["/dev/vfio/vfio".to_owned()];
-        for controller in &self.nvme {
-            let group = host.device(controller.address)?.group;
-            nodes.extend(group.map(|group| format!("/dev/vfio/{group}")));
-        }
-        Ok(Some(Step::VfioFolder { nodes }))
-    }
-
-    fn spawn_step(&self) -> Step {
-        let mut command = vec![self.line.emulator.clone()];
-        command.extend(self.line.render(&self.handover));
-        let mut memlock = None;
-        let mut memlock_items = Vec::new();
-        if self.needs_root() {
-            memlock = Some(self.memlock.bytes());
-            memlock_items = self.memlock.items().to_vec();
-        }
-
-        Step::Spawn {
-            user: self.user.name.clone(),
-            uid: self.user.uid(),
-            memlock,
-            memlock_items,
-            command,
-        }
+    /// If there is no such object, then [`Error::NoItem`].
+    pub(crate) fn item(&self, index: usize) -> Result<&HandoverItem, Error> {
+        let item = self.handover.items().get(index);
+        item.ok_or(Error::NoItem { index })
     }
 
     /// Checks that the kernel has the backends of the devices, after loading their modules.
@@ -289,10 +211,6 @@ impl StartPlan {
         }
         folders
     }
-}
-
-fn is_device(item: &HandoverItem) -> bool {
-    matches!(item.want.kind, WantKind::Vfio { .. })
 }
 
 /// Returns the requests for all devices of the host that the guest gets.

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use passthru_host::Host;
 use serde::Serialize;
 
-use super::folder::{FOLDER_PREFIX, find_survivor, folder_path, has_manager};
+use super::folder::{FOLDER_PREFIX, folder_path, has_manager, read_remains};
 
 /// Guest whose manager, a `passthru` process, has died without ending the guest in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,8 +42,8 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
         if !matches!(has_manager(run, name), Ok(false)) {
             continue;
         }
-        let survivor = match find_survivor(&folder_path(run, name), name, host) {
-            Ok(survivor) => survivor.map(|error| error.to_string()),
+        let survivor = match read_remains(&folder_path(run, name), name, host) {
+            Ok(_) => None,
             Err(error) => Some(error.to_string()),
         };
         dead.push(DeadGuest {
@@ -65,13 +65,11 @@ mod tests {
     fn guest_is_dead_once_its_lock_is_free() {
         let run = tempfile::tempdir().unwrap();
         let host = Host::new();
-        let folder = GuestFolder::create(run.path(), "vm", &host).unwrap();
+        let mut folder = GuestFolder::lock(run.path(), "vm").unwrap();
+        folder.make().unwrap();
         assert!(dead_guests(run.path(), &host).is_empty());
 
         drop(folder);
-        assert!(dead_guests(run.path(), &host).is_empty());
-
-        fs::create_dir(run.path().join("domain-vm")).unwrap();
         let dead = dead_guests(run.path(), &host);
         assert_eq!(
             dead,
@@ -81,8 +79,8 @@ mod tests {
             }]
         );
 
-        fs::write(run.path().join("domain-vm/vmm.json"), "{").unwrap();
+        fs::write(run.path().join("domain-vm/journal"), "{\n").unwrap();
         let text = dead_guests(run.path(), &host).remove(0).to_string();
-        assert!(text.contains("vmm.json"), "{text}");
+        assert!(text.contains("journal"), "{text}");
     }
 }

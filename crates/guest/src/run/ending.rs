@@ -134,8 +134,7 @@ mod tests {
     #[test]
     fn requests_lead_to_quit_and_the_deadlines_to_a_kill() {
         let (machine, folder) = machine(DEAF, false);
-        let assignment = Host::new().assign(&[], Some("vm"), false).unwrap();
-        let mut guest = guest(machine, assignment, folder.path());
+        let mut guest = guest(machine, &Host::new(), folder.path(), None);
         let time = Duration::from_secs(30);
         let mut ending = Ending::new(time);
 

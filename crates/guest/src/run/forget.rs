@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::run::folder::GuestFolder;
+use crate::run::recover::clear_remains;
 use crate::start::record::{Error as RecordError, Records};
 
 /// Facts of a record that was removed.
@@ -25,7 +26,7 @@ pub struct Forgotten {
     pub unreadable: Option<String>,
 }
 
-/// Removes the record of a guest that does not live, and the guest's folder below `run`.
+/// Removes the record of a guest that does not live. Undoes first what is left of its last start.
 ///
 /// # Errors
 /// - If the guest has no record, then [`RecordError::Unknown`].
@@ -41,7 +42,8 @@ pub fn forget(name: &str, records: &Records, run: &Path, host: &Host) -> Result<
         .into());
     }
 
-    let _folder = GuestFolder::create(run, name, host)?;
+    let folder = GuestFolder::lock(run, name)?;
+    clear_remains(&folder, records, host, &[])?;
     let locked = records.lock()?;
     let read = records.read(name);
     let unreadable = read.as_ref().err().map(ToString::to_string);
@@ -84,7 +86,7 @@ mod tests {
         let mut record = GuestRecord::new("vm");
         record.own = Some(Ids { uid: UID, gid: UID });
         records.lock().unwrap().write(&record).unwrap();
-        let guest_folder = GuestFolder::create(&run, "vm", &host).unwrap();
+        let guest_folder = GuestFolder::lock(&run, "vm").unwrap();
         let error = forget("vm", &records, &run, &host).unwrap_err();
         assert!(error.to_string().contains("is running already"), "{error}");
         assert!(records.read("vm").unwrap().is_some());

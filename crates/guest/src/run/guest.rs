@@ -8,14 +8,13 @@ use std::time::Instant;
 
 use passthru_domain::Domain;
 use passthru_domain::lifecycle::LifecycleAction;
-use passthru_host::Assignment;
 use passthru_qemu::monitor::Command;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::op::ledger::Ledger;
+use crate::op::op::Op;
 use crate::plan::memlock::Memlock;
-use crate::run::folder::GuestFolder;
-use crate::run::leftovers::Leftovers;
 use crate::run::machine::Machine;
 
 /// Number of events to handle in one call, so that the caller gets its turn.
@@ -26,13 +25,11 @@ const MAX_EVENTS: usize = 64;
 #[derive(Debug)]
 pub struct Guest {
     // Rust drops the fields in this order. The VMM, which has the devices open, comes before the
-    // devices, and they come before the folder with the lock.
+    // operations, whose undo gives the devices back.
     pub(crate) name: String,
     pub(crate) machine: Machine,
-    pub(crate) assignment: Assignment,
-    pub(crate) leftovers: Leftovers,
+    pub(crate) ledger: Ledger,
     pub(crate) uid: u32,
-    pub(crate) folder: GuestFolder,
     pub(crate) console: Option<PathBuf>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) memlock: Memlock,
@@ -110,7 +107,9 @@ impl Guest {
     /// - If the VMM refuses or does not answer in time, then [`Error::Monitor`].
     /// - If `interrupted` returns true, then [`Error::Interrupted`].
     pub fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
-        self.machine.resume(interrupted)
+        let machine = &mut self.machine;
+        self.ledger
+            .perform(Op::Resume, |_, _, _| machine.resume(interrupted))
     }
 
     /// Asks the guest to power off, as its power button does (`system_powerdown`). Does not wait:
@@ -189,16 +188,12 @@ impl Guest {
         // If a later line panics, Rust drops the last name first: the VMM.
         let Self {
             memlock,
-            folder,
-            leftovers,
-            assignment,
+            mut ledger,
             machine,
             ..
         } = self;
         drop(machine);
-        let not_restored = assignment.give_back().err().unwrap_or_default();
-        drop(leftovers);
-        drop(folder);
+        let not_restored = ledger.undo_all();
         let hint = memlock.explain(&messages);
         Ended {
             status: status.ok(),
@@ -263,9 +258,14 @@ pub(crate) mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     use passthru_host::{Host, Request};
+    use passthru_pci::Address;
 
     use super::*;
+    use crate::op::world::World;
+    use crate::run::folder::GuestFolder;
     use crate::run::machine::tests::machine;
+    use crate::start::record::Records;
+    use crate::start::user::User;
 
     const NIC: &str = "0000:01:00.0";
     /// Script of a VMM that notes at its end whether its device is claimed and its folder exists.
@@ -275,22 +275,55 @@ pub(crate) mod tests {
         flock -n lock true && echo free >> notes || echo claimed >> notes
         [ -d run/domain-vm ] && echo folder >> notes || echo none >> notes";
 
-    /// Returns a guest of a machine, with its folder below `root`.
-    pub(crate) fn guest(machine: Machine, assignment: Assignment, root: &Path) -> Guest {
+    /// Returns a guest of a machine, with its folder below `root`. With `device`, the guest has
+    /// that device.
+    pub(crate) fn guest(machine: Machine, host: &Host, root: &Path, device: Option<&str>) -> Guest {
         let domain = "<domain type='kvm'><name>vm</name><memory>1024</memory>\
              <os><type>hvm</type></os></domain>";
         let domain = Domain::parse(domain).unwrap();
+        let run = root.join("run");
+        let folder = GuestFolder::lock(&run, "vm").unwrap();
+        let path = folder.path().to_owned();
+        let records = Records::new(root.join("guests"));
+        let world = World::new(host, User::choose(None).unwrap(), records, folder);
+        let mut ledger = Ledger::new(world);
+        // The manager's process is on the real `/proc`.
+        let made = ledger.perform(Op::MakeGuestFolder { path }, |_, world, _| {
+            world.host = Host::new();
+            Ok(world.folder.make()?)
+        });
+        made.unwrap();
+        ledger.world().host = host.clone();
+        if let Some(device) = device {
+            take(&mut ledger, device.parse().unwrap());
+        }
+
         Guest {
             name: "vm".into(),
             machine,
-            assignment,
-            leftovers: Leftovers::default(),
+            ledger,
             uid: 0,
-            folder: GuestFolder::create(&root.join("run"), "vm", &Host::new()).unwrap(),
             console: None,
             lifecycle: Lifecycle::from_domain(&domain),
             memlock: Memlock::for_domain(&domain, &|_| 0),
         }
+    }
+
+    /// Claims a device for the guest of a ledger.
+    fn take(ledger: &mut Ledger, device: Address) {
+        let op = Op::Claim {
+            device,
+            driver: None,
+            stays: true,
+        };
+        let claimed = ledger.perform(op, |_, world, _| {
+            let requests = [Request::unmanaged(device)];
+            let mut assignment = world.host.begin_assignment(&requests, Some("vm"), true)?;
+            assignment.claim(device)?;
+            world.assignment = Some(assignment);
+            Ok(())
+        });
+        claimed.unwrap();
     }
 
     /// Returns a host with a device on `vfio-pci`.
@@ -324,17 +357,12 @@ pub(crate) mod tests {
     fn panic_at_the_end_ends_the_vmm_first() {
         let (machine, folder) = machine(NOTING, true);
         let host = host(folder.path());
-        let requests = [Request {
-            managed: false,
-            ..Request::managed(NIC.parse().unwrap())
-        }];
-        let assignment = host.assign(&requests, Some("vm"), true).unwrap();
+        let guest = guest(machine, &host, folder.path(), Some(NIC));
         let lock = folder
             .path()
             .join("run/passthru/devices")
             .join(format!("{NIC}.lock"));
         std::os::unix::fs::symlink(lock, folder.path().join("lock")).unwrap();
-        let guest = guest(machine, assignment, folder.path());
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             guest.finish_after(|_| resume_unwind(Box::new(())))
         }));

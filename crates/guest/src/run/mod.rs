@@ -6,7 +6,7 @@ pub(crate) mod ending;
 pub(crate) mod folder;
 pub(crate) mod forget;
 pub(crate) mod guest;
-pub(crate) mod leftovers;
 pub(crate) mod machine;
 pub(crate) mod messages;
+pub(crate) mod recover;
 pub(crate) mod vmm;

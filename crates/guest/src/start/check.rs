@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::opener::Opener;
 use crate::plan::nvme::{NvmeController, check_groups};
 use crate::plan::start_plan::{StartPlan, device_faults, requests};
-use crate::run::folder::{find_survivor, folder_path};
+use crate::run::folder::{folder_path, read_remains};
 use crate::start::last_firmware::foreign_variables_note;
 use crate::start::nvram;
 use crate::start::opened::check_files;
@@ -31,9 +31,7 @@ use crate::start::user::{User, UserOrigin};
 /// - If an NVMe disk shares its IOMMU group with another device, then [`Error::SharedGroup`].
 pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     let folder = folder_path(&plan.run_dir, &plan.name);
-    if let Some(error) = find_survivor(&folder, &plan.name, host)? {
-        return Err(error.into());
-    }
+    read_remains(&folder, &plan.name, host)?;
     check_host(plan, host)
 }
 

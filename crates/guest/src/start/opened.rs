@@ -6,65 +6,39 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::unistd::Uid;
-use passthru_host::{Device, Host};
+use passthru_host::Host;
 use passthru_iommufd::{Accounting, Iommufd};
 use passthru_pci::Address;
 use passthru_qemu::{Want, WantKind};
 use passthru_vfio::device::Cdev;
+use rustix::fs::FileType;
 
 use crate::error::Error;
 use crate::opener::{OpenMode, Opener};
 use crate::plan::handover::{Delivery, HandoverItem};
 use crate::plan::start_plan::StartPlan;
-use crate::run::folder::GuestFolder;
-use crate::run::leftovers::{Leftovers, can_be_emptied};
 use crate::start::copy::sealed_copy;
 use crate::start::{nvram, outside};
 
 /// Descriptors with their numbers in the VMM.
 pub(crate) type Opened = Vec<(RawFd, OwnedFd)>;
 
-/// Opens the objects that can be opened before a device changes hands. This changes nothing, so a
-/// missing object is found while the host is still as it was.
+/// Opens an object of the handover.
 ///
 /// # Errors
 /// - If `interrupted` returns true, then [`Error::Interrupted`].
-/// - If an object cannot be opened, then [`Error::File`] or the error of that object.
-pub(crate) fn before_devices(
-    plan: &StartPlan,
-    folder: &GuestFolder,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<Opened, Error> {
-    let mut opened = Opened::new();
-    let mut errors = Vec::new();
-    for item in plan.handover.items() {
-        if interrupted() {
-            return Err(Error::Interrupted);
-        }
-        match open_item(item, plan, folder, interrupted) {
-            Ok(fds) => opened.extend(fds),
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => errors.push(error),
-        }
-    }
-
-    Error::check_none(errors)?;
-    Ok(opened)
-}
-
-/// Opens an object, unless it is opened later, with the devices.
-fn open_item(
+/// - If the object cannot be opened, then [`Error::File`] or the error of that object.
+pub(crate) fn open_item(
     item: &HandoverItem,
     plan: &StartPlan,
-    folder: &GuestFolder,
+    host: &Host,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Opened, Error> {
     match &item.delivery {
         Delivery::Descriptor(number) => {
-            let fd = open_descriptor(item, plan, folder)?;
+            let fd = open_descriptor(item, plan, host)?;
             Ok(fd.map(|fd| (*number, fd)).into_iter().collect())
         }
-        _ if matches!(item.want.kind, WantKind::Output { .. }) => Ok(Opened::new()),
         _ => open_file(item, plan, interrupted),
     }
 }
@@ -119,12 +93,11 @@ fn open_in(path: &Path, mode: OpenMode, plan: &StartPlan, opener: &Opener<'_>) -
     }
 }
 
-/// Opens an object that the VMM gets as one descriptor; `None` if it is opened later, with the
-/// devices.
+/// Opens an object that the VMM gets as one descriptor; `None` for one that nothing opens yet.
 fn open_descriptor(
     item: &HandoverItem,
     plan: &StartPlan,
-    folder: &GuestFolder,
+    host: &Host,
 ) -> Result<Option<OwnedFd>, Error> {
     let want = &item.want;
     let opener = Opener::new(&plan.user);
@@ -134,7 +107,14 @@ fn open_descriptor(
             let given = outside::iommufd(&want.name, given.as_ref(), &plan.named)?;
             context(given)?.into()
         }
-        WantKind::Listener { .. } if is_monitor(item) => folder.listen_for_monitor()?.into(),
+        WantKind::Vfio {
+            host: address,
+            given,
+            ..
+        } => match outside::cdev(*address, given.as_ref(), &plan.named)? {
+            Some(cdev) => cdev.into(),
+            None => open_cdev(host, *address)?.into(),
+        },
         WantKind::Connected { path } => opener.connect(Path::new(path)).map_err(failed)?.into(),
         WantKind::Vhost { path } => {
             let node = opener.open(Path::new(path), OpenMode::ReadWrite);
@@ -156,65 +136,8 @@ fn unsupported(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// Objects that were opened after the devices were taken.
-#[derive(Default)]
-pub(crate) struct OpenedWithDevices {
-    pub(crate) opened: Opened,
-    /// Logs to empty once the start has succeeded.
-    pub(crate) to_empty: Vec<File>,
-}
-
-/// Opens the VFIO devices, which are on their drivers now, makes the listening sockets, and opens
-/// the files for output.
-///
-/// # Errors
-/// If an object cannot be opened, then [`Error::File`] or the error of that object.
-pub(crate) fn with_devices(
-    plan: &StartPlan,
-    host: &Host,
-    devices: &[Device],
-    leftovers: &mut Leftovers,
-) -> Result<OpenedWithDevices, Error> {
-    let mut with = OpenedWithDevices::default();
-    for item in plan.handover.items() {
-        let failed = |source| cannot_open(&item.want, source);
-        match (&item.delivery, &item.want.kind) {
-            (
-                Delivery::Descriptor(number),
-                WantKind::Vfio {
-                    host: address,
-                    given,
-                    ..
-                },
-            ) => {
-                let cdev = match outside::cdev(*address, given.as_ref(), &plan.named)? {
-                    Some(cdev) => cdev,
-                    None => open_cdev(host, *address, devices)?,
-                };
-                with.opened.push((*number, cdev.into()));
-            }
-            (Delivery::Descriptor(number), WantKind::Listener { path }) if !is_monitor(item) => {
-                let listener = leftovers.listen(Path::new(path), &Opener::new(&plan.user));
-                with.opened
-                    .push((*number, listener.map_err(failed)?.into()));
-            }
-            (Delivery::FdSet(members), WantKind::Output { .. }) => {
-                let opened = open_file(item, plan, &|| false)?;
-                if members.iter().any(|(_, mode)| *mode == OpenMode::Write) {
-                    with.to_empty
-                        .extend(copies_to_empty(&opened).map_err(failed)?);
-                }
-                with.opened.extend(opened);
-            }
-            _ => {}
-        }
-    }
-
-    Ok(with)
-}
-
 /// Returns copies of the descriptors that can be emptied: those of regular files.
-fn copies_to_empty(opened: &Opened) -> io::Result<Vec<File>> {
+pub(crate) fn copies_to_empty(opened: &Opened) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     for (_, fd) in opened {
         let file = File::from(fd.try_clone()?);
@@ -226,8 +149,10 @@ fn copies_to_empty(opened: &Opened) -> io::Result<Vec<File>> {
     Ok(files)
 }
 
-fn is_monitor(item: &HandoverItem) -> bool {
-    item.want.name == StartPlan::MONITOR
+/// Returns whether a file can be emptied: a regular file, not a device.
+fn can_be_emptied(file: &File) -> bool {
+    rustix::fs::fstat(file)
+        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
 }
 
 /// Returns the given iommufd context, or opens one. Sets the context to charge memory to the
@@ -254,12 +179,9 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
 
 /// Opens the character device of a VFIO device. Checks the open node against the address, since the
 /// node's name may have passed to another device.
-fn open_cdev(host: &Host, address: Address, devices: &[Device]) -> Result<Cdev, Error> {
-    let name = devices
-        .iter()
-        .find(|device| device.address == address)
-        .and_then(|device| device.cdev.as_deref());
-    let Some(name) = name else {
+fn open_cdev(host: &Host, address: Address) -> Result<Cdev, Error> {
+    let device = host.device(address)?;
+    let Some(name) = device.cdev.as_deref() else {
         return Err(Error::NoCdev { device: address });
     };
     let path = host.cdev_path(name);
@@ -306,7 +228,7 @@ fn open_file(
     Ok(opened)
 }
 
-fn cannot_open(want: &Want, source: io::Error) -> Error {
+pub(crate) fn cannot_open(want: &Want, source: io::Error) -> Error {
     Error::File {
         what: want.name.clone(),
         path: want.path().unwrap_or_default().into(),

@@ -4,31 +4,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use passthru_domain::device::DisplayPassword;
 use passthru_domain::device::graphics::GraphicsType;
-use passthru_qemu::monitor::{self, Command, Expiry};
+use passthru_qemu::monitor::{Command, Expiry, Ticket};
 
 use crate::error::Error;
-use crate::plan::step::screen_name;
+use crate::plan::start_ops::screen_name;
 use crate::run::machine::Machine;
 
-/// Sets the passwords of a guest that waits, each with the end of its validity.
+/// Sends the commands that set a password of a guest that waits, and the end of its validity.
 ///
 /// # Errors
-/// - If the VMM refuses a password, then [`Error::Password`].
-/// - Those of [`Machine::wait`].
-pub(crate) fn set(
-    passwords: &[DisplayPassword<'_>],
+/// Those of [`Machine::submit`].
+pub(crate) fn submit(
+    password: &DisplayPassword<'_>,
     machine: &mut Machine,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<(), Error> {
-    for password in passwords {
-        for command in commands(password, unix_now()) {
-            let ticket = machine.submit(&command)?;
-            let answer = machine.wait(ticket, interrupted);
-            answer.map_err(|error| named(error, password))?;
-        }
+) -> Result<Vec<Ticket>, Error> {
+    let mut tickets = Vec::new();
+    for command in commands(password, unix_now()) {
+        tickets.push(machine.submit(&command)?);
     }
-
-    Ok(())
+    Ok(tickets)
 }
 
 /// Returns the commands that set a password and the end of its validity.
@@ -68,17 +62,6 @@ fn commands(password: &DisplayPassword<'_>, now: i64) -> Vec<Command> {
 fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
-}
-
-/// Names the screen in the error of a command that the VMM refused.
-fn named(error: Error, password: &DisplayPassword<'_>) -> Error {
-    match error {
-        Error::Monitor(source @ monitor::Error::Command { .. }) => Error::Password {
-            screen: screen_name(password.protocol),
-            source,
-        },
-        other => other,
-    }
 }
 
 #[cfg(test)]

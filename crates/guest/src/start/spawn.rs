@@ -13,6 +13,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mo
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
+use crate::start::gate::Gate;
 use crate::start::user::User;
 use crate::start::vfio_folder::VFIO_DIR;
 
@@ -36,7 +37,16 @@ pub(crate) struct Process<'a> {
 impl Process<'_> {
     /// Spawns the process, with no standard input and a pipe as standard error. Closes the
     /// descriptors in this process, also on failure.
-    pub(crate) fn spawn(self) -> io::Result<Child> {
+    ///
+    /// Calls `name` with the number of the process before its program begins. If `name` fails, or
+    /// this process is killed meanwhile, the program never begins.
+    ///
+    /// # Errors
+    /// The error of `name`, or the error of the step that failed.
+    pub(crate) fn spawn(
+        self,
+        name: &mut (dyn FnMut(u32) -> io::Result<()> + Send),
+    ) -> io::Result<Child> {
         let mut command = Command::new(self.program);
         command
             .args(self.arguments)
@@ -71,8 +81,10 @@ impl Process<'_> {
         command
             .fd_mappings(mappings.collect())
             .map_err(io::Error::other)?;
+        // The gate comes last, so its descriptors lie above the numbers that are mapped.
         let taken = take_numbers(highest)?;
-        let child = command.spawn();
+        let gate = Gate::new(&mut command)?;
+        let child = gate.spawn(&mut command, name);
         drop(taken);
         child
     }

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use passthru_host::{Device, Host, VfioNode};
+use passthru_host::{Host, VfioNode};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chownat, makedev, mknodat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
@@ -18,22 +18,16 @@ use crate::start::user::User;
 /// Folder of VFIO's nodes.
 pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
 
-/// Makes the VMM's own `/dev/vfio`, if it opens devices by path. `devices` are those of the guest,
-/// on their VFIO drivers.
+/// Makes the VMM's own `/dev/vfio`, if it opens devices by path. The devices are on their VFIO
+/// drivers.
 ///
 /// # Errors
 /// - If the kernel lacks a node, then [`Error::Host`].
 /// - If the folder cannot be made, then [`Error::VfioFolder`].
-pub(crate) fn for_plan(
-    plan: &StartPlan,
-    host: &Host,
-    devices: &[Device],
-) -> Result<Option<OwnedFd>, Error> {
+pub(crate) fn for_plan(plan: &StartPlan, host: &Host) -> Result<Option<OwnedFd>, Error> {
     let mut by_path = Vec::new();
-    for device in devices {
-        if plan.nvme.iter().any(|nvme| nvme.address == device.address) {
-            by_path.push(device.clone());
-        }
+    for controller in &plan.nvme {
+        by_path.push(host.device(controller.address)?);
     }
 
     if by_path.is_empty() {

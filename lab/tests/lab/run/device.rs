@@ -70,7 +70,7 @@ fn standalone_line_runs_when_pasted() {
 }
 
 #[test]
-fn dry_run_lists_the_steps_and_changes_nothing() {
+fn dry_run_lists_operations_and_changes_nothing() {
     let domain = Domain::new("dry").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let text = domain.run(&["--dry-run"]).expect_success().stdout;
     for step in [
@@ -85,14 +85,13 @@ fn dry_run_lists_the_steps_and_changes_nothing() {
     assert_all_back("dry", &[(NVME, "nvme")]);
     let json = domain.run(&["--dry-run", "--json"]).expect_success().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let steps: Vec<&str> = json["steps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|s| s["step"].as_str().unwrap())
-        .collect();
+    let ops = json["operations"].as_array().unwrap();
+    let names: Vec<&str> = ops.iter().map(|op| op["op"].as_str().unwrap()).collect();
+    let end = json["at_the_end"].as_array().unwrap();
 
-    assert_eq!(steps.last(), Some(&"give-back"));
+    assert_eq!(names.first(), Some(&"make-guest-folder"));
+    assert_eq!(names.last(), Some(&"resume"));
+    assert_eq!(end[0], "give 0000:01:00.0 back to nvme");
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));
 }
 

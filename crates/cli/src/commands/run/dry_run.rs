@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use passthru_guest::{Error as GuestError, StartPlan, Step, User, check};
+use passthru_guest::{Error as GuestError, Op, StartPlan, User, check};
 use passthru_host::{Error as HostError, Host};
 
 use super::args::Args;
@@ -11,20 +11,21 @@ use crate::error::Error;
 use crate::message::say;
 use crate::output;
 
-/// Prints the steps of a start, unless they cannot be told, and checks whether the host permits it
-/// now.
+/// Prints the operations of a start, unless they cannot be told, and checks whether the host
+/// permits it now.
 pub(super) fn dry_run(
     args: &Args,
     plan: &StartPlan,
     host: &Host,
     notices: &mut Notices,
 ) -> Result<ExitCode, Error> {
-    let steps = plan.steps(host);
-    if let Ok(steps) = &steps {
+    let ops = plan.ops(host);
+    if let Ok(ops) = &ops {
         let text = if args.json {
-            format!("{:#}\n", serde_json::json!({ "steps": steps }))
+            let json = serde_json::json!({ "operations": ops, "at_the_end": undo_texts(ops) });
+            format!("{json:#}\n")
         } else {
-            text(steps, plan)
+            text(ops, plan)
         };
         output::print(&text)?;
     }
@@ -33,7 +34,7 @@ pub(super) fn dry_run(
     if let Some(error) = check(plan, host).err().and_then(without_unseen) {
         return Err(error.into());
     }
-    steps?;
+    ops?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,12 +61,22 @@ pub(super) fn without_unseen(error: GuestError) -> Option<GuestError> {
     GuestError::several(others)
 }
 
-fn text(steps: &[Step], plan: &StartPlan) -> String {
+fn text(ops: &[Op], plan: &StartPlan) -> String {
     let mut text = String::new();
-    for (index, step) in steps.iter().enumerate() {
-        text += &format!("{:2}. {step}\n", index + 1);
+    for (index, op) in ops.iter().enumerate() {
+        text += &format!("{:2}. {op}\n", index + 1);
+    }
+
+    text += "\nAt its end:\n";
+    for undo in undo_texts(ops) {
+        text += &format!("  - {undo}\n");
     }
     text + &format!("\nThe command:\n{}", plan.command())
+}
+
+/// Returns what the guest's end undoes, in its order.
+fn undo_texts(ops: &[Op]) -> Vec<String> {
+    ops.iter().rev().filter_map(Op::undo_text).collect()
 }
 
 /// Returns whether the only objections are that usages cannot be seen.

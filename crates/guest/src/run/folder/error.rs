@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::journal::JournalError;
+
 /// Error of the folder of a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -32,35 +34,21 @@ pub enum FolderError {
         /// Number of the process in the PID namespace where the guest was started. In another
         /// namespace, another process may have the number.
         pid: u32,
-        /// Path of the note on the VMM.
-        note: PathBuf,
+        /// Path of the guest's journal.
+        journal: PathBuf,
     },
-    /// The guest's last manager died while it started the VMM, and processes run as the guest's
-    /// user.
-    #[error(
-        "the last start of guest '{name}' was cut short, and its VMM may be among the processes of \
-         uid {uid}"
-    )]
-    UserLives {
-        /// Name of the guest.
-        name: String,
-        /// Number of the user.
-        uid: u32,
-        /// Path of the note on the start.
-        note: PathBuf,
-    },
-    /// The note on the VMM's process cannot be used, so that the VMM may live.
+    /// The guest's journal cannot be used, so that its VMM may live.
     #[error(
         "cannot determine from {} whether the VMM of guest '{name}' still runs",
         path.display()
     )]
-    BadNote {
+    BadJournal {
         /// Name of the guest.
         name: String,
-        /// Path of the note.
+        /// Path of the journal.
         path: PathBuf,
         /// Cause.
-        source: io::Error,
+        source: JournalError,
     },
     /// The folder or a file in it cannot be made.
     #[error("cannot make {}", path.display())]

@@ -1,11 +1,11 @@
-//! The folder of a running guest, `/run/passthru/domain-NAME`: its lock, the note on its VMM's
-//! process, and the socket of its monitor.
+//! The folder of a running guest, `/run/passthru/domain-NAME`: its lock, its journal, and the
+//! socket of its monitor.
 
 mod error;
 mod guest_folder;
-mod vmm_note;
+mod survivor;
 
 pub use error::FolderError;
 pub use guest_folder::RUN_DIR;
 pub(crate) use guest_folder::{FOLDER_PREFIX, GuestFolder, folder_path, has_manager};
-pub(crate) use vmm_note::find_survivor;
+pub(crate) use survivor::read_remains;

@@ -96,7 +96,7 @@ fn devices_and_images_are_refused_together() {
     ));
 
     assert!(matches!(
-        plan.steps(&Host::at(root.path())),
+        plan.ops(&Host::at(root.path())),
         Err(Error::Several(faults)) if faults.len() == 3
     ));
 }

@@ -60,17 +60,17 @@ fn own(uid: u32) -> User {
     User::own(Ids { uid, gid: uid })
 }
 
-fn start(plan: &StartPlan, root: &Path) -> Result<Registration, Error> {
+fn start(plan: &StartPlan, root: &Path) -> Result<(), Error> {
     let identities = check_identities(plan, &Host::at(root))?;
-    register(plan, identities, &|| false)
+    write_record(plan, identities, &|| false)
 }
 
 #[test]
 fn another_device_is_refused_until_accepted() {
     let root = host(Some("A"));
     let mut plan = plan(root.path(), "vm", own(7));
-    start(&plan, root.path()).unwrap().keep();
-    start(&plan, root.path()).unwrap().keep();
+    start(&plan, root.path()).unwrap();
+    start(&plan, root.path()).unwrap();
 
     add_device(root.path(), NVME, Some("B"));
     add_device(root.path(), "0000:02:00.0", Some("A"));
@@ -88,16 +88,16 @@ fn another_device_is_refused_until_accepted() {
     );
 
     plan.accept_new_device = true;
-    start(&plan, root.path()).unwrap().keep();
+    start(&plan, root.path()).unwrap();
     plan.accept_new_device = false;
-    start(&plan, root.path()).unwrap().keep();
+    start(&plan, root.path()).unwrap();
 }
 
 #[test]
 fn cards_that_cannot_be_told_apart_are_noted() {
     let root = host(Some("A"));
     let plan = plan(root.path(), "vm", own(7));
-    start(&plan, root.path()).unwrap().keep();
+    start(&plan, root.path()).unwrap();
     let host = Host::at(root.path());
 
     assert!(start_notes(&plan, &host).is_empty());
@@ -117,18 +117,21 @@ fn cards_that_cannot_be_told_apart_are_noted() {
 fn failed_start_restores_the_former_record() {
     let root = host(Some("A"));
     let mut plan = plan(root.path(), "vm", own(7));
-    drop(start(&plan, root.path()).unwrap());
-    assert_eq!(plan.records.read("vm").unwrap(), None);
+    let records = plan.records.clone();
+    start(&plan, root.path()).unwrap();
+    restore_record(&records, "vm", None).unwrap();
+    assert_eq!(records.read("vm").unwrap(), None);
+    restore_record(&records, "vm", None).unwrap();
 
-    start(&plan, root.path()).unwrap().keep();
-    let former = plan.records.read("vm").unwrap();
+    start(&plan, root.path()).unwrap();
+    let former = records.read("vm").unwrap();
     plan.accept_new_device = true;
     add_device(root.path(), NVME, Some("B"));
-    let registration = start(&plan, root.path()).unwrap();
-    assert_ne!(plan.records.read("vm").unwrap(), former);
+    start(&plan, root.path()).unwrap();
+    assert_ne!(records.read("vm").unwrap(), former);
 
-    drop(registration);
-    assert_eq!(plan.records.read("vm").unwrap(), former);
+    restore_record(&records, "vm", former.as_ref()).unwrap();
+    assert_eq!(records.read("vm").unwrap(), former);
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn id_that_another_guest_took_meanwhile_is_refused() {
     let root = host(None);
     let one = plan(root.path(), "one", own(7));
     let two = plan(root.path(), "two", own(7));
-    start(&one, root.path()).unwrap().keep();
+    start(&one, root.path()).unwrap();
     let error = start(&two, root.path()).unwrap_err();
 
     assert!(
@@ -155,10 +158,7 @@ fn starts_at_once_get_different_ids() {
         let user = User::for_guest(&name, &records, range, &Host::at(path)).unwrap();
         let uid = user.uid();
         match start(&plan(path, &name, user), path) {
-            Ok(registration) => {
-                registration.keep();
-                return uid;
-            }
+            Ok(()) => return uid,
             Err(Error::Record(RecordError::UidTaken { .. })) => {}
             Err(error) => panic!("{error}"),
         }
@@ -183,11 +183,11 @@ fn plan_is_refused_while_an_old_vmm_may_live() {
     let plan = plan(root.path(), "vm", own(7));
     let folder = root.path().join("run/domain-vm");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("vmm.json"), "{").unwrap();
+    fs::write(folder.join("journal"), "{\n").unwrap();
     let error = check(&plan, &Host::at(root.path())).unwrap_err();
 
     assert!(
-        matches!(error, Error::Folder(FolderError::BadNote { .. })),
+        matches!(error, Error::Folder(FolderError::BadJournal { .. })),
         "{error}"
     );
 }
@@ -198,7 +198,7 @@ fn named_user_belongs_to_one_guest_unless_shared() {
     let daemon = User::named("daemon").unwrap();
     let one = plan(root.path(), "one", daemon.clone());
     let mut two = plan(root.path(), "two", daemon);
-    start(&one, root.path()).unwrap().keep();
+    start(&one, root.path()).unwrap();
     let error = start(&two, root.path()).unwrap_err();
 
     assert_eq!(
@@ -208,10 +208,10 @@ fn named_user_belongs_to_one_guest_unless_shared() {
     assert!(check_host(&two, &Host::at(root.path())).is_err());
 
     two.share_user = true;
-    start(&two, root.path()).unwrap().keep();
+    start(&two, root.path()).unwrap();
     // With a user of its own again, the guest lets the other one go.
     let one = plan(root.path(), "one", own(7));
-    start(&one, root.path()).unwrap().keep();
+    start(&one, root.path()).unwrap();
     let record = one.records.read("one").unwrap().unwrap();
     assert_eq!(
         (record.own.map(|ids| ids.uid), record.named),

@@ -1,4 +1,4 @@
-//! The entry of a start in the guest's record: its user, its devices, its firmware.
+//! The record of a guest, as a start writes it: its user, its devices, its firmware.
 
 use passthru_host::Identity;
 
@@ -8,16 +8,6 @@ use crate::start::check::check_sharing;
 use crate::start::record::{Error as RecordError, Firmware, GuestRecord, Ids, Records};
 use crate::start::user::UserOrigin;
 
-/// Entry of a start in the guest's record. If the start fails, this restores the former record.
-#[derive(Debug)]
-#[must_use = "a drop restores the former record"]
-pub(crate) struct Registration {
-    records: Records,
-    name: String,
-    /// The former record, until the start has succeeded.
-    former: Option<Option<GuestRecord>>,
-}
-
 /// Writes a start into the guest's record. The caller holds the guest's lock.
 ///
 /// # Errors
@@ -25,26 +15,35 @@ pub(crate) struct Registration {
 /// - If another guest has the named user, then [`RecordError::Shared`].
 /// - If the wait for the records' lock is interrupted, then [`Error::Interrupted`].
 /// - If a record cannot be read or written, then [`Error::Record`].
-pub(crate) fn register(
+pub(crate) fn write_record(
     plan: &StartPlan,
     identities: Vec<Identity>,
     interrupted: &dyn Fn() -> bool,
-) -> Result<Registration, Error> {
+) -> Result<(), Error> {
     let records = plan.records.lock_unless(interrupted)?;
     let former = plan.records.read(&plan.name)?;
-    let mut record = former
-        .clone()
-        .unwrap_or_else(|| GuestRecord::new(&plan.name));
+    let mut record = former.unwrap_or_else(|| GuestRecord::new(&plan.name));
     enter_user(plan, &mut record)?;
     record.note_devices(identities);
     record.firmware = Firmware::new(&plan.domain, plan.descriptor.clone());
-    records.write(&record)?;
-    drop(records);
-    Ok(Registration {
-        records: plan.records.clone(),
-        name: plan.name.clone(),
-        former: Some(former),
-    })
+    Ok(records.write(&record)?)
+}
+
+/// Restores the record of a guest as it was before a start. `None` removes the record.
+///
+/// # Errors
+/// If the records cannot be locked or written, then the error of that.
+pub(crate) fn restore_record(
+    records: &Records,
+    name: &str,
+    former: Option<&GuestRecord>,
+) -> Result<(), RecordError> {
+    let locked = records.lock()?;
+    match former {
+        Some(former) => locked.write(former),
+        None if records.read(name)?.is_none() => Ok(()),
+        None => locked.remove(name),
+    }
 }
 
 /// Enters the plan's user into the record, as the guest's own or as the named one.
@@ -76,35 +75,6 @@ fn enter_user(plan: &StartPlan, record: &mut GuestRecord) -> Result<(), RecordEr
 
     record.own = Some(ids);
     Ok(())
-}
-
-impl Registration {
-    /// Keeps the entry: the guest runs.
-    pub(crate) fn keep(mut self) {
-        self.former = None;
-    }
-
-    fn undo(&self, former: Option<&GuestRecord>) -> Result<(), RecordError> {
-        let records = self.records.lock()?;
-        match former {
-            Some(former) => records.write(former),
-            None => records.remove(&self.name),
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let Some(former) = self.former.take() else {
-            return;
-        };
-        if let Err(error) = self.undo(former.as_ref()) {
-            tracing::warn!(
-                "cannot restore the record of guest '{}': {error}",
-                self.name
-            );
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,124 @@
+//! Tests of the writer and the reader of journals.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::start::record::Ids;
+
+fn process(pid: u32) -> ProcessId {
+    ProcessId {
+        pid,
+        start_time: 7,
+        boot_id: "boot".into(),
+        pid_namespace: "pid:[1]".into(),
+    }
+}
+
+fn header() -> Header {
+    Header::new("vm", process(1), Ids { uid: 5, gid: 6 })
+}
+
+fn folder(name: &str) -> Op {
+    Op::MakeFolder { path: name.into() }
+}
+
+fn read(folder: &Path) -> JournalState {
+    read_journal(folder).unwrap().unwrap()
+}
+
+/// Writes a journal in which the VMM was spawned and one folder's undo failed.
+fn write(folder_path: &Path) {
+    let mut journal = Journal::create(folder_path, &header()).unwrap();
+    journal.begin(1, &folder("/one")).unwrap();
+    journal.done(1).unwrap();
+    journal.begin(2, &folder("/two")).unwrap();
+    journal.failed(2).unwrap();
+    journal.begin(3, &Op::SetUp).unwrap();
+    let effect = Effect::Process(process(42));
+    journal.effect(3, &effect).unwrap();
+    drop(journal);
+    let mut journal = Journal::open(folder_path).unwrap();
+    journal.undo(1).unwrap();
+    journal.stuck(1, "it is busy").unwrap();
+}
+
+#[test]
+fn journal_names_what_may_be_in_force() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(read_journal(root.path()).unwrap(), None);
+
+    write(root.path());
+    let state = read(root.path());
+
+    assert_eq!(state.header, header());
+    assert_eq!(state.vmm(), Some(&process(42)));
+    assert!(!state.has_run);
+    assert_eq!(state.next, 4);
+    let states: Vec<_> = state.entries.iter().map(|e| (e.number, e.state)).collect();
+    assert_eq!(states, [(1, EntryState::Undoing), (3, EntryState::Begun)]);
+}
+
+#[test]
+fn guest_that_was_resumed_has_run_for_ever() {
+    let root = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(root.path(), &header()).unwrap();
+    journal.begin(1, &Op::Resume).unwrap();
+    assert!(!read(root.path()).has_run);
+
+    journal.done(1).unwrap();
+    journal.undo(1).unwrap();
+    journal.undone(1).unwrap();
+    assert!(read(root.path()).has_run);
+    assert_eq!(read(root.path()).entries, []);
+}
+
+#[test]
+fn journal_cut_off_anywhere_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path());
+    let path = Journal::path_in(root.path());
+    let text = fs::read(&path).unwrap();
+    for length in 0..text.len() {
+        fs::write(&path, &text[..length]).unwrap();
+        let state = read_journal(root.path()).unwrap();
+        let lines = text[..length].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(state.is_some(), lines > 0, "{length}");
+    }
+}
+
+#[test]
+fn damaged_line_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path());
+    let path = Journal::path_in(root.path());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("make-folder", "teleport")).unwrap();
+    let error = read_journal(root.path()).unwrap_err();
+    assert!(
+        matches!(error, JournalError::Damaged { line: 2, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn journal_of_a_newer_program_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let header = Header {
+        journal: 2,
+        ..header()
+    };
+    Journal::create(root.path(), &header).unwrap();
+    let error = read_journal(root.path()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            JournalError::Version {
+                version: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}

@@ -1,0 +1,230 @@
+//! The execution of operations.
+
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use passthru_qemu::WantKind;
+use passthru_qemu::monitor::{self, Command, Qmp, Ticket};
+use rustix::process::Resource;
+
+use super::effect::Effect;
+use super::op::Op;
+use super::own_record::write_record;
+use super::socket;
+use super::world::World;
+use crate::error::Error;
+use crate::journal::JournalError;
+use crate::plan::handover::HandoverItem;
+use crate::plan::start_plan::StartPlan;
+use crate::run::machine::Machine;
+use crate::run::vmm::Vmm;
+use crate::start::check::check_identities;
+use crate::start::opened;
+use crate::start::spawn::Process;
+use crate::start::{has_stdio, nvram, passwords, vfio_folder};
+
+/// Time limit for the answers of the VMM. A VMM that does not hang answers at once.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// What an operation of a start gets besides the world.
+pub(crate) struct Context<'a> {
+    pub(crate) plan: &'a StartPlan,
+    /// Returns whether the caller wants the start to end.
+    pub(crate) interrupted: &'a dyn Fn() -> bool,
+}
+
+/// Writes a fact into the journal, before the operation is done.
+pub(crate) type Note<'a> = dyn FnMut(Effect) -> Result<(), JournalError> + Send + 'a;
+
+/// State of an operation after its begin.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The operation is done.
+    Done,
+    /// The operation is done once the VMM has given these answers.
+    Waits(Vec<Ticket>),
+}
+
+/// Begins an operation of a start. Does not wait for answers of the VMM.
+///
+/// # Errors
+/// The error of the operation. Nothing of it is in force then.
+pub(crate) fn apply(
+    op: &Op,
+    world: &mut World,
+    context: &Context<'_>,
+    note: &mut Note<'_>,
+) -> Result<Begun, Error> {
+    let plan = context.plan;
+    match op {
+        Op::MakeGuestFolder { .. } => world.folder.make()?,
+        Op::LoadModules { .. } => plan.require_backends(&world.host)?,
+        Op::MakeNvram { .. } => nvram::make(&plan.domain, &world.opener())?,
+        Op::Open { item, .. } | Op::Take { item, .. } | Op::Copy { item, .. } => {
+            open(plan.item(*item)?, world, context)?;
+        }
+        Op::Listen {
+            item,
+            path,
+            descriptor,
+        } => {
+            let listener = match path {
+                None => world.folder.listen_for_monitor()?,
+                Some(path) => {
+                    let want = &plan.item(*item)?.want;
+                    let made = socket::listen(path, &world.opener());
+                    let (listener, inode) =
+                        made.map_err(|source| opened::cannot_open(want, source))?;
+                    note(inode)?;
+                    listener
+                }
+            };
+            world.opened.push((*descriptor, listener.into()));
+        }
+        Op::MakeFolder { path } => make_folder(path, world)?,
+        Op::WriteRecord { .. } => {
+            // The steps before take time, in which a card can be exchanged.
+            let identities = check_identities(plan, &world.host)?;
+            write_record(plan, identities, context.interrupted)?;
+        }
+        Op::Claim { device, .. } => {
+            let assignment = match world.assignment.take() {
+                Some(assignment) => assignment,
+                None => {
+                    let name = world.folder.name();
+                    world
+                        .host
+                        .begin_assignment(&plan.requests, Some(name), false)?
+                }
+            };
+            world.assignment.insert(assignment).claim(*device)?;
+        }
+        Op::LoadDrivers { .. } => {
+            if let Some(assignment) = &world.assignment {
+                assignment.load_drivers()?;
+            }
+        }
+        Op::Bind { device, .. } => {
+            if let Some(assignment) = &mut world.assignment {
+                assignment.bind(*device)?;
+            }
+        }
+        Op::MakeVfioFolder { .. } => world.vfio = vfio_folder::for_plan(plan, &world.host)?,
+        Op::Spawn { .. } => spawn(plan, world, note)?,
+        Op::SetUp => {
+            let machine = machine(world)?;
+            return Ok(Begun::Waits(vec![machine.negotiation()]));
+        }
+        Op::SetPassword { index, .. } => {
+            let passwords = plan.domain.devices.display_passwords();
+            let mut tickets = Vec::new();
+            if let Some(password) = passwords.get(*index) {
+                tickets = passwords::submit(password, machine(world)?)?;
+            }
+            return Ok(Begun::Waits(tickets));
+        }
+        Op::SetBalloon { bytes } => {
+            let command = Command::Balloon { value: *bytes };
+            let ticket = machine(world)?.submit(&command)?;
+            return Ok(Begun::Waits(vec![ticket]));
+        }
+        Op::EmptyLogs { .. } => empty(&std::mem::take(&mut world.to_empty)),
+        // The guest that owns the VMM lets it run.
+        Op::Resume => {}
+    }
+
+    Ok(Begun::Done)
+}
+
+/// Names the part of the domain in the error of an answer.
+pub(crate) fn answer_error(op: &Op, error: Error) -> Error {
+    match (op, error) {
+        (
+            Op::SetPassword { screen, .. },
+            Error::Monitor(source @ monitor::Error::Command { .. }),
+        ) => Error::Password {
+            screen: screen.clone(),
+            source,
+        },
+        (_, error) => error,
+    }
+}
+
+fn machine(world: &mut World) -> Result<&mut Machine, Error> {
+    world.machine.as_mut().ok_or_else(|| {
+        Error::Monitor(monitor::Error::Closed {
+            what: "monitor".into(),
+        })
+    })
+}
+
+fn open(item: &HandoverItem, world: &mut World, context: &Context<'_>) -> Result<(), Error> {
+    let opened = opened::open_item(item, context.plan, &world.host, context.interrupted)?;
+    if matches!(item.want.kind, WantKind::Output { append: false, .. }) {
+        let copies = opened::copies_to_empty(&opened);
+        world
+            .to_empty
+            .extend(copies.map_err(|source| opened::cannot_open(&item.want, source))?);
+    }
+    world.opened.extend(opened);
+    Ok(())
+}
+
+fn make_folder(path: &Path, world: &World) -> Result<(), Error> {
+    let made = world.opener().make_own_folder(path);
+    made.map(drop).map_err(|source| Error::File {
+        what: "folder".into(),
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// Spawns the VMM. Its program begins only once the journal names the process.
+fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(), Error> {
+    // The connection is made before the VMM has the listener. So a VMM that ends at once closes
+    // the connection, and its own message has the cause.
+    let stream = UnixStream::connect(world.folder.monitor_path()).map_err(monitor_error)?;
+    let hard_limit = rustix::process::getrlimit(Resource::Memlock).maximum;
+    let process = Process {
+        program: &plan.line.emulator,
+        arguments: &plan.line.render(&plan.handover),
+        env: &plan.line.env,
+        user: &plan.user,
+        memlock: plan.memlock.bytes_to_set(hard_limit),
+        stdout: has_stdio(&plan.domain),
+        vfio: world.vfio.take(),
+        fds: std::mem::take(&mut world.opened),
+    };
+    let host = world.host.clone();
+    let mut name = |pid| {
+        let process = host.process(pid).ok_or(std::io::ErrorKind::NotFound)?;
+        note(Effect::Process(process)).map_err(std::io::Error::other)
+    };
+    let spawned = process.spawn(&mut name).and_then(Vmm::new);
+    let vmm = spawned.map_err(|source| Error::Spawn {
+        emulator: plan.line.emulator.clone(),
+        user: plan.user.name.clone(),
+        source,
+    })?;
+    let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
+    world.machine = Some(Machine::new(vmm, monitor));
+    Ok(())
+}
+
+fn monitor_error(source: std::io::Error) -> Error {
+    Error::Monitor(monitor::Error::Io {
+        what: "connect".into(),
+        source,
+    })
+}
+
+/// Empties the logs of the last start, now that this start has succeeded.
+fn empty(logs: &[File]) {
+    for log in logs {
+        if let Err(e) = log.set_len(0) {
+            tracing::warn!("cannot empty a log of the last start: {e}");
+        }
+    }
+}

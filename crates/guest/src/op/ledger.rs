@@ -1,0 +1,265 @@
+//! The operations that are in force for one guest.
+
+use passthru_host::Error as HostError;
+
+use super::apply::{Begun, Context, Note, answer_error, apply};
+use super::observe::{Observed, observe};
+use super::op::{Lifetime, Op};
+use super::undo::{UndoError, undo};
+use super::world::World;
+use crate::error::Error;
+use crate::journal::{Entry, EntryState, Header, Journal, JournalError, JournalState};
+use crate::start::record::Ids;
+use crate::start::slow_start::SlowStart;
+
+/// The operations in force for one guest, with its journal. A drop undoes them, the last one first.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    world: World,
+    /// The journal, once the guest's folder is made.
+    journal: Option<Journal>,
+    entries: Vec<Entry>,
+    next: u32,
+    /// Whether the guest ever ran.
+    has_run: bool,
+}
+
+impl Ledger {
+    /// Returns the ledger of a guest for which nothing has changed yet.
+    pub(crate) fn new(world: World) -> Self {
+        Self {
+            world,
+            journal: None,
+            entries: Vec::new(),
+            next: 1,
+            has_run: false,
+        }
+    }
+
+    /// Returns the ledger of a guest whose manager and VMM have ended.
+    ///
+    /// # Errors
+    /// If the journal cannot be opened, then [`JournalError::Write`].
+    pub(crate) fn of_dead_guest(world: World, state: JournalState) -> Result<Self, JournalError> {
+        let journal = Journal::open(world.folder.path())?;
+        Ok(Self {
+            world,
+            journal: Some(journal),
+            entries: state.entries,
+            next: state.next,
+            has_run: state.has_run,
+        })
+    }
+
+    /// Returns what the operations work on.
+    pub(crate) fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// Executes operations in their order. Of a run of openings all are tried, so that one error
+    /// names all objects that cannot be opened.
+    ///
+    /// # Errors
+    /// - If the caller interrupts, then [`Error::Interrupted`].
+    /// - The error of the operation that failed. Those before it stay in force.
+    pub(crate) fn run_all(&mut self, ops: Vec<Op>, context: &Context<'_>) -> Result<(), Error> {
+        let mut errors = Vec::new();
+        for op in ops {
+            if (context.interrupted)() {
+                return Err(Error::Interrupted);
+            }
+            let opens = op.opens();
+            if !opens {
+                Error::check_none(std::mem::take(&mut errors))?;
+            }
+            match self.run(op, context) {
+                Err(error) if opens && !matches!(error, Error::Interrupted) => errors.push(error),
+                done => done?,
+            }
+        }
+
+        Error::check_none(errors)
+    }
+
+    fn run(&mut self, op: Op, context: &Context<'_>) -> Result<(), Error> {
+        self.perform(op, |op, world, note| {
+            let tickets = match apply(op, world, context, note)? {
+                Begun::Done => return Ok(()),
+                Begun::Waits(tickets) => tickets,
+            };
+            let slow_start = SlowStart::new(&context.plan.nvme);
+            for ticket in tickets {
+                let Some(machine) = &mut world.machine else {
+                    break;
+                };
+                let answer = machine.wait(ticket, &|| {
+                    slow_start.warn_if_late();
+                    (context.interrupted)()
+                });
+                answer.map_err(|error| answer_error(op, error))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Executes one operation by a function, between the lines of the journal.
+    ///
+    /// # Errors
+    /// - The error of the function. The operation is not in force then.
+    /// - If the journal cannot be written, then [`Error::Journal`].
+    pub(crate) fn perform(
+        &mut self,
+        op: Op,
+        act: impl FnOnce(&Op, &mut World, &mut Note<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let number = self.next;
+        self.next += 1;
+        let Self { world, journal, .. } = self;
+        if let Some(journal) = journal {
+            journal.begin(number, &op)?;
+        }
+
+        let mut effect = None;
+        let acted = act(&op, world, &mut |made| {
+            if let Some(journal) = journal {
+                journal.effect(number, &made)?;
+            }
+            effect = Some(made);
+            Ok(())
+        });
+        if let Err(error) = acted {
+            self.note(|journal| journal.failed(number));
+            return Err(error);
+        }
+
+        self.has_run |= op == Op::Resume;
+        let begins = matches!(op, Op::MakeGuestFolder { .. });
+        self.entries.push(Entry {
+            number,
+            op,
+            effect,
+            state: EntryState::Done,
+        });
+        if begins {
+            self.begin_journal()?;
+        }
+        match &mut self.journal {
+            Some(journal) => Ok(journal.done(number)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins the journal in the guest's folder, which was just made.
+    fn begin_journal(&mut self) -> Result<(), JournalError> {
+        let world = &self.world;
+        let path = Journal::path_in(world.folder.path());
+        let manager = world.host.process(std::process::id());
+        let manager = manager.ok_or_else(|| JournalError::Write {
+            path,
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        let user = Ids {
+            uid: world.user.uid(),
+            gid: world.user.gid.as_raw(),
+        };
+        let header = Header::new(world.name(), manager, user);
+        let mut journal = Journal::create(world.folder.path(), &header)?;
+        for entry in &self.entries {
+            journal.begin(entry.number, &entry.op)?;
+        }
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Writes a line that nothing depends on: an undo can be repeated.
+    fn note(&mut self, write: impl FnOnce(&mut Journal) -> Result<(), JournalError>) {
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = write(journal)
+        {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Undoes all operations, the last one first. Returns the errors of the devices that could not
+    /// be given back. Other failures are logged.
+    pub(crate) fn undo_all(&mut self) -> Vec<HostError> {
+        let mut errors = Vec::new();
+        while let Some(entry) = self.entries.pop() {
+            errors.extend(self.undo(&entry));
+        }
+        errors
+    }
+
+    /// Undoes what is still in force of the operations of a dead guest, the last one first. Leaves
+    /// those for which `keep` returns true.
+    pub(crate) fn undo_remains(&mut self, keep: impl Fn(&Op) -> bool) -> Vec<HostError> {
+        let mut errors = Vec::new();
+        while let Some(entry) = self.entries.pop() {
+            if keep(&entry.op) {
+                continue;
+            }
+            match observe(&entry.op, entry.effect.as_ref(), &self.world) {
+                Observed::NotApplied => {}
+                Observed::Applied => errors.extend(self.undo(&entry)),
+                Observed::Unknown(reason) => {
+                    tracing::warn!("cannot tell whether to undo '{}': {reason}", entry.op);
+                }
+            }
+        }
+
+        errors
+    }
+
+    /// Undoes an operation. Returns the error of a device that could not be given back.
+    fn undo(&mut self, entry: &Entry) -> Option<HostError> {
+        let is_noted = matches!(entry.op.lifetime(), Lifetime::Guest | Lifetime::Started);
+        if matches!(entry.op, Op::MakeGuestFolder { .. }) {
+            self.journal = None;
+        }
+        if is_noted {
+            self.note(|journal| journal.undo(entry.number));
+        }
+        let undone = undo(
+            &entry.op,
+            entry.effect.as_ref(),
+            &mut self.world,
+            self.has_run,
+        );
+        let Err(error) = undone else {
+            if is_noted {
+                self.note(|journal| journal.undone(entry.number));
+            }
+            return None;
+        };
+
+        self.note(|journal| journal.stuck(entry.number, &error.to_string()));
+        match error {
+            UndoError::Device(error) => Some(error),
+            other => {
+                tracing::warn!("{other}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        for error in self.undo_all() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a device was not given back"
+            );
+        }
+    }
+}
+
+impl Op {
+    /// Returns whether the operation opens an object for the VMM.
+    const fn opens(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. } | Self::Take { .. } | Self::Copy { .. } | Self::Listen { .. }
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! What operations work on.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use passthru_host::{Assignment, Host};
+
+use crate::opener::Opener;
+use crate::run::folder::GuestFolder;
+use crate::run::machine::Machine;
+use crate::start::opened::Opened;
+use crate::start::record::Records;
+use crate::start::user::User;
+
+/// Objects of one guest that its operations change.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) host: Host,
+    pub(crate) user: User,
+    pub(crate) records: Records,
+    pub(crate) folder: GuestFolder,
+    pub(crate) assignment: Option<Assignment>,
+    /// Descriptors for the VMM, until it is spawned.
+    pub(crate) opened: Opened,
+    /// Logs to empty once the start has succeeded.
+    pub(crate) to_empty: Vec<File>,
+    /// Mount of the VMM's own `/dev/vfio`, until it is spawned.
+    pub(crate) vfio: Option<OwnedFd>,
+    /// The VMM, until the guest that is started takes it over.
+    pub(crate) machine: Option<Machine>,
+}
+
+impl World {
+    /// Returns the world of a guest for which nothing has changed yet.
+    pub(crate) fn new(host: &Host, user: User, records: Records, folder: GuestFolder) -> Self {
+        Self {
+            host: host.clone(),
+            user,
+            records,
+            folder,
+            assignment: None,
+            opened: Opened::new(),
+            to_empty: Vec::new(),
+            vfio: None,
+            machine: None,
+        }
+    }
+
+    /// Returns the name of the guest.
+    pub(crate) fn name(&self) -> &str {
+        self.folder.name()
+    }
+
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        Opener::new(&self.user)
+    }
+}

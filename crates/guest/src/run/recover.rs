@@ -1,0 +1,101 @@
+//! The recovery of guests whose manager and VMM have ended.
+
+use std::path::Path;
+
+use passthru_host::{Error as HostError, Host};
+use passthru_pci::Address;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::op::ledger::Ledger;
+use crate::op::op::Op;
+use crate::op::world::World;
+use crate::run::folder::{GuestFolder, read_remains};
+use crate::start::record::Records;
+use crate::start::user::User;
+
+/// What a recovery did.
+#[derive(Debug, Default, Serialize)]
+pub struct Recovered {
+    /// Name of the guest.
+    pub name: String,
+    /// Addresses of the devices that went back to the host.
+    pub devices: Vec<Address>,
+    /// Errors of the devices that could not be given back.
+    #[serde(skip)]
+    pub not_restored: Vec<HostError>,
+}
+
+/// Undoes what is left of a guest whose manager and VMM have ended. Does nothing if nothing is
+/// left.
+///
+/// # Errors
+/// - If a manager of the guest lives, then [`FolderError::Running`](crate::FolderError::Running).
+/// - If the VMM may live, then [`FolderError::VmmLives`](crate::FolderError::VmmLives) or
+///   [`FolderError::VmmUnseen`](crate::FolderError::VmmUnseen).
+/// - If the journal cannot be used, then [`Error::Folder`] or [`Error::Journal`].
+pub fn recover(name: &str, records: &Records, run: &Path, host: &Host) -> Result<Recovered, Error> {
+    let folder = GuestFolder::lock(run, name)?;
+    undo_remains(&folder, records, host, &[])
+}
+
+/// Undoes what is left of a guest whose lock the caller has, but for the `kept` devices. Logs what
+/// could not be undone.
+///
+/// # Errors
+/// Those of [`recover`], but for a manager that lives.
+pub(crate) fn clear_remains(
+    folder: &GuestFolder,
+    records: &Records,
+    host: &Host,
+    kept: &[Address],
+) -> Result<(), Error> {
+    for error in undo_remains(folder, records, host, kept)?.not_restored {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a device of the last start was not given back"
+        );
+    }
+    Ok(())
+}
+
+fn undo_remains(
+    folder: &GuestFolder,
+    records: &Records,
+    host: &Host,
+    kept: &[Address],
+) -> Result<Recovered, Error> {
+    let mut recovered = Recovered {
+        name: folder.name().to_owned(),
+        ..Recovered::default()
+    };
+    let Some(state) = read_remains(folder.path(), folder.name(), host)? else {
+        // Without a journal, nothing but the folder was made.
+        remove(folder);
+        return Ok(recovered);
+    };
+
+    for entry in &state.entries {
+        if let Op::Bind { device, .. } = &entry.op
+            && !kept.contains(device)
+        {
+            recovered.devices.push(*device);
+        }
+    }
+
+    let user = User::own(state.header.user);
+    let world = World::new(host, user, records.clone(), folder.clone());
+    let mut ledger = Ledger::of_dead_guest(world, state)?;
+    recovered.not_restored = ledger.undo_remains(|op| match op {
+        Op::Bind { device, .. } => kept.contains(device),
+        _ => false,
+    });
+    remove(folder);
+    Ok(recovered)
+}
+
+fn remove(folder: &GuestFolder) {
+    if let Err(error) = folder.clone().remove() {
+        tracing::warn!("cannot remove {}: {error}", folder.path().display());
+    }
+}
