@@ -58,6 +58,7 @@ fn target_options_of_another_model_are_refused() {
         let words = format!("a {name} has no 'pref64Reserve'");
         refused(machine, &controller(model, &window), &words);
     }
+
     let above = "<target pref64Reserve='18014398509481984'/>";
     refused(
         "q35",

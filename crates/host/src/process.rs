@@ -166,6 +166,7 @@ mod tests {
         let process = tree.host().process(42).unwrap();
         tree.process(42, 'Z', 7700);
         assert!(!tree.host().may_live(&process));
+
         tree.dir("proc/42/task/99");
         assert!(tree.host().may_live(&process));
     }

@@ -219,6 +219,7 @@ fn bind_cut_after_each_step_is_undone() {
     let before = state();
     let claim = host.claim(nvme(), Some("guest")).unwrap();
     let steps = claim.steps_to("vfio-pci").unwrap();
+
     assert_eq!(steps.len(), 4, "{steps:?}");
 
     for end in 1..=steps.len() {
@@ -247,7 +248,9 @@ fn probe_finds_the_driver_of_the_kernel() {
     perform(&claim, &steps);
     perform(&claim, &[DriverStep::RemoveRecord]);
     let back = claim.steps_back().unwrap();
+
     assert!(back.contains(&DriverStep::Probe), "{back:?}");
+
     perform(&claim, &back);
     assert_eq!(state(), before);
 }
@@ -267,7 +270,9 @@ fn device_of_a_living_vmm_outlives_its_manager() {
     drop(claim);
 
     let error = host.release(&[nvme()], true).unwrap_err();
+
     assert!(matches!(error, Error::HeldByVmm { .. }), "{error}");
+
     let again = host.claim_again(nvme(), "guest", &process).unwrap();
     drop(again);
 

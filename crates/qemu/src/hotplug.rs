@@ -169,6 +169,7 @@ pub fn next_node<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
             next = next.max(number.saturating_add(1));
         }
     }
+
     next
 }
 
@@ -242,6 +243,7 @@ impl<'a> Parts<'a> {
                 return Err(self.refusal(reason));
             }
         }
+
         Ok(())
     }
 

@@ -185,7 +185,9 @@ fn refusal_names_the_device_and_the_reason() {
     ] {
         assert!(reasons.contains(reason), "{reason}: {reasons:#?}");
     }
+
     let all: Vec<_> = reasons.into_iter().collect();
+
     assert!(
         all.iter().any(|reason| reason.contains("its secret")),
         "{all:#?}"
@@ -224,6 +226,7 @@ fn unplugged_disk_loses_its_nodes_from_the_top() {
             _ => None,
         })
         .collect();
+
     assert_eq!(
         made,
         ["libvirt-8-storage", "libvirt-7-storage", "libvirt-7-format"]
@@ -231,8 +234,10 @@ fn unplugged_disk_loses_its_nodes_from_the_top() {
 
     let unplug = unplug(&fragment).unwrap();
     assert_eq!(unplug.device, "virtio-disk0");
+
     let id = unplug.device.clone();
     assert_eq!(unplug.request, Command::DeviceDel { id });
+
     let removed: Vec<_> = unplug
         .cleanup
         .iter()
@@ -257,6 +262,7 @@ fn nodes_of_a_plugged_disk_are_numbered_above_all() {
         .filter_map(|option| option.id())
         .collect();
     let next = next_node(names);
+
     assert_eq!(next, 4, "one of vdb, two of vda");
 
     let fragment = plug_fragment(&domain, &capabilities, Item::Disk(1), next).unwrap();
@@ -267,6 +273,7 @@ fn nodes_of_a_plugged_disk_are_numbered_above_all() {
         .collect();
     assert_eq!(ids, ["libvirt-4-storage", "virtio-disk1"]);
     assert_eq!(next_node(ids), 5);
+
     let odd = ["libvirt-18446744073709551615-x", "libvirt-x", "#block12"];
     assert_eq!(next_node(odd), usize::MAX);
     assert_eq!(next_node([]), 1);
@@ -282,9 +289,11 @@ fn unplugged_card_loses_its_end_on_the_host() {
     let tap = plug_fragment(&domain, &capabilities, Item::Interface(1), 1).unwrap();
     let steps = plug(&tap, &capabilities, &Names).unwrap();
     let (flag, netdev) = option_of(&steps[0]);
+
     assert_eq!(flag, "-netdev");
     assert_eq!(netdev["fds"], "@net1-tap0@:@net1-tap1@");
     assert_eq!(netdev["vhostfds"], "@net1-vhost0@:@net1-vhost1@");
+
     let passings: Vec<_> = steps[0].wants.iter().map(Want::plug_passing).collect();
     assert_eq!(passings, [Some(PlugPassing::Name); 4]);
     assert_eq!(steps[1].wants, []);
@@ -292,6 +301,7 @@ fn unplugged_card_loses_its_end_on_the_host() {
     let user = plug_fragment(&domain, &capabilities, Item::Interface(0), 1).unwrap();
     let unplug = unplug(&user).unwrap();
     assert_eq!(unplug.device, "net0");
+
     let id = "hostnet0".to_owned();
     assert_eq!(unplug.cleanup, [Command::NetdevDel { id }]);
 }
@@ -308,7 +318,9 @@ fn medium_of_a_sata_drive_comes_without_the_drive() {
     let fragment = plug_fragment(&domain, &capabilities, Item::Disk(0), 5).unwrap();
     plug(&fragment, &capabilities, &Names).unwrap_err();
     let full = medium(&fragment, &Names).unwrap();
+
     assert_eq!(full.node.as_deref(), Some("libvirt-5-storage"));
+
     let expected = json!({
         "driver": "file", "filename": "@libvirt-5-storage@",
         "node-name": "libvirt-5-storage", "read-only": true,
@@ -317,8 +329,10 @@ fn medium_of_a_sata_drive_comes_without_the_drive() {
         option_of(&full.steps[0]),
         ("-blockdev".to_owned(), expected)
     );
+
     let passing = full.steps[0].wants[0].plug_passing();
     assert_eq!(passing, Some(PlugPassing::FdSet));
+
     let node_name = "libvirt-5-storage".to_owned();
     assert_eq!(full.cleanup, [Command::BlockdevDel { node_name }]);
 
@@ -340,6 +354,7 @@ fn iommufd_object_takes_the_number_of_a_descriptor() {
     let step = iommufd_step(&object, &Names);
     let expected = json!({ "qom-type": "iommufd", "id": "iommufd0", "fd": "@iommufd0@" });
     assert_eq!(step.command, Command::ObjectAdd { object: expected });
+
     let [want] = step.wants.as_slice() else {
         panic!("{:?}", step.wants)
     };

@@ -110,6 +110,7 @@ impl EventFan {
             *next = self.first;
             return Some(Response::Lost(lost));
         }
+
         let at = usize::try_from(*next - self.first).ok()?;
         let value = self.events.get(at)?.value.clone();
         *next += 1;

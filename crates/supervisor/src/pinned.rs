@@ -51,6 +51,7 @@ impl PinnedMemory {
                 memory.locked = parse_size(size)?;
             }
         }
+
         Some(memory)
     }
 }

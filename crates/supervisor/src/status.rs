@@ -141,6 +141,7 @@ impl Status {
             let message = format!("it has version {version}, and only {VERSION} is understood");
             return Err(io::Error::new(ErrorKind::InvalidData, message));
         }
+
         Ok(Some(serde_json::from_slice(&text)?))
     }
 

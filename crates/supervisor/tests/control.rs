@@ -43,6 +43,7 @@ fn turn(server: &mut Server) -> (Vec<Incoming>, bool) {
         sources.push(entry.source);
         fds.push(PollFd::from_borrowed_fd(entry.fd, entry.flags));
     }
+
     let limit = Timespec {
         tv_sec: 0,
         tv_nsec: 20_000_000,
@@ -54,6 +55,7 @@ fn turn(server: &mut Server) -> (Vec<Incoming>, bool) {
             server.ready(source, events);
         }
     }
+
     (server.take_requests(), count > 0)
 }
 
@@ -67,6 +69,7 @@ fn settle(server: &mut Server) -> Vec<Incoming> {
             return all;
         }
     }
+
     panic!("the server does not come to rest");
 }
 
@@ -98,6 +101,7 @@ fn read_refusal(stream: &UnixStream) -> ErrorMessage {
         // The server closed the connection without reading all of it.
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
+
     assert!(rest.is_empty());
     serde_json::from_value(error["error"].take()).unwrap()
 }

@@ -85,6 +85,7 @@ fn numbers(lines: &[Value]) -> Vec<i64> {
         let lost = line["lost"].as_i64().map(|count| -count);
         numbers.push(lost.or(line["event"]["event"].as_i64()).unwrap());
     }
+
     numbers
 }
 

@@ -54,6 +54,7 @@ fn settle(log: &mut VmmLog) {
             return;
         }
     }
+
     panic!("the log does not come to rest");
 }
 
@@ -184,6 +185,7 @@ fn many_short_lines_leave_bounded_files() {
         let _ = writer.write(&b"a\n".repeat(30_000));
         log.ready();
     }
+
     let size = fs::metadata(&path).unwrap().len();
 
     assert!(size <= 1 << 20, "{size}");
@@ -201,6 +203,7 @@ fn log_that_cannot_be_written_harms_nothing() {
     let mut log = VmmLog::create(folder.path(), &path).unwrap();
     run(&mut log, "echo kept >&2");
     settle(&mut log);
+
     assert_eq!(log.messages(), "kept\n");
 }
 

@@ -97,6 +97,7 @@ mod tests {
             "     7.00 s  slow",
             "     3.00 s  unfinished",
         ];
+
         assert_eq!(durations.report(&executables, 2), expected);
     }
 }

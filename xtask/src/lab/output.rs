@@ -63,6 +63,7 @@ mod tests {
             .collect();
 
         let expected = [(1, "one"), (1, "two more"), (3, "three"), (4, "four")];
+
         assert_eq!(lines, expected.map(|(at, line)| (at, line.to_owned())));
         assert_eq!(output.text(), "one\ntwo more\nthree\nfour");
     }

@@ -254,6 +254,7 @@ fn row(text: &mut String, element: &Description, path: &str, extensions: &[Exten
         }
         line(text, &mut name, &format!("`{attribute}`"), &values);
     }
+
     for child in &element.children {
         row(text, child, &format!("{path}/{}", child.name), extensions);
     }
@@ -325,6 +326,7 @@ mod tests {
                 .filter(|line| line.contains("**extension of passthru**"))
                 .count()
         });
+
         assert_eq!(marks.sum::<usize>(), extensions);
         assert!(extensions > 0);
     }

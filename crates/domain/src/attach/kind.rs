@@ -101,6 +101,7 @@ fn interface_refusal(interface: &Interface) -> Option<String> {
             "a card of model '{model}' can be there from the start alone"
         ));
     }
+
     let backend = interface.backend.as_ref().and_then(|backend| backend.kind);
     if backend == Some(NetBackendType::Passt) {
         return Some("a connection by passt can be there from the start alone".into());

@@ -147,6 +147,7 @@ impl Added {
             let uuid = domain.uuid.unwrap_or_default();
             identity::fill_last(interfaces, uuid, machine);
         }
+
         for hostdev in document.hostdevs {
             domain.devices.hostdevs.push(hostdev);
             let last = domain.devices.hostdevs.len() - 1;

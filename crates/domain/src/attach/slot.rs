@@ -121,6 +121,7 @@ impl<'a> Slots<'a> {
                 chosen.push(index);
             }
         }
+
         Self {
             machine,
             buses,
@@ -172,6 +173,7 @@ impl<'a> Slots<'a> {
             let user = user_of(devices, slot, items);
             return Some(format!("the slot of PCI address {slot} is in use{user}"));
         }
+
         let mut functions = items
             .iter()
             .filter_map(|item| given_address(devices, *item));
@@ -320,6 +322,7 @@ fn group_by_host_slot(devices: &Devices, added: &[Item]) -> Vec<SlotGroup> {
             complete.extend(items.map(SlotGroup::of_one));
         }
     }
+
     complete
 }
 

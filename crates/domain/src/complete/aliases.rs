@@ -139,6 +139,7 @@ impl ScsiModels {
                 models.entry(index).or_insert(controller.model);
             }
         }
+
         Self(models)
     }
 }

@@ -63,6 +63,7 @@ fn fill_source(source: &mut DiskSource) {
     {
         name.push_str("/0");
     }
+
     fill_encryption(source.encryption.as_mut());
 }
 

@@ -277,6 +277,7 @@ mod tests {
         let mut buses = Buses::new(&controllers(&models), true, true);
         assert_eq!(next(&mut buses, Plug::PcieToPciBridge), "0000:02:00.0");
         assert_eq!(buses.model(2), Some(ControllerModel::PcieRootPort));
+
         let mut pc = Buses::new(&controllers(&[ControllerModel::PciRoot]), false, true);
         assert!(next(&mut pc, Plug::PcieToPciBridge).contains("none can be added"));
     }

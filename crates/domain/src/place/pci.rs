@@ -87,6 +87,7 @@ fn addresses(devices: &Devices) -> Vec<(Item, Option<Address>)> {
         let info = devices.info(item);
         addresses.push((item, info.and_then(|info| info.address.clone())));
     }
+
     addresses
 }
 

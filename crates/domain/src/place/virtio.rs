@@ -34,6 +34,7 @@ pub(crate) fn is_channel_device(devices: &Devices, item: Item) -> bool {
     {
         return true;
     }
+
     is_virtio(devices, item)
 }
 

@@ -15,6 +15,7 @@ fn document_has_one_device_or_a_list() {
     let after = plug(&domain, &declared);
     let after = after.unwrap().domain;
     assert!(after == alone.domain, "{}", after.format());
+
     let listed = format!("<devices>\n{one}{}</devices>", hostdev(2, 0, ""));
     let two = plug(&domain, &listed);
     let two = two.unwrap();

@@ -26,6 +26,7 @@ fn cdrom_of_a_known_target_is_a_new_medium() {
     );
     let plugged = plug(&domain, &medium);
     let plugged = plugged.unwrap();
+
     assert_eq!(plugged.items, []);
     assert_eq!(plugged.media, [Item::Disk(0)]);
     assert_eq!(plugged.domain.devices.disks.len(), 1);
@@ -39,6 +40,7 @@ fn cdrom_of_a_known_target_is_a_new_medium() {
     assert_eq!(format, Some(ImageFormat::Qcow2));
     assert_eq!(drive.serial.as_deref(), Some("77"));
     assert_eq!(drive.target.bus, Some(DiskBus::Sata));
+
     let former = &domain.devices.disks[0];
     assert_eq!(drive.info, former.info);
 }

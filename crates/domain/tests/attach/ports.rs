@@ -38,6 +38,7 @@ fn full_machine_lists_its_ports() {
     let list = format!("<devices>{three}</devices>");
     let words = "3 ports are needed, and only those of index 2 are free";
     let hint = refused(&domain, &list, words, "<hostdev").unwrap();
+
     assert!(hint.contains("pcie-root-port"), "{hint}");
 
     let given = hostdev(1, 0, &at(1, 0));
@@ -89,7 +90,9 @@ fn addresses_without_hotplug_are_refused() {
     }
 
     let given = plug(&domain, &hostdev(1, 0, &at(2, 0))).unwrap();
+
     assert_eq!(places(&given), ["hostdev0 0000:02:00.0"]);
+
     let twice = format!(
         "<devices>{}{}</devices>",
         hostdev(1, 0, &at(2, 0)),
@@ -188,6 +191,7 @@ fn alias_is_not_reused() {
         .iter()
         .map(|text| text.split(' ').next().unwrap())
         .collect();
+
     assert_eq!(aliases, ["hostdev5", "net1", "virtio-disk0-2"]);
 
     let own = hostdev(1, 0, "<alias name='ua-gpu'/>");
@@ -213,8 +217,10 @@ fn card_without_a_mac_gets_one_that_is_free() {
         let mac = interface.mac.unwrap();
         macs.push(mac.to_string());
     }
+
     macs.sort();
     macs.dedup();
+
     assert_eq!(macs.len(), 3);
     assert_eq!(places(&plugged).len(), 1);
     assert!(
@@ -229,6 +235,7 @@ fn tap_and_assigned_interface_are_plugged_in() {
     let domain = with_ports(2);
     let tap = "<interface type='ethernet'><target dev='tap0'/><model type='virtio'/></interface>";
     assert_eq!(places(&plug(&domain, tap).unwrap()), ["net0 0000:01:00.0"]);
+
     let assigned = "<interface type='hostdev'><source><address type='pci' bus='3'/></source>\
                     </interface>";
     let plugged = plug(&domain, assigned).unwrap();
@@ -244,6 +251,7 @@ fn scsi_disk_needs_a_controller_that_is_there() {
 
     let scsi = "<controller type='scsi' model='virtio-scsi'/>";
     let plugged = plug(&running("q35", scsi), disk).unwrap();
+
     assert_eq!(places(&plugged), ["scsi0-0-0-1 "]);
     assert_eq!(plugged.items, [Item::Disk(0)]);
 }
@@ -259,6 +267,7 @@ fn conventional_machine_gives_a_slot_of_its_bus() {
         .devices
         .pci_address(plugged.items[0])
         .unwrap();
+
     assert_eq!(at.bus, 0);
     assert!(at.slot > 1, "slots 0 and 1 are the board's: {at}");
 
@@ -274,7 +283,9 @@ fn channel_machine_gives_a_channel_and_no_pci_slot() {
     let disk = "<disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/></disk>";
     let plugged = plug(&domain, disk).unwrap();
     let info = plugged.domain.devices.info(plugged.items[0]).unwrap();
+
     assert!(matches!(info.address, Some(Address::Ccw(_))), "{info:?}");
+
     refused(
         &domain,
         &hostdev(1, 0, ""),

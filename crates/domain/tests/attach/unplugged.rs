@@ -89,11 +89,13 @@ fn unknown_alias_lists_those_that_can_leave() {
     let plugged = plug(&domain, &device);
     let plugged = plugged.unwrap().domain;
     let error = plugged.unplug("hostdev7", &Emulator).unwrap_err();
+
     assert_eq!(
         error.message,
         "the guest has no device with the alias 'hostdev7'"
     );
     assert_eq!(error.hint.as_deref(), Some("name one of hostdev0"));
+
     let error = domain.unplug("x", &Emulator).unwrap_err();
     assert_eq!(error.hint, None);
 }

@@ -168,6 +168,7 @@ fn open(item: &HandoverItem, world: &mut World, context: &Context<'_>) -> Result
             .to_empty
             .extend(copies.map_err(|source| opened::cannot_open(&item.want, source))?);
     }
+
     world.opened.extend(opened);
     Ok(())
 }

@@ -69,6 +69,7 @@ fn enter_user(plan: &StartPlan, record: &mut GuestRecord) -> Result<(), RecordEr
         let others = plan.records.others(&plan.name)?;
         is_taken = others.iter().any(|other| other.has_uid(ids.uid));
     }
+
     if is_taken {
         return Err(RecordError::UidTaken { uid: ids.uid });
     }

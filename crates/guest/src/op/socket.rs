@@ -93,6 +93,7 @@ mod tests {
         drop(listener);
         remove_socket(&path, &inode, &opener).unwrap();
         assert!(!path.exists());
+
         remove_socket(&path, &inode, &opener).unwrap();
     }
 
@@ -107,6 +108,7 @@ mod tests {
         std::fs::write(&path, "other").unwrap();
 
         assert!(!is_own_socket(&path, &inode, &opener).unwrap());
+
         remove_socket(&path, &inode, &opener).unwrap();
         assert!(path.exists());
     }

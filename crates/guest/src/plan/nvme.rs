@@ -173,6 +173,7 @@ mod tests {
         ] {
             assert!(text.contains(step), "'{step}' is not in:\n{text}");
         }
+
         assert!(!text.contains("/dev/iommu"), "{text}");
     }
 
@@ -188,6 +189,7 @@ mod tests {
 
         let shared = plan(root.path(), &(disk("vda", 5, "") + &hostdev(7)));
         let error = check_groups(&shared.domain, &host).unwrap_err().to_string();
+
         assert!(
             error.starts_with("disk 'vda' is on 0000:05:00.0 in IOMMU group 12, which has")
                 && error.contains("0000:07:00.0 (hostdev 0000:07:00.0)"),
@@ -206,6 +208,7 @@ mod tests {
         let Error::Several(errors) = &error else {
             panic!("{error}")
         };
+
         assert!(
             matches!(errors[0], Error::Host(passthru_host::Error::NoType1)),
             "{error}"

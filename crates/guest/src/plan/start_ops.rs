@@ -142,6 +142,7 @@ impl StartPlan {
             let group = host.device(controller.address)?.group;
             nodes.extend(group.map(|group| format!("/dev/vfio/{group}")));
         }
+
         Ok(Some(Op::MakeVfioFolder { nodes }))
     }
 
@@ -176,6 +177,7 @@ impl StartPlan {
                 paths.push(path.clone());
             }
         }
+
         (!paths.is_empty()).then_some(Op::EmptyLogs { paths })
     }
 }

@@ -209,6 +209,7 @@ impl StartPlan {
                 folders.insert(path.as_str());
             }
         }
+
         folders
     }
 }
@@ -230,6 +231,7 @@ fn request(function: &AssignedFunction<'_>) -> Request {
         request.handed_in = hostdev.iommufd_fd.is_some();
         request.managed &= !request.handed_in;
     }
+
     request
 }
 

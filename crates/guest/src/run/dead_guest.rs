@@ -67,6 +67,7 @@ mod tests {
         let host = Host::new();
         let mut folder = GuestFolder::lock(run.path(), "vm").unwrap();
         folder.make().unwrap();
+
         assert!(dead_guests(run.path(), &host).is_empty());
 
         drop(folder);

@@ -56,6 +56,7 @@ pub(crate) fn clear_remains(
             "a device of the last start was not given back"
         );
     }
+
     Ok(())
 }
 

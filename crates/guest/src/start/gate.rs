@@ -45,6 +45,7 @@ impl Gate {
                 pass(&gate)
             });
         }
+
         Ok(Self { ours, theirs })
     }
 

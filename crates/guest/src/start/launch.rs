@@ -97,6 +97,7 @@ fn launch(
             return Err(error_of_ended(vmm, context.plan));
         }
     }
+
     done.map(|()| console)
 }
 

@@ -139,6 +139,7 @@ fn take_numbers(highest: RawFd) -> io::Result<Vec<OwnedFd>> {
         let next = taken.last().map(OwnedFd::try_clone).transpose()?;
         taken.extend(next);
     }
+
     Ok(taken)
 }
 

@@ -62,6 +62,7 @@ impl Claim {
                 device: self.device,
             });
         }
+
         let Some(driver) = device.driver.as_ref().filter(|_| device.on_vfio()) else {
             return Err(Error::NotOnVfio {
                 device: self.device,
@@ -347,6 +348,7 @@ impl Claim {
                 device: self.device,
             });
         }
+
         Ok(device)
     }
 

@@ -220,6 +220,7 @@ mod tests {
         ] {
             assert_eq!([&before, &cut].map(|tree| state(tree, &step)), expected);
         }
+
         for (step, expected) in [
             (bind("vfio-pci"), [NotApplied, Applied]),
             (
@@ -235,6 +236,7 @@ mod tests {
 
         assert_eq!(state(&before, &DriverStep::Probe), Applied);
         assert_eq!(state(&cut, &DriverStep::Probe), NotApplied);
+
         unknown(&after, &DriverStep::Probe);
     }
 
@@ -267,11 +269,13 @@ mod tests {
         let host = tree.host();
         let claim = host.claim(nvme(), Some("web")).unwrap();
         let step = claim.steps_to("vfio-pci").unwrap().remove(0);
+
         assert_eq!(state(&tree, &step), StepState::NotApplied);
         assert_eq!(state(&tree, &DriverStep::RemoveRecord), StepState::Applied);
 
         claim.perform(&step, Default::default()).unwrap();
         assert_eq!(state(&tree, &step), StepState::Applied);
+
         let removal = claim.steps_back().unwrap();
         assert_eq!(removal, [DriverStep::RemoveRecord]);
         assert_eq!(state(&tree, &removal[0]), StepState::NotApplied);
@@ -285,6 +289,7 @@ mod tests {
 
         tree.file("run/passthru/devices/0000:01:00.0.json", "{");
         assert!(unknown(&tree, &step).contains("is not a device record"));
+
         unknown(&tree, &unbind());
     }
 }

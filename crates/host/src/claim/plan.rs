@@ -151,6 +151,7 @@ pub(super) fn steps_back(
         None if has_file => steps.push(DriverStep::RemoveRecord),
         None => {}
     }
+
     steps
 }
 
@@ -234,6 +235,7 @@ mod tests {
                     device.driver = Some(only.unwrap_or_else(|| NVME.into()));
                 }
             }
+
             state
         }
 
@@ -249,6 +251,7 @@ mod tests {
                 let validity = record.validity(&self.device, &identity);
                 assert_eq!(validity, Validity::Valid, "{self:?}");
             }
+
             Recorded {
                 record: self.record.clone(),
                 is_stale: false,
@@ -324,6 +327,7 @@ mod tests {
                 }
             }
         }
+
         states
     }
 
@@ -366,6 +370,7 @@ mod tests {
         let on_vfio = state(&host, Some(VFIO), Some(VFIO));
         let back = on_vfio.steps_back(&host);
         let texts: Vec<String> = back.iter().map(ToString::to_string).collect();
+
         assert_eq!(
             texts,
             [

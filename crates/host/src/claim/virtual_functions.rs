@@ -187,6 +187,7 @@ mod tests {
         std::fs::remove_file(tree.path(driver)).unwrap();
         tree.link(driver, "../../../bus/pci/drivers/igb");
         let drivers = tree.host().release(&[physical()], false).unwrap();
+
         assert_eq!(drivers, [Some("igb".to_owned())]);
     }
 }

@@ -142,6 +142,7 @@ mod tests {
             pid: 42,
         };
         let usages = host.usage_report(&host.device(nic()).unwrap()).usages;
+
         assert_eq!(usages, [Usage::from(owner.clone())]);
         assert_eq!(host.owner(nic()), Some(owner));
         assert!(host.leftovers().unwrap().is_empty());
@@ -150,6 +151,7 @@ mod tests {
             let error = host.release(&[nic()], force).unwrap_err();
             assert!(matches!(error, Error::HeldByVmm { .. }), "{error}");
         }
+
         let error = host.check(&[Request::unmanaged(nic())]).unwrap_err();
         assert!(matches!(error, Error::HeldByVmm { .. }), "{error}");
     }
@@ -160,6 +162,7 @@ mod tests {
         hand_over(&tree, &vmm);
         end_vmm(&tree);
         std::fs::remove_dir_all(tree.path("proc/self")).unwrap();
+
         assert!(tree.host().claim(nic(), None).is_err());
 
         // Without a boot id, the record may be of this boot.
@@ -190,6 +193,7 @@ mod tests {
 
         let claim = host.claim(nic(), Some("db")).unwrap();
         assert!(claim.bind("vfio-pci", HeldDisks::default()).unwrap());
+
         let record = host.record(nic()).unwrap().unwrap();
         assert_eq!((record.vmm, record.former), (None, taken.former));
     }
@@ -202,6 +206,7 @@ mod tests {
         hand_over(&tree, &vmm);
         let claim = host.claim_again(nic(), "web", &vmm).unwrap();
         let error = host.claim_again(nic(), "web", &vmm).unwrap_err();
+
         assert!(matches!(error, Error::Claimed { .. }), "{error}");
 
         claim.hand_over(&vmm).unwrap();
@@ -212,6 +217,7 @@ mod tests {
         drop(claim);
         let error = host.claim_again(nic(), "web", &vmm).unwrap_err();
         assert!(matches!(error, Error::NotHandedOver { .. }), "{error}");
+
         host.claim(nic(), Some("db")).unwrap();
     }
 
@@ -230,7 +236,9 @@ mod tests {
 
         end_vmm(&tree);
         let error = tree.host().claim_again(nic(), "web", &other).unwrap_err();
+
         assert!(matches!(error, Error::NotHandedOver { .. }), "{error}");
+
         tree.host().claim_again(nic(), "web", &vmm).unwrap();
     }
 
@@ -279,10 +287,12 @@ mod tests {
 
         // Writes to the files of a tree move nothing.
         let error = tree.host().release(&[nic()], false).unwrap_err();
+
         assert!(
             matches!(&error, Error::WrongDriver { wanted: Some(driver), .. } if driver == "igb"),
             "{error}"
         );
+
         let bound = std::fs::read_to_string(tree.path("sys/bus/pci/drivers/igb/bind")).unwrap();
         assert_eq!(bound, nic().to_string());
     }
@@ -293,6 +303,7 @@ mod tests {
         let by_hand = tree.host().claim(nic(), None).unwrap();
         let error = by_hand.hand_over(&vmm).unwrap_err();
         assert!(matches!(error, Error::NoGuest { .. }), "{error}");
+
         drop(by_hand);
 
         std::fs::remove_file(tree.path("sys/devices/pci/0000:02:00.0/driver")).unwrap();

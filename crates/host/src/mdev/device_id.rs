@@ -89,6 +89,7 @@ mod tests {
             assert_eq!(json, format!("\"{text}\""));
             assert_eq!(serde_json::from_str::<DeviceId>(&json).unwrap(), id);
         }
+
         let error = "mtty".parse::<DeviceId>().unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -109,6 +109,7 @@ mod tests {
         let vmm = host.process(42).unwrap();
         let claim = host.claim_mediated(uuid(), "web").unwrap();
         let error = host.claim_mediated(uuid(), "db").unwrap_err();
+
         assert!(matches!(error, Error::Claimed { .. }), "{error}");
 
         claim.hand_over(&vmm).unwrap();
@@ -121,6 +122,7 @@ mod tests {
             );
             assert_eq!(error.to_string(), text);
         }
+
         let owner = Owner {
             guest: Some("web".into()),
             pid: 42,
@@ -134,8 +136,10 @@ mod tests {
         again.take_back().unwrap();
         drop(again);
         assert_eq!(host.owner_of(uuid().into()), None);
+
         let error = host.claim_mediated_again(uuid(), "web", &vmm).unwrap_err();
         assert!(matches!(error, Error::NotHandedOver { .. }), "{error}");
+
         host.claim_mediated(uuid(), "db").unwrap();
     }
 
@@ -155,6 +159,7 @@ mod tests {
         let record = format!("run/passthru/devices/{}.json", uuid());
         tree.file(&record, r#"{"version": 2}"#);
         let error = host.claim_mediated(uuid(), "db").unwrap_err();
+
         assert!(
             matches!(error, Error::NewerRecord { known: 1, .. }),
             "{error}"

@@ -110,6 +110,7 @@ mod tests {
         ] {
             tree.link(&format!("{dir}/{name}"), target);
         }
+
         tree.file(&format!("{dir}/vfio-dev/vfio2/dev"), "511:2\n");
         let link = format!("sys/bus/mdev/devices/{UUID}");
         tree.link(&link, &format!("../../../devices/virtual/mtty/mtty/{UUID}"));
@@ -130,6 +131,7 @@ mod tests {
             group: Some(14),
             cdev: Some("vfio2".into()),
         };
+
         assert_eq!(device, expected);
 
         tree.dir("sys/bus/mdev/devices/unnamed");

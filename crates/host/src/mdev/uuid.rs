@@ -50,6 +50,7 @@ impl fmt::Display for Uuid {
             write!(f, "{}-", &digits[start..end])?;
             start = end;
         }
+
         f.write_str(&digits[start..])
     }
 }

@@ -187,6 +187,7 @@ mod tests {
             let (tree, _) = taken(driver, None);
             assert_eq!(texts(&tree), ["left by bind, half bound to vfio-pci"]);
         }
+
         let (tree, _) = taken(None, Some("vm"));
         assert_eq!(texts(&tree), ["left by guest vm, half bound to vfio-pci"]);
     }

@@ -125,6 +125,7 @@ fn record_of_version_1_has_no_vmm() {
 
     let serial = record.identity.as_ref().unwrap().nvme_serial.as_deref();
     assert_eq!(serial, Some("S64CNX0T"));
+
     tree.host().claim(device, Some("db")).unwrap();
 }
 

@@ -226,6 +226,7 @@ fn want_json(want: &Want) -> serde_json::Value {
         Some(Descriptor::Name(name)) => json["fdgroup"] = name.as_str().into(),
         None => {}
     }
+
     if let WantKind::Vfio { host, .. } = &want.kind {
         json["for"] = host.to_string().into();
     }

@@ -42,6 +42,7 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
         let message = format!("a text of {} bytes is too long", text.len());
         return Err(D::Error::custom(message));
     }
+
     Ok(text)
 }
 

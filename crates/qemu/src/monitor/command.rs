@@ -337,6 +337,7 @@ mod tests {
         let all = Command::RemoveFd { fdset_id, fd };
         let sent = all.arguments();
         assert_eq!(sent, json!({ "fdset-id": 7 }));
+
         let fd = Some(31);
         let one = Command::RemoveFd { fdset_id, fd };
         let sent = one.arguments();
@@ -389,8 +390,10 @@ mod tests {
 
         let id = "hostdev0".to_owned();
         assert!(Command::DeviceDel { id }.is_limited());
+
         let id = "iommufd0".to_owned();
         assert!(Command::ObjectDel { id }.is_limited());
+
         let node = json!({ "driver": "file" });
         assert!(Command::BlockdevAdd { node }.is_limited());
         assert!(Command::QueryFdsets.is_limited());

@@ -90,7 +90,9 @@ mod tests {
             path: path.into(),
         };
         let deleted = DeviceEvent::read(&event("DEVICE_DELETED", data.clone()));
+
         assert_eq!(deleted.unwrap(), Some(DeviceEvent::Deleted(device.clone())));
+
         let refused = DeviceEvent::read(&event("DEVICE_UNPLUG_GUEST_ERROR", data));
         assert_eq!(
             refused.unwrap(),

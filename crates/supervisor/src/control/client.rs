@@ -128,6 +128,7 @@ impl Client {
                 version: client.hello.version,
             });
         }
+
         client.stream.set_read_timeout(None)?;
         Ok(client)
     }
@@ -172,6 +173,7 @@ impl Client {
                 return Ok(answer);
             }
         }
+
         Err(ClientError::Closed)
     }
 

@@ -209,6 +209,7 @@ impl Connection {
             self.is_gone = true;
             return false;
         }
+
         self.output.push(line, fds);
         self.flush();
         self.settle();

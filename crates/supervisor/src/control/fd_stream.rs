@@ -67,6 +67,7 @@ pub(super) fn receive(
             fds.extend(rights);
         }
     }
+
     let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
     if is_cut || fds.len() > MAX_FDS {
         fds.clear();

@@ -148,6 +148,7 @@ impl ErrorMessage {
             message.causes.push(error.to_string());
             cause = error.source();
         }
+
         message
     }
 

@@ -102,6 +102,7 @@ impl Server {
                 flags: PollFlags::IN,
             });
         }
+
         for (id, client) in &self.clients {
             entries.push(PollEntry {
                 source: Source::Client(*id),
@@ -170,6 +171,7 @@ impl Server {
             client.refuse(ErrorKind::NotAllowed, message);
             return Ok(None);
         }
+
         if !self.has_room(right) {
             let message = format!("the guest '{}' has too many clients", self.guest);
             client.refuse(ErrorKind::Busy, message);

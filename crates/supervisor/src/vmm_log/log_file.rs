@@ -133,6 +133,7 @@ mod tests {
         let mut log = LogFile::open(&path).unwrap();
         fs::remove_file(&path).unwrap();
         log.append("text").unwrap();
+
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
     }
 

@@ -37,6 +37,7 @@ impl LogReader {
         {
             files.push_back(older);
         }
+
         files.extend(current);
         if files.is_empty() {
             return Err(ErrorKind::NotFound.into());
@@ -154,6 +155,7 @@ mod tests {
                 read.push_str(&read_all(&mut reader));
             }
         }
+
         read.push_str(&read_all(&mut reader));
 
         assert!(read == written);

@@ -81,6 +81,7 @@ impl VmmLog {
             Ok(file) => log.file = Some(file),
             Err(error) => log.warn(&error),
         }
+
         log
     }
 
@@ -145,6 +146,7 @@ impl VmmLog {
                 break;
             }
         }
+
         let line = self.splitter.finish();
         self.add("VMM", line.into_iter().collect());
     }
@@ -156,6 +158,7 @@ impl VmmLog {
             text.push_str(line);
             text.push('\n');
         }
+
         text
     }
 
@@ -199,6 +202,7 @@ impl VmmLog {
                 text.clear();
             }
         }
+
         if !text.is_empty() {
             self.append(&text);
         }

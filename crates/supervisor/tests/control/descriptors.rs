@@ -35,6 +35,7 @@ fn receive(client: &UnixStream) -> (String, Vec<OwnedFd>) {
             fds.extend(rights);
         }
     }
+
     let text = String::from_utf8(bytes[..received.bytes].to_vec()).unwrap();
     (text, fds)
 }

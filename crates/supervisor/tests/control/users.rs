@@ -108,6 +108,7 @@ fn operators_leave_room_for_administrators() {
         };
         clients.push(client);
     }
+
     settle(&mut server);
     let error = read_refusal(&clients[MAX_CLIENTS - 1]);
 

@@ -119,5 +119,6 @@ fn guest_gets_the_identity_of_the_host() {
         let option = format!("{key}={}", value.trim().replace(',', ",,"));
         assert!(text.contains(&option), "'{option}' is not in:\n{text}");
     }
+
     assert!(!text.contains("@sys_vendor@"), "{text}");
 }

@@ -258,6 +258,7 @@ impl Devices {
                 orders.push((order, item));
             }
         }
+
         orders
     }
 

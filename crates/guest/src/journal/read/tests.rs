@@ -55,6 +55,7 @@ fn journal_names_what_may_be_in_force() {
     assert_eq!(state.vmm(), Some(&process(42)));
     assert!(!state.has_run);
     assert_eq!(state.next, 4);
+
     let states: Vec<_> = state.entries.iter().map(|e| (e.number, e.state)).collect();
     assert_eq!(states, [(1, EntryState::Undoing), (3, EntryState::Begun)]);
 }
@@ -95,6 +96,7 @@ fn damaged_line_is_named() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("make-folder", "teleport")).unwrap();
     let error = read_journal(root.path()).unwrap_err();
+
     assert!(
         matches!(error, JournalError::Damaged { line: 2, .. }),
         "{error}"
@@ -110,6 +112,7 @@ fn journal_of_a_newer_program_is_left_alone() {
     };
     Journal::create(root.path(), &header).unwrap();
     let error = read_journal(root.path()).unwrap_err();
+
     assert!(
         matches!(
             error,

@@ -120,7 +120,9 @@ fn failed_start_restores_the_former_record() {
     let records = plan.records.clone();
     start(&plan, root.path()).unwrap();
     restore_record(&records, "vm", None).unwrap();
+
     assert_eq!(records.read("vm").unwrap(), None);
+
     restore_record(&records, "vm", None).unwrap();
 
     start(&plan, root.path()).unwrap();

@@ -183,6 +183,7 @@ mod tests {
 
         folder.remove().unwrap();
         assert!(!path.exists());
+
         folder.remove().unwrap();
     }
 }

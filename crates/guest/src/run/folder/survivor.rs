@@ -35,6 +35,7 @@ pub(crate) fn read_remains(
     {
         return Err(living_vmm(name, vmm, host, path));
     }
+
     Ok(state)
 }
 
@@ -106,6 +107,7 @@ mod tests {
         };
         leave(folder.path(), &elsewhere);
         let error = remains(folder.path()).unwrap_err();
+
         assert!(matches!(error, FolderError::VmmUnseen { .. }), "{error}");
     }
 

@@ -66,6 +66,7 @@ fn files_that_cannot_be_opened_are_named_together() {
     let found = errors(&plan(root.path(), os, &devices), root.path());
     let messages: Vec<String> = found.iter().map(ToString::to_string).collect();
     let expected = ["vdc", "template", "code", "kernel", "vda", "vdb"];
+
     assert_eq!(messages.len(), expected.len(), "{messages:#?}");
     for (message, name) in messages.iter().zip(expected) {
         assert!(
@@ -89,6 +90,7 @@ fn devices_and_images_are_refused_together() {
     let Some((Error::Host(HostError::Several(missing)), others)) = found.split_last() else {
         panic!("{found:#?}")
     };
+
     assert_eq!(missing.len(), 2);
     assert!(matches!(
         others,
@@ -113,6 +115,7 @@ fn devices_are_checked_without_a_plan() {
     let devices = hostdev(1, "") + &hostdev(2, " iommufd='no'");
     let domain = plan(root.path(), "", &devices).domain;
     let error = check_devices(&domain, &Host::at(root.path())).unwrap_err();
+
     assert!(matches!(
         error,
         Error::Several(errors)
