@@ -101,14 +101,14 @@ pub(crate) fn apply(
             };
             world.assignment.insert(assignment).claim(*device)?;
         }
-        Op::LoadDrivers { .. } => {
-            if let Some(assignment) = &world.assignment {
-                assignment.load_drivers()?;
+        Op::LoadDrivers { drivers } => {
+            for driver in drivers {
+                world.host.load_driver(driver)?;
             }
         }
-        Op::Bind { device, .. } => {
+        Op::Bind { device, to, .. } => {
             if let Some(assignment) = &mut world.assignment {
-                assignment.bind(*device)?;
+                assignment.bind(*device, to)?;
             }
         }
         Op::MakeVfioFolder { .. } => world.vfio = vfio_folder::for_plan(plan, &world.host)?,

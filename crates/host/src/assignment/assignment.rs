@@ -124,23 +124,32 @@ fn check_interruption(interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
 
 impl Assignment {
     fn take_all(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
+        let mut drivers = Vec::new();
         for request in self.requests.clone() {
             self.claim(request.address)?;
+            drivers.push(self.host.change(&request)?.map(|change| change.to));
         }
-        self.load_drivers()?;
+
+        for driver in drivers.iter().flatten() {
+            self.host.load_driver(driver)?;
+        }
         self.recheck()?;
         check_interruption(interrupted)?;
-        for request in self.requests.clone() {
-            self.bind(request.address)?;
+        for (request, driver) in self.requests.clone().iter().zip(drivers) {
+            if let Some(driver) = driver {
+                self.bind(request.address, &driver)?;
+            }
             check_interruption(interrupted)?;
         }
 
         Ok(())
     }
 
-    /// Claims a device, and holds its disks exclusively.
+    /// Claims a device, and holds its disks exclusively. If no device is managed, the last claim
+    /// checks all devices once more, since none is bound after it.
     ///
     /// # Errors
+    /// - The objections of [`Host::check`], unless the assignment was begun with `force`.
     /// - [`Error::Claimed`] with the owner, if another process has claimed the device.
     /// - [`Error::NotFound`], if there is no device.
     /// - [`Error::File`], if the lock file cannot be used.
@@ -155,41 +164,27 @@ impl Assignment {
             disks,
             give_back: false,
         });
-        Ok(())
-    }
-
-    /// Loads the modules of the VFIO drivers that the managed devices get.
-    ///
-    /// # Errors
-    /// [`Error::NoDriver`], if the kernel does not have a driver then.
-    pub fn load_drivers(&self) -> Result<(), Error> {
-        for request in &self.requests {
-            if let Some(change) = self.host.change(request)? {
-                self.host.load_driver(&change.to)?;
-            }
+        let is_last = self.devices.len() == self.requests.len();
+        if is_last && self.requests.iter().all(|request| !request.managed) {
+            self.recheck()?;
         }
         Ok(())
     }
 
-    /// Binds a claimed device to its VFIO driver; leaves an unmanaged one alone. All devices have
-    /// to be claimed before the first one is bound: the first bind checks all once more.
+    /// Binds a claimed device to a loaded VFIO driver. All devices have to be claimed before the
+    /// first one is bound: the first bind checks all once more.
     ///
     /// # Errors
     /// - The objections of [`Host::check`], unless the assignment was begun with `force`.
     /// - The errors of the change, which is undone. An [`Error::NotUndone`] or [`Error::Stuck`]
     ///   leaves the device's record.
-    pub fn bind(&mut self, device: Address) -> Result<(), Error> {
+    pub fn bind(&mut self, device: Address, driver: &str) -> Result<(), Error> {
         self.recheck()?;
-        let mut requests = self.requests.iter();
-        let Some(request) = requests.find(|request| request.address == device) else {
-            return Ok(());
-        };
-        let change = self.host.change(request)?;
-        let mut devices = self.devices.iter_mut();
-        let assigned = devices.find(|assigned| assigned.claim.device() == device);
-        if let (Some(change), Some(assigned)) = (change, assigned) {
-            let disks = std::mem::take(&mut assigned.disks);
-            assigned.give_back = assigned.claim.bind(&change.to, disks)?;
+        for assigned in &mut self.devices {
+            if assigned.claim.device() == device {
+                let disks = std::mem::take(&mut assigned.disks);
+                assigned.give_back = assigned.claim.bind(driver, disks)?;
+            }
         }
         Ok(())
     }

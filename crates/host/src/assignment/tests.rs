@@ -97,6 +97,20 @@ fn unmanaged_device_is_claimed_and_stays_on_vfio() {
 }
 
 #[test]
+fn last_claim_of_unmanaged_devices_checks_them_again() {
+    let tree = host();
+    let nic = address("02:00.0");
+    let requests = [Request::unmanaged(nic)];
+    let begun = tree.host().begin_assignment(&requests, Some("one"), false);
+    let mut assignment = begun.unwrap();
+    tree.pci("0000:02:00.1", 0x020000);
+    tree.place("0000:02:00.1", Some("igb"), 2);
+    let error = assignment.claim(nic).unwrap_err();
+
+    assert!(matches!(error, Error::NotViable { .. }), "{error}");
+}
+
+#[test]
 fn failed_bind_is_undone_and_leaves_no_record() {
     let tree = host();
     let requests = ["02:00.0", "01:00.0"].map(|text| Request::managed(address(text)));
