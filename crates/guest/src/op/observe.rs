@@ -19,11 +19,20 @@ pub(crate) enum Observed {
     Unknown(String),
 }
 
+impl From<bool> for Observed {
+    fn from(is_applied: bool) -> Self {
+        if is_applied {
+            Self::Applied
+        } else {
+            Self::NotApplied
+        }
+    }
+}
+
 impl Observed {
     fn from_result(applied: Result<bool, impl std::fmt::Display>) -> Self {
         match applied {
-            Ok(true) => Self::Applied,
-            Ok(false) => Self::NotApplied,
+            Ok(is_applied) => Self::from(is_applied),
             Err(error) => Self::Unknown(error.to_string()),
         }
     }
@@ -53,7 +62,7 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         }
         Op::Claim { device, .. } => {
             let owner = world.host.owner(*device).and_then(|owner| owner.guest);
-            Observed::from_result(Ok::<_, io::Error>(owner.as_deref() == Some(world.name())))
+            Observed::from(owner.as_deref() == Some(world.name()))
         }
         Op::Bind { device, .. } => {
             // The device's record is on disk before its driver changes, and goes once the device
@@ -69,13 +78,11 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
             _ => Observed::NotApplied,
         },
         Op::Open { .. } | Op::Take { .. } | Op::Copy { .. } | Op::Listen { path: None, .. } => {
-            Observed::from_result(Ok::<_, io::Error>(!world.opened.is_empty()))
+            Observed::from(!world.opened.is_empty())
         }
-        Op::MakeVfioFolder { .. } => {
-            Observed::from_result(Ok::<_, io::Error>(world.vfio.is_some()))
-        }
+        Op::MakeVfioFolder { .. } => Observed::from(world.vfio.is_some()),
         Op::SetUp | Op::SetPassword { .. } | Op::SetBalloon { .. } | Op::Resume => {
-            Observed::from_result(Ok::<_, io::Error>(world.machine.is_some()))
+            Observed::from(world.machine.is_some())
         }
         Op::LoadModules { .. } | Op::LoadDrivers { .. } | Op::EmptyLogs { .. } => {
             Observed::NotApplied

@@ -65,13 +65,8 @@ impl StartPlan {
     }
 
     fn load_modules(&self) -> Option<Op> {
-        let mut backends = Vec::new();
-        if self.domain.devices.assigned().next().is_some() {
-            backends.push("iommufd".to_owned());
-        }
-        if !self.nvme.is_empty() {
-            backends.push("type1".to_owned());
-        }
+        let backends = self.backends();
+        let backends = Vec::from_iter(backends.iter().map(ToString::to_string));
         (!backends.is_empty()).then_some(Op::LoadModules { backends })
     }
 

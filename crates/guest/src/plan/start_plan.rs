@@ -138,13 +138,25 @@ impl StartPlan {
         item.ok_or(Error::NoItem { index })
     }
 
-    /// Checks that the kernel has the backends of the devices, after loading their modules.
-    pub(crate) fn require_backends(&self, host: &Host) -> Result<(), Error> {
+    /// Returns the backends of the devices, each once.
+    pub(crate) fn backends(&self) -> Vec<Backend> {
+        let mut backends = Vec::new();
         if self.domain.devices.assigned().next().is_some() {
-            host.require_iommufd()?;
+            backends.push(Backend::Iommufd);
         }
         if !self.nvme.is_empty() {
-            host.require_type1()?;
+            backends.push(Backend::Type1);
+        }
+        backends
+    }
+
+    /// Checks that the kernel has the backends of the devices, after loading their modules.
+    pub(crate) fn require_backends(&self, host: &Host) -> Result<(), Error> {
+        for backend in self.backends() {
+            match backend {
+                Backend::Iommufd => host.require_iommufd()?,
+                Backend::Type1 => host.require_type1()?,
+            }
         }
         Ok(())
     }
@@ -258,6 +270,19 @@ fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
     opener
         .stat(Path::new(path))
         .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+#[cfg(test)]
+impl StartPlan {
+    /// Plans the start of a guest whose files are below `root`. Devices without a backend get
+    /// iommufd.
+    pub(crate) fn for_test(xml: &str, root: &Path, user: User) -> Self {
+        let capabilities = Capabilities::builtin(passthru_domain::Arch::X86_64);
+        let parsed = Domain::parse(xml).unwrap();
+        let mut domain = parsed.complete(&capabilities).unwrap();
+        domain.set_default_backend(Backend::Iommufd);
+        Self::new(domain, &capabilities, StartSettings::for_test(root, user)).unwrap()
+    }
 }
 
 #[cfg(test)]
