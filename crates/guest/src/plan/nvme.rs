@@ -75,12 +75,10 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use passthru_domain::Arch;
     use passthru_host::Request;
-    use passthru_qemu::Capabilities;
 
     use super::*;
-    use crate::plan::start_plan::{StartPlan, StartSettings};
+    use crate::plan::start_plan::StartPlan;
     use crate::start::check::check_host;
     use crate::start::user::User;
 
@@ -104,15 +102,7 @@ mod tests {
             "<domain type='kvm'><name>vm</name><memory>1048576</memory><os><type arch='x86_64' \
              machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"
         );
-        let capabilities = Capabilities::builtin(Arch::X86_64);
-        let domain = Domain::parse(&xml).unwrap();
-        let settings = StartSettings::for_test(root, User::choose(None).unwrap());
-        StartPlan::new(
-            domain.complete(&capabilities).unwrap(),
-            &capabilities,
-            settings,
-        )
-        .unwrap()
+        StartPlan::for_test(&xml, root, User::choose(None).unwrap())
     }
 
     /// Adds a device on `vfio-pci`, in a group, to a copy of a host.

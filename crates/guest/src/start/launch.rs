@@ -164,11 +164,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use passthru_domain::{Arch, Backend, Domain};
-    use passthru_qemu::Capabilities;
-
     use super::*;
-    use crate::plan::start_plan::StartSettings;
     use crate::start::user::User;
 
     /// Plans a guest without devices whose emulator is a script.
@@ -187,14 +183,7 @@ mod tests {
              machine='q35'>hvm</type></os><devices><emulator>{}</emulator></devices></domain>",
             emulator.display()
         );
-        let capabilities = Capabilities::builtin(Arch::X86_64);
-        let mut domain = Domain::parse(&xml)
-            .unwrap()
-            .complete(&capabilities)
-            .unwrap();
-        domain.set_default_backend(Backend::Iommufd);
-        let settings = StartSettings::for_test(folder, User::choose(None).unwrap());
-        StartPlan::new(domain, &capabilities, settings).unwrap()
+        StartPlan::for_test(&xml, folder, User::choose(None).unwrap())
     }
 
     #[test]

@@ -3,14 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use passthru_domain::{Arch, Backend, Domain};
 use passthru_host::Host;
-use passthru_qemu::Capabilities;
 use tempfile::TempDir;
 
 use super::*;
 use crate::FolderError;
-use crate::plan::start_plan::StartSettings;
 use crate::start::check::{check, check_host, check_identities, start_notes};
 use crate::start::ids::UidRange;
 use crate::start::user::User;
@@ -46,14 +43,7 @@ fn plan(root: &Path, name: &str, user: User) -> StartPlan {
          <address domain='0' bus='1' slot='0' function='0'/></source>\
          </hostdev></devices></domain>"
     );
-    let capabilities = Capabilities::builtin(Arch::X86_64);
-    let mut domain = Domain::parse(&xml)
-        .unwrap()
-        .complete(&capabilities)
-        .unwrap();
-    domain.set_default_backend(Backend::Iommufd);
-    let settings = StartSettings::for_test(root, user);
-    StartPlan::new(domain, &capabilities, settings).unwrap()
+    StartPlan::for_test(&xml, root, user)
 }
 
 fn own(uid: u32) -> User {

@@ -1,12 +1,9 @@
 //! Plans with several reasons against the start.
 
-use passthru_domain::{Arch, Backend};
 use passthru_host::Error as HostError;
-use passthru_qemu::Capabilities;
 use tempfile::TempDir;
 
 use super::*;
-use crate::plan::start_plan::StartSettings;
 
 /// Returns a host without devices.
 fn empty_host() -> TempDir {
@@ -24,12 +21,7 @@ fn plan(root: &Path, os: &str, devices: &str) -> StartPlan {
          <os><type arch='x86_64' machine='q35'>hvm</type>{os}</os>\
          <devices>{devices}</devices></domain>"
     );
-    let capabilities = Capabilities::builtin(Arch::X86_64);
-    let parsed = Domain::parse(&xml).unwrap();
-    let mut domain = parsed.complete(&capabilities).unwrap();
-    domain.set_default_backend(Backend::Iommufd);
-    let settings = StartSettings::for_test(root, User::choose(None).unwrap());
-    StartPlan::new(domain, &capabilities, settings).unwrap()
+    StartPlan::for_test(&xml, root, User::choose(None).unwrap())
 }
 
 fn disk(format: &str, name: &str) -> String {
