@@ -106,6 +106,15 @@ fn read_refusal(stream: &UnixStream) -> ErrorMessage {
     serde_json::from_value(error["error"].take()).unwrap()
 }
 
+/// Lets the server work, which passes no request on. Reads the greeting and the error that a client
+/// gets then.
+fn settle_refused(server: &mut Server, client: &UnixStream) -> ErrorMessage {
+    assert!(settle(server).is_empty());
+
+    read_hello(client);
+    read_refusal(client)
+}
+
 fn done() -> Response {
     Response::Result(Value::Null)
 }
@@ -349,10 +358,7 @@ fn line_that_is_not_a_request_is_refused() {
         .write_all(b"GET / HTTP/1.1\n{\"command\":\"stop\"}\n")
         .unwrap();
 
-    assert!(settle(&mut server).is_empty());
-
-    read_hello(&client);
-    let error = read_refusal(&client);
+    let error = settle_refused(&mut server, &client);
 
     assert_eq!(error.kind, control::ErrorKind::BadRequest);
     assert!(
