@@ -180,13 +180,16 @@ impl Assignment {
     ///   leaves the device's record.
     pub fn bind(&mut self, device: Address, driver: &str) -> Result<(), Error> {
         self.recheck()?;
-        for assigned in &mut self.devices {
-            if assigned.claim.device() == device {
-                let disks = std::mem::take(&mut assigned.disks);
-                assigned.give_back = assigned.claim.bind(driver, disks)?;
-            }
+        if let Some(assigned) = self.assigned(device) {
+            let disks = std::mem::take(&mut assigned.disks);
+            assigned.give_back = assigned.claim.bind(driver, disks)?;
         }
         Ok(())
+    }
+
+    fn assigned(&mut self, device: Address) -> Option<&mut AssignedDevice> {
+        let mut devices = self.devices.iter_mut();
+        devices.find(|assigned| assigned.claim.device() == device)
     }
 
     /// Checks the claimed devices once more, before the first one is bound.
@@ -204,10 +207,10 @@ impl Assignment {
     /// # Errors
     /// Those of [`Claim::restore`]. The device's record stays, and no later call tries again.
     pub fn give_back_device(&mut self, device: Address) -> Result<(), Error> {
-        for assigned in &mut self.devices {
-            if assigned.claim.device() == device && std::mem::take(&mut assigned.give_back) {
-                assigned.claim.restore(false)?;
-            }
+        if let Some(assigned) = self.assigned(device)
+            && std::mem::take(&mut assigned.give_back)
+        {
+            assigned.claim.restore(false)?;
         }
         Ok(())
     }

@@ -105,6 +105,7 @@ fn steps_to(device: &Device, new: Record, recorded: Recorded) -> Vec<DriverStep>
             Some(former) => vec![record_step(Record {
                 driver: former.driver,
                 former: former.former,
+                left: former.left,
                 earlier: former.earlier,
                 ..new
             })],

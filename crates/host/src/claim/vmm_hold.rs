@@ -276,6 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn record_of_a_taken_device_is_not_a_note() {
+        let (tree, vmm) = host();
+        let host = tree.host();
+        let claim = host.claim(nic(), Some("web")).unwrap();
+        let former = FormerState {
+            driver: Some("vfio-pci".into()),
+            driver_override: None,
+        };
+        let left = FormerState {
+            driver: Some("mlx5_vfio_pci".into()),
+            driver_override: None,
+        };
+        let taken = Record {
+            left: Some(left),
+            ..claim.new_record("vfio-pci", former)
+        };
+        host.write_record(&taken).unwrap();
+
+        claim.hand_over(&vmm).unwrap();
+        assert_eq!(host.record(nic()).unwrap().unwrap().left, taken.left);
+
+        claim.take_back().unwrap();
+        assert_eq!(host.record(nic()).unwrap().unwrap().former, taken.former);
+    }
+
+    #[test]
     fn release_skips_the_note_of_a_dead_vmm() {
         let (tree, vmm) = host();
         for file in ["vfio-pci/unbind", "igb/bind"] {

@@ -118,9 +118,11 @@ impl Record {
     }
 
     /// Returns whether this record only notes which VMM has the device: the device was on this
-    /// driver before, and stays there.
+    /// driver before, and stays there. A device that was taken from a third driver can go back to
+    /// this one too, but then `left` names that driver.
     pub(crate) fn is_note(&self) -> bool {
-        self.vmm.is_some() && self.former.driver.as_ref() == Some(&self.driver)
+        let stays = self.former.driver.as_ref() == Some(&self.driver);
+        self.vmm.is_some() && self.left.is_none() && stays
     }
 
     /// Returns this record, or for a note the record from before it.
