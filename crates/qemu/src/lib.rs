@@ -30,6 +30,7 @@ mod line;
 pub mod monitor;
 mod section;
 mod text;
+mod utc;
 
 pub use capabilities::{Cache, Capabilities, ProbeError, Spawn, Version};
 pub use command_line::command_line;
@@ -47,3 +48,4 @@ pub use line::{
     PlugPassing, Resolve, Term, Value, Want, WantKind,
 };
 pub use text::{MOST_SHOWN, printable};
+pub use utc::format_utc;

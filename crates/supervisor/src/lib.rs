@@ -15,7 +15,6 @@ mod event_fan;
 mod pinned;
 mod status;
 mod sys;
-mod timestamp;
 mod vmm_log;
 
 pub use event_fan::EventFan;

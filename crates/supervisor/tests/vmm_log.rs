@@ -172,6 +172,7 @@ fn flood_is_bounded_in_rate_and_memory() {
     assert!(end <= start + Duration::from_secs(2));
 
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    log.ready();
 
     assert!(log.poll_fd().is_some() && log.deadline().is_none());
 }

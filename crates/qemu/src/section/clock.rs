@@ -6,6 +6,7 @@ use passthru_domain::{Board, Domain};
 use crate::context::Context;
 use crate::error::Error;
 use crate::line::{List, Opt, Properties, Term};
+use crate::utc::format_utc;
 
 /// Returns `-rtc`, and the policy of the programmable interval timer (PIT).
 pub(crate) fn options(context: &Context<'_>) -> Result<Vec<Opt>, Error> {
@@ -44,33 +45,10 @@ fn base(clock: Option<&Clock>) -> Result<String, Error> {
             "<clock> with an 'adjustment' other than 0",
         )),
         Some(ClockOffset::Localtime | ClockOffset::Timezone) => Ok("localtime".into()),
-        Some(ClockOffset::Absolute) => Ok(date(clock.start.unwrap_or(0))),
+        Some(ClockOffset::Absolute) => Ok(format_utc(clock.start.unwrap_or(0))),
         Some(ClockOffset::Variable) => Ok(clock.basis.map_or("utc", |basis| basis.as_str()).into()),
         Some(ClockOffset::Utc) | None => Ok("utc".into()),
     }
-}
-
-/// Formats seconds since 1970 as `2006-06-17T16:01:21`, in the proleptic Gregorian calendar.
-///
-/// The calculation counts eras of 400 years, and years that start in March.
-fn date(seconds: u64) -> String {
-    let days = seconds / 86400 + 719_468;
-    let era = days / 146_097;
-    let day = days % 146_097;
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    let year = era * 400 + year + next;
-    let hour = seconds / 3600 % 24;
-    let minute = seconds / 60 % 60;
-    let second = seconds % 60;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 /// Returns QEMU's word for the clock that the real-time clock follows.
@@ -138,17 +116,4 @@ fn policy(timer: &Timer) -> Option<&'static str> {
 fn timer<'a>(context: &Context<'a>, name: &str) -> Option<&'a Timer> {
     let mut timers = context.domain.clock.as_ref()?.timers.iter();
     timers.find(|timer| timer.name.is_some_and(|known| known.as_str() == name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn seconds_are_formatted_as_a_gregorian_date() {
-        assert_eq!(date(0), "1970-01-01T00:00:00");
-        assert_eq!(date(951_827_696), "2000-02-29T12:34:56");
-        assert_eq!(date(1_150_560_081), "2006-06-17T16:01:21");
-        assert_eq!(date(4_107_542_400), "2100-03-01T00:00:00");
-    }
 }

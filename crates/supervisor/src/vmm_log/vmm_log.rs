@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use passthru_qemu::printable;
+use passthru_qemu::{format_utc, printable};
 
 use super::fifo::Fifo;
 use super::line_splitter::LineSplitter;
 use super::log_file::LogFile;
-use crate::timestamp::format_time;
 
 /// Name of the FIFO in the guest's folder.
 const FIFO: &str = "stderr";
@@ -101,14 +100,14 @@ impl VmmLog {
         is_read.then(|| self.fifo.as_fd())
     }
 
-    /// Returns the time at which more is read of a VMM that has written too much.
+    /// Returns the time at which to call [`VmmLog::ready`] for a VMM that has written too much.
     pub fn deadline(&self) -> Option<Instant> {
-        let end = self.period + PERIOD;
-        let is_over = self.read >= MAX_RATE && !self.has_ended && Instant::now() < end;
-        is_over.then_some(end)
+        let is_over = self.read >= MAX_RATE && !self.has_ended;
+        is_over.then(|| self.period + PERIOD)
     }
 
-    /// Takes what the VMM has written, at most 64 KiB.
+    /// Takes what the VMM has written, at most 64 KiB. Call it when the descriptor is readable, or
+    /// the deadline is over.
     pub fn ready(&mut self) {
         if self.period.elapsed() >= PERIOD {
             self.period = Instant::now();
@@ -193,7 +192,8 @@ impl VmmLog {
 
     /// Writes lines to the log file, in parts of about 64 KiB.
     fn write(&mut self, author: &str, lines: &[String]) {
-        let time = format_time(SystemTime::now());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let time = format_utc(since.unwrap_or_default().as_secs()) + "Z";
         let mut text = String::new();
         for line in lines {
             text.push_str(&format!("{time} {author}: {line}\n"));
