@@ -17,7 +17,7 @@ const ENOUGH: usize = 64 << 10;
 /// An event that is kept.
 #[derive(Debug)]
 struct KeptEvent {
-    value: Value,
+    response: Response,
     bytes: usize,
 }
 
@@ -78,9 +78,21 @@ impl EventFan {
         if !self.has_listeners() {
             return;
         }
-        let bytes = value.to_string().len();
-        self.bytes += bytes;
-        self.events.push_back(KeptEvent { value, bytes });
+        let length = value.to_string().len();
+        // A larger event would drive out all others.
+        let event = if length > MAX_BYTES {
+            KeptEvent {
+                response: Response::Lost(1),
+                bytes: 0,
+            }
+        } else {
+            KeptEvent {
+                response: Response::Event(value),
+                bytes: length,
+            }
+        };
+        self.bytes += event.bytes;
+        self.events.push_back(event);
         while self.events.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
             self.drop_first();
         }
@@ -112,9 +124,9 @@ impl EventFan {
         }
 
         let at = usize::try_from(*next - self.first).ok()?;
-        let value = self.events.get(at)?.value.clone();
+        let response = self.events.get(at)?.response.clone();
         *next += 1;
-        Some(Response::Event(value))
+        Some(response)
     }
 
     /// Sends events to the listeners that have room for them, and removes those that are gone. Call

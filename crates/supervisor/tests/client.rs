@@ -9,8 +9,8 @@ use std::path::Path;
 use std::thread;
 
 use passthru_supervisor::control::{
-    self, Access, Client, ClientError, ErrorKind, ErrorMessage, Incoming, Progress, Reply, Request,
-    Response, Server,
+    self, Access, Client, ClientError, ErrorKind, ErrorMessage, Incoming, MAX_FDS, Progress, Reply,
+    Request, Response, Server,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
@@ -218,6 +218,18 @@ fn unfinished_request_blocks_the_next() {
 
     drop(client);
     server.join().unwrap();
+}
+
+#[test]
+fn request_with_too_many_descriptors_is_not_begun() {
+    let mut client = client_of(Vec::from(hello(control::PROTOCOL))).unwrap();
+    let fd = client.as_fd().try_clone_to_owned().unwrap();
+    let fds = [fd.as_fd(); MAX_FDS + 1];
+
+    for _ in 0..2 {
+        let error = client.request(&Request::Pause {}, &fds).unwrap_err();
+        assert!(matches!(error, ClientError::Io(_)), "{error}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -348,6 +349,26 @@ fn only_an_attach_may_be_long() {
     let (requests, _) = settle_with(&mut server, sender);
 
     assert!(matches!(requests[0].request, Request::Attach { .. }));
+}
+
+#[test]
+fn answered_client_that_sends_no_more_is_dropped() {
+    let (mut server, folder) = server(Access::default());
+    let mut client = connect(&folder);
+    client.write_all(b"{\"command\":\"pause\"}\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let id = settle(&mut server)[0].client;
+
+    server.send(id, &done(), None);
+
+    // poll(2) reports nothing of the client any more.
+    assert!(server.has_requests());
+    assert!(server.take_requests().is_empty());
+
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+
+    assert!(text.ends_with("{\"result\":null}\n"), "{text}");
 }
 
 #[test]

@@ -174,6 +174,18 @@ fn event_above_the_limit_is_lost() {
 }
 
 #[test]
+fn event_above_the_limit_leaves_the_others() {
+    let (mut server, _folder) = server();
+    let mut fan = EventFan::default();
+    let mut listener = listen(&mut server, &mut fan);
+    fan.push(event(1));
+    fan.push(json!("x".repeat(1 << 20)));
+    fan.push(event(2));
+
+    assert_eq!(numbers(&listener.drain(&mut server, &mut fan)), [1, -1, 2]);
+}
+
+#[test]
 fn listener_that_is_gone_is_removed() {
     let (mut server, _folder) = server();
     let mut fan = EventFan::default();

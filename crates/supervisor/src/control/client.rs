@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::client_error::ClientError;
 use super::connection::MAX_WAITING;
-use super::fd_stream::{receive, send};
+use super::fd_stream::{MAX_FDS, receive, send};
 use super::line_buffer::LineBuffer;
 use super::listener::{fd_path, socket_path};
 use super::request::Request;
@@ -154,6 +154,10 @@ impl Client {
         }
         let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
         line.push(b'\n');
+        // Nothing is sent then, so no answer comes.
+        if fds.len() > MAX_FDS {
+            return Err(io::Error::from(Errno::TOOMANYREFS).into());
+        }
         self.is_waiting = true;
         self.send(&line, fds)?;
         Ok(Replies { client: self })

@@ -249,12 +249,6 @@ impl Connection {
         }
     }
 
-    /// Closes the connection.
-    pub(super) fn close(&mut self) {
-        self.input.clear();
-        self.is_gone = true;
-    }
-
     pub(super) const fn is_gone(&self) -> bool {
         self.is_gone
     }

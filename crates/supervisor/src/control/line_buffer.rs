@@ -45,20 +45,24 @@ impl LineBuffer {
 
     /// Looks for the end of the first line that is not empty, and drops the empty ones.
     fn search(&mut self) {
-        while self.line.is_none() {
-            let mut unseen = self.bytes[self.searched..].iter();
-            let Some(at) = unseen.position(|byte| *byte == b'\n') else {
-                self.searched = self.bytes.len();
-                return;
-            };
-            let length = self.searched + at;
-            if self.bytes[..length].trim_ascii().is_empty() {
-                self.bytes.drain(..=length);
-                self.searched = 0;
-            } else {
-                self.line = Some(length);
-            }
+        if self.line.is_some() {
+            return;
         }
+        let mut start = 0;
+        let mut unseen = self.searched;
+        while let Some(at) = self.bytes[unseen..].iter().position(|byte| *byte == b'\n') {
+            let end = unseen + at;
+            if !self.bytes[start..end].trim_ascii().is_empty() {
+                self.line = Some(end - start);
+                break;
+            }
+            start = end + 1;
+            unseen = start;
+        }
+
+        // All empty lines go at once: a client may send many.
+        self.bytes.drain(..start);
+        self.searched = self.bytes.len();
     }
 }
 

@@ -95,7 +95,7 @@ impl Server {
     /// Returns the descriptors to wait for.
     pub fn poll_entries(&self) -> Vec<PollEntry<'_>> {
         let mut entries = Vec::new();
-        if !self.is_paused() {
+        if self.pause.is_none() {
             entries.push(PollEntry {
                 source: Source::Listener,
                 fd: self.listener.as_fd(),
@@ -114,13 +114,10 @@ impl Server {
         entries
     }
 
-    /// Returns the time at which [`Server::poll_entries`] changes by itself.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.pause.filter(|_| self.is_paused())
-    }
-
-    fn is_paused(&self) -> bool {
-        self.pause.is_some_and(|end| Instant::now() < end)
+    /// Returns the time at which to call [`Server::take_requests`] without an event: connections
+    /// are accepted again from then on.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.pause
     }
 
     /// Accepts, sends and reads what can go without waiting. `events` is what poll(2) reported.
@@ -194,14 +191,19 @@ impl Server {
         right == Right::Admin || operators.count() < MAX_CLIENTS - ADMIN_CLIENTS
     }
 
-    /// Returns whether [`Server::take_requests`] has something to take. poll(2) does not report it.
+    /// Returns whether [`Server::take_requests`] has something to take, or a client to drop.
+    /// poll(2) does not report either.
     pub fn has_requests(&self) -> bool {
-        self.clients.values().any(Connection::has_request)
+        let mut clients = self.clients.values();
+        clients.any(|client| client.has_request() || client.is_gone())
     }
 
     /// Takes the next request of each client, and drops the clients that are gone. Requests that
     /// are refused are answered already.
     pub fn take_requests(&mut self) -> Vec<Incoming> {
+        if self.pause.is_some_and(|end| end <= Instant::now()) {
+            self.pause = None;
+        }
         let mut requests = Vec::new();
         for (id, client) in &mut self.clients {
             if let Some((request, fds)) = client.take_request() {
@@ -230,26 +232,27 @@ impl Server {
 
     /// Closes the connection of a client, for example when it loses the console.
     pub fn close(&mut self, client: ClientId) {
-        if let Some(client) = self.clients.get_mut(&client) {
-            client.close();
-        }
+        self.clients.remove(&client);
+    }
+
+    /// Returns the connection of a client, unless the client is gone.
+    fn connected(&self, client: ClientId) -> Option<&Connection> {
+        let client = self.clients.get(&client);
+        client.filter(|client| !client.is_gone())
     }
 
     /// Returns whether a client is connected.
     pub fn is_open(&self, client: ClientId) -> bool {
-        self.clients
-            .get(&client)
-            .is_some_and(|client| !client.is_gone())
+        self.connected(client).is_some()
     }
 
     /// Returns the number of bytes that wait for a client; `None` if the client is gone.
     pub fn waiting(&self, client: ClientId) -> Option<usize> {
-        let client = self.clients.get(&client)?;
-        (!client.is_gone()).then(|| client.waiting())
+        self.connected(client).map(Connection::waiting)
     }
 
     /// Returns the process of a client; `None` if the client is gone.
     pub fn peer(&self, client: ClientId) -> Option<&Peer> {
-        self.clients.get(&client).map(|client| &client.peer)
+        self.connected(client).map(|client| &client.peer)
     }
 }
