@@ -165,13 +165,24 @@ impl Added {
     /// Adds a disk, or puts the medium into the drive of its target.
     fn take_disk(&mut self, domain: &mut Domain, mut disk: Disk) {
         let disks = &mut domain.devices.disks;
-        let drive = disks.iter().position(|drive| medium::is_for(&disk, drive));
-        let Some(drive) = drive else {
+        // A drive that comes with the document is not there yet.
+        let mut drives = disks.iter().enumerate();
+        let drive = drives.find(|(number, drive)| {
+            !self.items.contains(&Item::Disk(*number)) && medium::is_for(&disk, drive)
+        });
+        let Some((drive, _)) = drive else {
             disks::fill_one(&mut disk);
             disks.push(disk);
             self.items.push(Item::Disk(disks.len() - 1));
             return;
         };
+        if self.media.contains(&Item::Disk(drive)) {
+            let target = &disk.target.dev;
+            let message = format!("the document has two media for the drive '{target}'");
+            let span = disk.info.span.0;
+            self.errors.push(Error::new(message).at(span));
+            return;
+        }
         match medium::put_in(&mut disks[drive], disk) {
             Ok(()) => self.media.push(Item::Disk(drive)),
             Err(error) => self.errors.push(error),

@@ -76,3 +76,34 @@ fn medium_that_changes_its_drive_is_refused() {
         "<disk",
     );
 }
+
+#[test]
+fn second_medium_of_a_drive_is_refused() {
+    let medium = |file: &str| cdrom(&format!("<source file='{file}'/><target dev='sda'/>"));
+    let media = medium("/images/b.iso") + &medium("/images/c.iso");
+    let document = format!("<devices>{media}</devices>");
+    refused(
+        &with_drive(),
+        &document,
+        "two media for the drive 'sda'",
+        "<disk type='file'",
+    );
+}
+
+#[test]
+fn drive_of_the_same_document_takes_no_medium() {
+    let domain = running("q35", "<controller type='scsi' model='virtio-scsi'/>");
+    let drive = |file: &str| {
+        cdrom(&format!(
+            "<source file='{file}'/><target dev='sdc' bus='scsi'/>"
+        ))
+    };
+    let drives = drive("/images/b.iso") + &drive("/images/c.iso");
+    let document = format!("<devices>{drives}</devices>");
+    let errors = plug(&domain, &document).unwrap_err();
+    let first = errors.iter().next().unwrap();
+    assert!(
+        first.message.contains("two disks have the target 'sdc'"),
+        "{first}"
+    );
+}
