@@ -163,10 +163,11 @@ pub fn next_node<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
     for name in names {
         let number = name.strip_prefix("libvirt-").and_then(|rest| {
             let (number, _) = rest.split_once('-')?;
-            number.parse::<usize>().ok()
+            // The names come from the VMM: a larger number is not one of ours.
+            number.parse::<u16>().ok()
         });
         if let Some(number) = number {
-            next = next.max(number.saturating_add(1));
+            next = next.max(usize::from(number) + 1);
         }
     }
 

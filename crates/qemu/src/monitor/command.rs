@@ -4,7 +4,7 @@ use passthru_domain::Password;
 use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
 use serde_json::{Map, Value, json};
 
-use super::password::{Expiry, password_arguments};
+use super::password::Expiry;
 
 /// A command of QEMU's monitor, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,7 +239,11 @@ impl Command {
                 protocol,
                 password,
                 connected,
-            } => password_arguments(*protocol, password, *connected),
+            } => with_optional(
+                json!({ "protocol": protocol.as_str(), "password": password.as_str() }),
+                "connected",
+                connected.map(|policy| policy.as_str()),
+            ),
             Self::ExpirePassword { protocol, time } => {
                 json!({ "protocol": protocol.as_str(), "time": time.to_text() })
             }

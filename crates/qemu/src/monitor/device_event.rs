@@ -54,14 +54,12 @@ impl DeviceEvent {
     /// 1,024 bytes, then [`Error::UnexpectedData`].
     pub fn read(event: &Event) -> Result<Option<Self>, Error> {
         let name = event.name.as_str();
-        if !Self::NAMES.contains(&name) {
-            return Ok(None);
-        }
-        let data = event.data.clone();
+        let data = &event.data;
         Ok(Some(match name {
-            "DEVICE_DELETED" => Self::Deleted(read(name, data)?),
-            "DEVICE_UNPLUG_GUEST_ERROR" => Self::UnplugGuestError(read(name, data)?),
-            _ => Self::TrayMoved(read(name, data)?),
+            "DEVICE_DELETED" => Self::Deleted(read(name, data.clone())?),
+            "DEVICE_UNPLUG_GUEST_ERROR" => Self::UnplugGuestError(read(name, data.clone())?),
+            "DEVICE_TRAY_MOVED" => Self::TrayMoved(read(name, data.clone())?),
+            _ => return Ok(None),
         }))
     }
 }

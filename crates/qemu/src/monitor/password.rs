@@ -1,8 +1,4 @@
-//! Passwords of screens: the arguments of their commands.
-
-use passthru_domain::Password;
-use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
-use serde_json::{Value, json};
+//! Passwords of screens: the end of their validity.
 
 /// The end of a password's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +23,11 @@ impl Expiry {
     }
 }
 
-/// Returns the arguments of `set_password`.
-pub(super) fn password_arguments(
-    protocol: GraphicsType,
-    password: &Password,
-    connected: Option<ConnectedPolicy>,
-) -> Value {
-    let mut arguments = json!({ "protocol": protocol.as_str(), "password": password.as_str() });
-    if let Some(policy) = connected {
-        arguments["connected"] = policy.as_str().into();
-    }
-    arguments
-}
-
 #[cfg(test)]
 mod tests {
+    use passthru_domain::device::graphics::{ConnectedPolicy, GraphicsType};
+    use serde_json::json;
+
     use super::*;
     use crate::monitor::Command;
 
