@@ -23,6 +23,7 @@ pub use op::op::{Descriptor, Lifetime, Op};
 pub use opener::RefusedLink;
 pub use plan::memlock::MemlockItem;
 pub use plan::start_plan::{StartPlan, StartSettings};
+pub use run::control_socket::{control_path, listen_for_control};
 pub use run::dead_guest::{DeadGuest, dead_guests};
 pub use run::ending::{Ending, EndingNotice};
 pub use run::folder::{FolderError, RUN_DIR};

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
 
+use passthru_guest::{control_path, listen_for_control};
 use passthru_supervisor::control::{
     self, Access, Client, ClientError, ErrorKind, ErrorMessage, Incoming, MAX_FDS, Progress, Reply,
     Request, Response, Server,
@@ -21,7 +22,8 @@ fn serve(
     answer: impl Fn(&mut Server, Incoming) + Send + 'static,
 ) -> (TempDir, thread::JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
-    let listener = control::listen(folder.path(), "vm").unwrap();
+    let path = control_path(folder.path(), "vm");
+    let (listener, _) = listen_for_control(&path).unwrap();
     let mut server = Server::new(listener, "vm", Access::default()).unwrap();
     let thread = thread::spawn(move || {
         let mut has_client = false;
@@ -239,21 +241,25 @@ fn missing_guest_and_dead_supervisor_differ() {
 
     assert!(matches!(error, ClientError::NoSocket { .. }), "{error}");
 
-    drop(control::listen(folder.path(), "vm").unwrap());
+    drop(listen_for_control(&control_path(folder.path(), "vm")).unwrap());
     let error = Client::connect(folder.path(), "vm").unwrap_err();
 
     assert!(matches!(error, ClientError::NoServer { .. }), "{error}");
 
     let error = Client::connect(Path::new("/dev/null"), "vm").unwrap_err();
 
-    assert_eq!(error.to_string(), "cannot connect to /dev/null/vm.sock");
+    assert_eq!(
+        error.to_string(),
+        "cannot connect to /dev/null/control/vm.sock"
+    );
 }
 
 #[test]
 fn guest_with_a_long_name_is_reached() {
     let folder = tempfile::tempdir().unwrap();
     let name = "x".repeat(200);
-    let listener = control::listen(folder.path(), &name).unwrap();
+    let path = control_path(folder.path(), &name);
+    let (listener, _) = listen_for_control(&path).unwrap();
     let server = thread::spawn(move || accept_and_greet(&listener));
     Client::connect(folder.path(), &name).unwrap();
     server.join().unwrap();

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
+use passthru_guest::{control_path, listen_for_control};
 use passthru_supervisor::control::{
     self, Access, ErrorMessage, Incoming, MAX_CLIENTS, MAX_LONG_REQUEST, MAX_REQUEST, MAX_WAITING,
     Members, Peer, Progress, Request, Response, Server,
@@ -23,12 +24,13 @@ use tempfile::TempDir;
 fn server(access: Access) -> (Server, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    let listener = control::listen(folder.path(), "vm").unwrap();
+    let path = control_path(folder.path(), "vm");
+    let (listener, _) = listen_for_control(&path).unwrap();
     (Server::new(listener, "vm", access).unwrap(), folder)
 }
 
 fn connect(folder: &TempDir) -> UnixStream {
-    let stream = UnixStream::connect(control::socket_path(folder.path(), "vm")).unwrap();
+    let stream = UnixStream::connect(control_path(folder.path(), "vm")).unwrap();
     let limit = Some(Duration::from_secs(5));
     stream.set_read_timeout(limit).unwrap();
     stream.set_write_timeout(limit).unwrap();

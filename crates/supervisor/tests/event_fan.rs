@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 
+use passthru_guest::{control_path, listen_for_control};
 use passthru_qemu::monitor::{Event, Timestamp};
 use passthru_supervisor::EventFan;
 use passthru_supervisor::control::{self, Access, ClientId, Server};
@@ -20,7 +21,8 @@ struct Listener {
 
 fn server() -> (Server, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let listener = control::listen(folder.path(), "vm").unwrap();
+    let path = control_path(folder.path(), "vm");
+    let (listener, _) = listen_for_control(&path).unwrap();
     let server = Server::new(listener, "vm", Access::default()).unwrap();
     (server, folder)
 }

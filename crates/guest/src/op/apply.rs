@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::journal::JournalError;
 use crate::plan::handover::HandoverItem;
 use crate::plan::start_plan::StartPlan;
+use crate::run::control_socket;
 use crate::run::machine::Machine;
 use crate::run::vmm::Vmm;
 use crate::start::check::check_identities;
@@ -131,6 +132,16 @@ pub(crate) fn apply(
             return Ok(Begun::Waits(vec![ticket]));
         }
         Op::EmptyLogs { .. } => empty(&std::mem::take(&mut world.to_empty)),
+        Op::ListenForControl { path } => {
+            let made = control_socket::listen_for_control(path);
+            let (listener, inode) = made.map_err(|source| Error::File {
+                what: "socket".into(),
+                path: path.display().to_string(),
+                source,
+            })?;
+            note(inode)?;
+            world.control = Some(listener);
+        }
         // The guest that owns the VMM lets it run.
         Op::Resume => {}
     }

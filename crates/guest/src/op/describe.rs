@@ -88,6 +88,9 @@ impl fmt::Display for Op {
                 )
             }
             Self::EmptyLogs { paths } => write!(f, "empty {}", paths.join(", ")),
+            Self::ListenForControl { path } => {
+                write!(f, "listen for commands at {}", path.display())
+            }
             Self::Resume => f.write_str("run the guest until it ends"),
         }
     }
@@ -133,7 +136,10 @@ impl Op {
             }
             Self::Listen {
                 path: Some(path), ..
-            } => Some(format!("remove the socket {}", path.display())),
+            }
+            | Self::ListenForControl { path } => {
+                Some(format!("remove the socket {}", path.display()))
+            }
             Self::Bind { device, back, .. } => {
                 Some(format!("give {device} back to {}", driver_text(back)))
             }

@@ -1,5 +1,7 @@
 //! The operations that are in force for one guest.
 
+use std::path::Path;
+
 use passthru_host::Error as HostError;
 
 use super::apply::{Begun, Context, Note, answer_error, apply};
@@ -54,6 +56,11 @@ impl Ledger {
     /// Returns what the operations work on.
     pub(crate) fn world(&mut self) -> &mut World {
         &mut self.world
+    }
+
+    /// Returns the guest's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.world.folder.path()
     }
 
     /// Executes operations in their order. Of a run of openings all are tried, so that one error

@@ -7,6 +7,7 @@ use super::effect::Effect;
 use super::op::Op;
 use super::socket::is_own_socket;
 use super::world::World;
+use crate::run::control_socket;
 
 /// State of an operation, as the host shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,11 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         } => match effect {
             Some(made) => Observed::from_result(is_own_socket(path, made, &world.opener())),
             // The next start replaces a socket without a listener.
+            None => Observed::NotApplied,
+        },
+        Op::ListenForControl { path } => match effect {
+            Some(made) => Observed::from_result(control_socket::is_own(path, made)),
+            // The next start replaces it.
             None => Observed::NotApplied,
         },
         Op::MakeFolder { path } => {

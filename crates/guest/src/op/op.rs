@@ -143,6 +143,11 @@ pub enum Op {
         /// Paths of the logs.
         paths: Vec<String>,
     },
+    /// Make the guest's control socket.
+    ListenForControl {
+        /// Path of the socket.
+        path: PathBuf,
+    },
     /// Let the guest run. The start has succeeded then.
     Resume,
 }
@@ -191,6 +196,7 @@ impl Op {
             | Self::Resume => Lifetime::Vmm,
             Self::MakeGuestFolder { .. }
             | Self::Listen { .. }
+            | Self::ListenForControl { .. }
             | Self::MakeFolder { .. }
             | Self::Bind { .. }
             | Self::Spawn { .. } => Lifetime::Guest,

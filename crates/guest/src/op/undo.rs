@@ -9,6 +9,7 @@ use super::op::{Descriptor, Op};
 use super::own_record::restore_record;
 use super::socket::remove_socket;
 use super::world::World;
+use crate::run::control_socket;
 use crate::start::record;
 
 /// Failure to undo an operation. The operation may be in force.
@@ -61,6 +62,11 @@ pub(crate) fn undo(
                 let removed = remove_socket(path, made, &world.opener());
                 removed.map_err(|source| cannot_remove(path.display(), source))?;
             }
+        }
+        Op::ListenForControl { path } => {
+            world.control = None;
+            let removed = control_socket::remove(path);
+            removed.map_err(|source| cannot_remove(path.display(), source))?;
         }
         Op::MakeFolder { path } => {
             let found = world.opener().find_own_folder(path);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 
 use passthru_host::{Assignment, Host};
 
@@ -26,6 +27,8 @@ pub(crate) struct World {
     pub(crate) to_empty: Vec<File>,
     /// Mount of the VMM's own `/dev/vfio`, until it is spawned.
     pub(crate) vfio: Option<OwnedFd>,
+    /// The control socket, until the guest that is started takes it over.
+    pub(crate) control: Option<UnixListener>,
     /// The VMM, until the guest that is started takes it over.
     pub(crate) machine: Option<Machine>,
 }
@@ -42,6 +45,7 @@ impl World {
             opened: Opened::new(),
             to_empty: Vec::new(),
             vfio: None,
+            control: None,
             machine: None,
         }
     }

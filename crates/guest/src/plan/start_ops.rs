@@ -15,6 +15,7 @@ use crate::op::op::{Descriptor, Op};
 use crate::opener::{OpenMode, Opener};
 use crate::plan::handover::{Delivery, HandoverItem};
 use crate::plan::start_plan::StartPlan;
+use crate::run::control_socket::control_path;
 use crate::run::folder::folder_path;
 use crate::start::nvram;
 
@@ -60,6 +61,9 @@ impl StartPlan {
         let balloon = balloon_target(&self.domain);
         ops.extend(balloon.map(|bytes| Op::SetBalloon { bytes }));
         ops.extend(self.empty_logs());
+        ops.push(Op::ListenForControl {
+            path: control_path(&self.run_dir, &self.name),
+        });
         ops.push(Op::Resume);
         Ok(ops)
     }

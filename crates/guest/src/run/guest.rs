@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitStatus};
 use std::time::Instant;
 
 use passthru_domain::Domain;
 use passthru_domain::lifecycle::LifecycleAction;
-use passthru_qemu::monitor::Command;
+use passthru_qemu::monitor::{Command, Error as MonitorError, Event, Ticket};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -26,7 +27,7 @@ const MAX_EVENTS: usize = 64;
 pub struct Guest {
     // Rust drops the fields in this order. The VMM, which has the devices open, comes before the
     // operations, whose undo gives the devices back.
-    pub(crate) name: String,
+    pub(crate) domain: Domain,
     pub(crate) machine: Machine,
     pub(crate) ledger: Ledger,
     pub(crate) uid: u32,
@@ -40,6 +41,8 @@ pub struct Guest {
 pub(crate) struct Lifecycle {
     on_poweroff: LifecycleAction,
     on_reboot: LifecycleAction,
+    /// Whether the next power-off starts the guest again.
+    restarts: bool,
     /// Whether the log already has the message that the VMM stays.
     has_warned: bool,
 }
@@ -60,7 +63,22 @@ pub struct Ended {
 impl Guest {
     /// Returns the guest's name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.domain.name.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the domain of the guest, complete.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Returns the guest's folder, which only its user can enter.
+    pub fn folder(&self) -> &Path {
+        self.ledger.folder()
+    }
+
+    /// Returns the guest's control socket. Later calls return `None`.
+    pub fn take_control(&mut self) -> Option<UnixListener> {
+        self.ledger.world().control.take()
     }
 
     /// Returns the number of the VMM's process.
@@ -121,7 +139,33 @@ impl Guest {
     pub fn power_down(&mut self) -> Result<(), Error> {
         self.lifecycle.on_poweroff = LifecycleAction::Destroy;
         self.lifecycle.on_reboot = LifecycleAction::Destroy;
+        self.lifecycle.restarts = false;
         self.machine.ask(&Command::SystemPowerdown)
+    }
+
+    /// Asks the guest to power off, as [`Guest::power_down`] does, and starts it again then. Does
+    /// not wait: the guest may ignore this.
+    ///
+    /// # Errors
+    /// If the monitor cannot be used, then [`Error::Monitor`].
+    pub fn reboot(&mut self) -> Result<(), Error> {
+        self.lifecycle.restarts = true;
+        self.machine.ask(&Command::SystemPowerdown)
+    }
+
+    /// Queues a command of QEMU's monitor. [`Guest::take_answer`] returns its answer, once
+    /// [`Guest::handle_events`] has read it.
+    ///
+    /// # Errors
+    /// If the monitor cannot be used, then [`Error::Monitor`].
+    pub fn submit(&mut self, command: &Command) -> Result<Ticket, Error> {
+        self.machine.submit(command)
+    }
+
+    /// Takes the answer to a command, if it has come. If the monitor cannot be used any more, then
+    /// the answer is its error.
+    pub fn take_answer(&mut self, ticket: Ticket) -> Option<Result<Value, MonitorError>> {
+        self.machine.take_answer(ticket)
     }
 
     /// Tells the VMM to end now (`quit`), and does not wait. For the guest this is a power cut.
@@ -149,19 +193,20 @@ impl Guest {
         self.machine.monitor().has_buffered()
     }
 
-    /// Sends and reads without waiting, and handles up to 64 events. At a power-off or reboot of
-    /// the guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns whether it told the VMM
-    /// to end.
+    /// Sends and reads without waiting, and handles up to 64 events, which it shows to `watch`. At a
+    /// power-off or reboot of the guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns
+    /// whether it told the VMM to end.
     ///
     /// # Errors
     /// If the monitor is closed or cannot be used, then [`Error::Monitor`].
-    pub fn handle_events(&mut self) -> Result<bool, Error> {
+    pub fn handle_events(&mut self, watch: &mut dyn FnMut(&Event)) -> Result<bool, Error> {
         let advanced = self.machine.advance();
         for _ in 0..MAX_EVENTS {
             let Some(event) = self.machine.take_event() else {
                 break;
             };
             tracing::debug!(name = event.name, "event");
+            watch(&event);
             if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
                 return Ok(true);
             }
@@ -216,6 +261,8 @@ impl Guest {
 
         let action = if by == "guest-reset" {
             self.lifecycle.on_reboot
+        } else if std::mem::take(&mut self.lifecycle.restarts) {
+            LifecycleAction::Restart
         } else {
             self.lifecycle.on_poweroff
         };
@@ -247,6 +294,7 @@ impl Lifecycle {
         Self {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
+            restarts: false,
             has_warned: false,
         }
     }
@@ -299,13 +347,13 @@ pub(crate) mod tests {
         }
 
         Guest {
-            name: "vm".into(),
+            memlock: Memlock::for_domain(&domain, &|_| 0),
             machine,
             ledger,
             uid: 0,
             console: None,
             lifecycle: Lifecycle::from_domain(&domain),
-            memlock: Memlock::for_domain(&domain, &|_| 0),
+            domain,
         }
     }
 

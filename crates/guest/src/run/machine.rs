@@ -66,6 +66,11 @@ impl Machine {
         self.monitor.submit(command, vec![]).map_err(Error::Monitor)
     }
 
+    /// Takes the answer to a command, if it has come.
+    pub(crate) fn take_answer(&mut self, ticket: Ticket) -> Option<Result<Value, monitor::Error>> {
+        self.monitor.take_answer(ticket)
+    }
+
     /// Waits for an answer. Calls `interrupted` ten times a second.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A guest that runs: its VMM, its monitor, its folder, its end, and what a dead one leaves.
 
 pub(crate) mod console;
+pub(crate) mod control_socket;
 pub(crate) mod dead_guest;
 pub(crate) mod ending;
 pub(crate) mod folder;

@@ -69,7 +69,7 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
         lifecycle: Lifecycle::from_domain(&plan.domain),
         uid: plan.user.uid(),
         memlock: plan.memlock,
-        name: plan.name,
+        domain: plan.domain,
         machine,
         ledger,
         console,

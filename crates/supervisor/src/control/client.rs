@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use passthru_guest::control_path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -16,7 +17,6 @@ use super::client_error::ClientError;
 use super::connection::MAX_WAITING;
 use super::fd_stream::{MAX_FDS, receive, send};
 use super::line_buffer::LineBuffer;
-use super::listener::{fd_path, socket_path};
 use super::request::Request;
 use super::response::{Hello, PROTOCOL, Progress, Response};
 
@@ -67,7 +67,7 @@ pub struct Replies<'a> {
 }
 
 impl Client {
-    /// Connects to the server of a guest, whose socket is in the folder of all control sockets.
+    /// Connects to the server of a guest. `run` is the folder of the folders of all guests.
     ///
     /// # Errors
     /// - If the guest has no socket, then [`ClientError::NoSocket`].
@@ -75,10 +75,10 @@ impl Client {
     /// - If the server refuses this client, then [`ClientError::Refused`].
     /// - If the server does not introduce itself within 5 seconds, then [`ClientError::Silent`].
     /// - If the server has another version of the protocol, then [`ClientError::Protocol`].
-    pub fn connect(folder: &Path, guest: &str) -> Result<Self, ClientError> {
+    pub fn connect(run: &Path, guest: &str) -> Result<Self, ClientError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let guest = guest.to_owned();
-        let path = socket_path(folder, &guest);
+        let path = control_path(run, &guest);
         // The path of a socket has 107 bytes at most, which a guest's name alone may have.
         let socket = match rustix::fs::open(&path, flags, Mode::empty()) {
             Ok(socket) => File::from(socket),
@@ -88,7 +88,7 @@ impl Client {
                 return Err(ClientError::Connect { path, source });
             }
         };
-        match UnixStream::connect(fd_path(&socket)) {
+        match UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())) {
             Ok(stream) => Self::from_stream(stream),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Err(ClientError::NoServer { guest })

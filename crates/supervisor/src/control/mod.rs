@@ -13,7 +13,7 @@
 //! use passthru_supervisor::control::{Client, Reply, Request};
 //! use std::path::Path;
 //!
-//! let mut client = Client::connect(Path::new("/run/passthru/control"), "vm")?;
+//! let mut client = Client::connect(Path::new("/run/passthru"), "vm")?;
 //! let stop = Request::Stop { timeout: None, force: false };
 //! for reply in client.request(&stop, &[])? {
 //!     if let Reply::Progress(progress) = reply? {
@@ -28,7 +28,6 @@ mod client_error;
 mod connection;
 mod fd_stream;
 mod line_buffer;
-mod listener;
 mod output;
 mod peer;
 mod request;
@@ -39,7 +38,6 @@ pub use client::{Answer, Client, Replies, Reply};
 pub use client_error::ClientError;
 pub use connection::{MAX_LONG_REQUEST, MAX_REQUEST, MAX_WAITING};
 pub use fd_stream::MAX_FDS;
-pub use listener::{listen, remove_socket, socket_path};
 pub use peer::{Access, Members, Peer, Right};
 pub use request::Request;
 pub use response::{ErrorKind, ErrorMessage, Hello, PROTOCOL, Progress, Response};

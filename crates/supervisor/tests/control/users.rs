@@ -26,7 +26,7 @@ fn run_as<T: Send + 'static>(
 }
 
 fn connect_as(folder: &TempDir, uid: u32, gid: u32, groups: &[u32]) -> Option<UnixStream> {
-    let path = control::socket_path(folder.path(), "vm");
+    let path = control_path(folder.path(), "vm");
     run_as(uid, gid, groups, move || UnixStream::connect(path).unwrap())
 }
 

@@ -110,7 +110,7 @@ impl Foreground<'_> {
             self.read_stdout();
         }
         if ready.monitor {
-            match self.guest.handle_events() {
+            match self.guest.handle_events(&mut |_| {}) {
                 Ok(false) => {}
                 Ok(true) => self.ending.note_quit(),
                 Err(error) => {
