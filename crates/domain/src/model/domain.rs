@@ -174,6 +174,15 @@ impl Domain {
         describe::describe::<Self>("domain")
     }
 
+    /// Returns the domain without the passwords of its screens, to be shown or stored.
+    pub fn without_passwords(&self) -> Self {
+        let mut domain = self.clone();
+        for graphics in &mut domain.devices.graphics {
+            graphics.passwd = None;
+        }
+        domain
+    }
+
     /// Returns the domain as XML in libvirt's spelling, indented by two spaces a level.
     pub fn format(&self) -> String {
         writer::write("domain", self)

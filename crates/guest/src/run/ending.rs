@@ -71,13 +71,7 @@ impl Ending {
                 self.enter(Stage::PoweringOff, self.power_off_time);
                 return Some(EndingNotice::PoweringOff(self.power_off_time));
             }
-            Stage::Running | Stage::PoweringOff => {
-                if guest.quit().is_ok() {
-                    self.enter(Stage::Quitting, QUIT_TIME);
-                } else {
-                    self.terminate(guest);
-                }
-            }
+            Stage::Running | Stage::PoweringOff => self.quit(guest),
             Stage::Quitting | Stage::Terminating | Stage::Killed if !self.is_due() => {
                 return Some(EndingNotice::Waiting);
             }
@@ -90,6 +84,40 @@ impl Ending {
         }
 
         None
+    }
+
+    /// Returns whether the guest was asked to end, or its VMM ends.
+    pub fn is_begun(&self) -> bool {
+        self.stage > Stage::Running
+    }
+
+    /// Begins the end, unless it has begun: asks the guest to power off. `time`, if it is given, is
+    /// the time that the guest has from now on.
+    pub fn begin(&mut self, guest: &mut Guest, time: Option<Duration>) -> Option<EndingNotice> {
+        self.power_off_time = time.unwrap_or(self.power_off_time);
+        match (self.stage, time) {
+            (Stage::Running, _) => self.advance(guest),
+            (Stage::PoweringOff, Some(time)) => {
+                self.enter(Stage::PoweringOff, time);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends the VMM without asking the guest, unless it ends already.
+    pub fn force(&mut self, guest: &mut Guest) {
+        if self.stage < Stage::Quitting {
+            self.quit(guest);
+        }
+    }
+
+    fn quit(&mut self, guest: &mut Guest) {
+        if guest.quit().is_ok() {
+            self.enter(Stage::Quitting, QUIT_TIME);
+        } else {
+            self.terminate(guest);
+        }
     }
 
     /// Notes that the VMM was told to quit, by [`Guest::handle_events`].

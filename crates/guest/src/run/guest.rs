@@ -193,6 +193,11 @@ impl Guest {
         self.machine.monitor().has_buffered()
     }
 
+    /// Drops the answer to a command, now or when it comes.
+    pub fn forget_answer(&mut self, ticket: Ticket) {
+        self.machine.forget_answer(ticket);
+    }
+
     /// Sends and reads without waiting, and handles up to 64 events, which it shows to `watch`. At a
     /// power-off or reboot of the guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns
     /// whether it told the VMM to end.

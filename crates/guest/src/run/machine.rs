@@ -71,6 +71,11 @@ impl Machine {
         self.monitor.take_answer(ticket)
     }
 
+    /// Drops the answer to a command, now or when it comes.
+    pub(crate) fn forget_answer(&mut self, ticket: Ticket) {
+        self.monitor.forget(ticket);
+    }
+
     /// Waits for an answer. Calls `interrupted` ten times a second.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub enum ProbeError {
         /// Path of the binary.
         binary: PathBuf,
         /// The QMP command.
-        command: &'static str,
+        command: String,
         /// The answer, shortened.
         answer: String,
     },

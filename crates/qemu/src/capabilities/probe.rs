@@ -106,7 +106,7 @@ impl Drop for Process {
 enum QuestionError {
     Monitor(monitor::Error),
     /// A command and its unexpected answer.
-    Answer(&'static str, Value),
+    Answer(String, Value),
 }
 
 impl From<monitor::Error> for QuestionError {
@@ -196,7 +196,7 @@ impl Questions {
     ) -> Result<BTreeSet<String>, QuestionError> {
         let answer = self.ask(command)?;
         let Some(items) = answer.as_array() else {
-            return Err(QuestionError::Answer(command.name(), answer));
+            return Err(QuestionError::Answer(command.name().to_owned(), answer));
         };
         let names = items
             .iter()
@@ -210,7 +210,7 @@ impl Questions {
             .as_str()
             .map(|arch| printable(arch, MOST_SHOWN));
         target.ok_or(QuestionError::Answer(
-            QmpCommand::QueryTarget.name(),
+            QmpCommand::QueryTarget.name().to_owned(),
             answer,
         ))
     }
@@ -218,7 +218,7 @@ impl Questions {
     fn version(&mut self) -> Result<Version, QuestionError> {
         let answer = self.ask(&QmpCommand::QueryVersion)?;
         serde_json::from_value(answer["qemu"].clone())
-            .map_err(|_| QuestionError::Answer(QmpCommand::QueryVersion.name(), answer))
+            .map_err(|_| QuestionError::Answer(QmpCommand::QueryVersion.name().to_owned(), answer))
     }
 }
 

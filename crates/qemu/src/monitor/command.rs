@@ -183,12 +183,20 @@ pub enum Command {
         /// Id of the device.
         id: String,
     },
+    /// A command that a user wrote.
+    Other {
+        /// Name of the command.
+        name: String,
+        /// Arguments.
+        arguments: Map<String, Value>,
+    },
 }
 
 impl Command {
     /// Returns QEMU's name of the command.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
+            Self::Other { name, .. } => name,
             Self::QmpCapabilities => "qmp_capabilities",
             Self::Cont => "cont",
             Self::Stop => "stop",
@@ -275,6 +283,7 @@ impl Command {
             | Self::NetdevDel { id }
             | Self::ChardevRemove { id }
             | Self::DeviceDel { id } => json!({ "id": id }),
+            Self::Other { arguments, .. } => arguments.clone().into(),
             _ => Value::Object(Map::new()),
         }
     }
@@ -294,11 +303,15 @@ impl Command {
     }
 
     /// Returns whether the wait for the answer has a time limit. Commands that pin the guest's
-    /// memory, or wait until the machine is set up, take minutes and have none.
+    /// memory, or wait until the machine is set up, take minutes and have none. Nor have those of
+    /// a user, which may take long for a reason.
     pub(super) const fn is_limited(&self) -> bool {
         !matches!(
             self,
-            Self::QmpCapabilities | Self::DeviceAdd { .. } | Self::ObjectAdd { .. }
+            Self::QmpCapabilities
+                | Self::DeviceAdd { .. }
+                | Self::ObjectAdd { .. }
+                | Self::Other { .. }
         )
     }
 }

@@ -17,7 +17,7 @@ const MOST_COMMANDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct PendingCommand {
     id: u64,
-    name: &'static str,
+    name: String,
     /// Part of the arguments that no message may show.
     secret: Option<Password>,
     /// Whether the wait for the answer has a time limit.
@@ -33,7 +33,7 @@ impl PendingCommand {
     pub(super) fn new(id: u64, command: &Command, has_fds: bool) -> Self {
         Self {
             id,
-            name: command.name(),
+            name: command.name().to_owned(),
             secret: command.secret().cloned(),
             is_limited: command.is_limited(),
             is_sent: false,
@@ -168,7 +168,7 @@ impl Pending {
         for command in std::mem::take(&mut self.commands) {
             if command.is_limited {
                 ids.push(command.id);
-                let what = command.name.to_owned();
+                let what = command.name.clone();
                 self.keep_answer(&command, Err(Error::Timeout { what }));
             } else {
                 self.commands.push_back(command);
@@ -182,7 +182,7 @@ impl Pending {
     /// Ends all commands with [`Error::Closed`].
     pub(super) fn close(&mut self) {
         for command in std::mem::take(&mut self.commands) {
-            let what = command.name.to_owned();
+            let what = command.name.clone();
             self.keep_answer(&command, Err(Error::Closed { what }));
         }
         self.deadline = None;
@@ -213,7 +213,7 @@ impl Pending {
 /// secret is left out.
 fn refusal(command: &PendingCommand, error: &Value) -> Error {
     Error::Command {
-        command: command.name.to_owned(),
+        command: command.name.clone(),
         class: command.shown(&error["class"]),
         desc: command.shown(&error["desc"]),
     }
