@@ -1,7 +1,9 @@
 //! The supervisor of a guest: one process a guest, with one poll loop.
 //!
-//! This crate has the parts that stand beside the guest's core in that loop:
+//! A [`Supervisor`] is that loop. It stays with a [`Guest`](passthru_guest::Guest) until its VMM
+//! has ended. The other parts are:
 //!
+//! - A [`Foreground`] is the user's terminal, or the signals alone.
 //! - [`control`] is the guest's control socket, with its server and its client.
 //! - [`VmmLog`] keeps what the VMM writes to standard error, and a [`LogReader`] reads it.
 //! - An [`EventFan`] passes the guest's events to the clients that listen.
@@ -10,6 +12,7 @@
 //!
 //! No part waits in the loop, and none prints or reads the environment.
 
+mod attend;
 pub mod control;
 mod event_fan;
 mod pinned;
@@ -17,6 +20,7 @@ mod status;
 mod sys;
 mod vmm_log;
 
+pub use attend::{Foreground, Settings, Supervisor, open_console};
 pub use event_fan::EventFan;
 pub use pinned::PinnedMemory;
 pub use status::{Attendance, GuestState, Status, StatusFile};
