@@ -4,10 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use passthru_guest::{Ended, Guest};
+use passthru_host::Host;
+use passthru_supervisor::control::Access;
+use passthru_supervisor::{Settings, Supervisor};
 
 use super::args::Args;
 use super::console::Console;
-use super::foreground;
+use super::foreground::Terminal;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::hint::host_hint;
@@ -16,7 +19,12 @@ use crate::signals::Signals;
 
 /// Lets the guest run, with its console on the terminal, and stays until it has ended. Returns the
 /// exit code of the command.
-pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result<ExitCode, Error> {
+pub(super) fn attend(
+    args: &Args,
+    mut guest: Guest,
+    host: &Host,
+    signals: &Signals,
+) -> Result<ExitCode, Error> {
     let console = connect(args, &guest);
     if let Err(error) = guest.resume(&|| signals.taken() > 0) {
         drop(console);
@@ -42,13 +50,13 @@ pub(super) fn attend(args: &Args, mut guest: Guest, signals: &Signals) -> Result
         );
     }
 
-    foreground::stay(
-        &mut guest,
-        signals,
-        console,
-        Duration::from_secs(args.stop_timeout),
-    );
-    result(&guest.finish())
+    let mut terminal = Terminal::new(&mut guest, signals, console);
+    let settings = Settings {
+        access: Access::default(),
+        stop_time: Duration::from_secs(args.stop_timeout),
+    };
+    let ended = Supervisor::new(guest, host, settings).run(&mut terminal);
+    result(&ended)
 }
 
 /// Connects the guest's console, unless the arguments keep it off the terminal.

@@ -1,11 +1,11 @@
 //! The guest's console: moves bytes between its pseudo terminal and the user's standard streams.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use passthru_supervisor::open_console;
 use rustix::event::PollFlags;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::console_mode::ConsoleMode;
@@ -38,12 +38,11 @@ impl Console {
     /// Connects the guest's pseudo terminal to standard input and output. `owner` is the VMM's
     /// user, who must own the terminal.
     pub(super) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
-        let flags =
-            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let pty = rustix::fs::open(path, flags, Mode::empty())?;
-        if !pty.is_terminal() || rustix::fs::fstat(&pty)?.st_uid != owner {
-            return Err(io::Error::other("it is not the VMM's own terminal"));
-        }
+        Self::of_terminal(open_console(path, owner)?, raw)
+    }
+
+    /// Connects a guest's pseudo terminal that is open already.
+    pub(super) fn of_terminal(pty: OwnedFd, raw: bool) -> io::Result<Self> {
         Ok(Self {
             pty: Some(pty),
             stdin_open: true,

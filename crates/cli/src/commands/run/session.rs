@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         signals.hold();
         message::start_writer();
         match start(plan, &host, &|| signals.taken() > 0) {
-            Ok(guest) => return attend(args, guest, &signals),
+            Ok(guest) => return attend(args, guest, &host, &signals),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(error.into()),
         }
