@@ -8,6 +8,7 @@
 //! - [`VmmLog`] keeps what the VMM writes to standard error, and a [`LogReader`] reads it.
 //! - An [`EventFan`] passes the guest's events to the clients that listen.
 //! - A [`StatusFile`] holds the [`Status`] of the guest, which is read without asking any process.
+//! - A [`survey`] lists the guests by these files.
 //! - [`PinnedMemory`] is the memory that a process has pinned.
 //!
 //! No part waits in the loop, and none prints or reads the environment.
@@ -17,6 +18,7 @@ pub mod control;
 mod event_fan;
 mod pinned;
 mod status;
+mod survey;
 mod sys;
 mod vmm_log;
 
@@ -24,4 +26,5 @@ pub use attend::{Foreground, Settings, Supervisor, open_console};
 pub use event_fan::EventFan;
 pub use pinned::PinnedMemory;
 pub use status::{Attendance, GuestState, Status, StatusFile};
+pub use survey::{SurveyedGuest, survey};
 pub use vmm_log::{LogReader, VmmLog};

@@ -26,30 +26,33 @@ impl fmt::Display for DeadGuest {
     }
 }
 
-/// Lists the guests below `run` whose manager has died, sorted by name. Leaves out guests whose
-/// folder or lock cannot be opened: without root, the list is empty.
-pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
-    let mut dead = Vec::new();
+/// Lists the names of the guests below `run` that have a folder, in no order.
+pub fn guest_names(run: &Path) -> Vec<String> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(run).into_iter().flatten().flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let file_name = entry.file_name();
         let name = file_name
             .to_str()
             .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
-        let Some(name) = name.filter(|_| is_folder) else {
-            continue;
-        };
-        if !matches!(has_manager(run, name), Ok(false)) {
+        names.extend(name.filter(|_| is_folder).map(str::to_owned));
+    }
+    names
+}
+
+/// Lists the guests below `run` whose manager has died, sorted by name. Leaves out guests whose
+/// folder or lock cannot be opened: without root, the list is empty.
+pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
+    let mut dead = Vec::new();
+    for name in guest_names(run) {
+        if !matches!(has_manager(run, &name), Ok(false)) {
             continue;
         }
-        let survivor = match read_remains(&folder_path(run, name), name, host) {
+        let survivor = match read_remains(&folder_path(run, &name), &name, host) {
             Ok(_) => None,
             Err(error) => Some(error.to_string()),
         };
-        dead.push(DeadGuest {
-            name: name.into(),
-            survivor,
-        });
+        dead.push(DeadGuest { name, survivor });
     }
 
     dead.sort_by(|one, other| one.name.cmp(&other.name));

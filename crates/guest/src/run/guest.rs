@@ -198,7 +198,7 @@ impl Guest {
         self.machine.forget_answer(ticket);
     }
 
-    /// Sends and reads without waiting, and handles up to 64 events, which it shows to `watch`. At a
+    /// Sends and reads without waiting, and handles up to 64 events, which `watch` sees too. At a
     /// power-off or reboot of the guest, does what `<on_poweroff>` or `<on_reboot>` says. Returns
     /// whether it told the VMM to end.
     ///

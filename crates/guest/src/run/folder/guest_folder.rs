@@ -113,7 +113,7 @@ fn not_made(path: &Path, source: io::Error) -> FolderError {
 }
 
 /// Returns the path of a guest's folder below `run`.
-pub(crate) fn folder_path(run: &Path, name: &str) -> PathBuf {
+pub fn folder_path(run: &Path, name: &str) -> PathBuf {
     run.join(format!("{FOLDER_PREFIX}{name}"))
 }
 

@@ -6,6 +6,6 @@ mod guest_folder;
 mod survivor;
 
 pub use error::FolderError;
-pub use guest_folder::RUN_DIR;
-pub(crate) use guest_folder::{FOLDER_PREFIX, GuestFolder, folder_path, has_manager};
+pub(crate) use guest_folder::{FOLDER_PREFIX, GuestFolder, has_manager};
+pub use guest_folder::{RUN_DIR, folder_path};
 pub(crate) use survivor::read_remains;
