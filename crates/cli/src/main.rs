@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod diagnostics;
 mod document;
+mod duration;
 mod emulator;
 mod error;
 mod exit;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::control::{GuestArgs, dumpxml, info, pause, qmp, reboot, stop};
 use super::{
     bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
 };
@@ -14,6 +15,23 @@ use crate::error::Error;
 pub(crate) enum Command {
     /// Run a guest in the foreground with devices of this host
     Run(run_guest::Args),
+    /// Describe a guest that runs: state, processes, pinned memory, devices
+    Info(GuestArgs),
+    /// End a guest: ask it to power off, then end its VMM, then give its devices back
+    Stop(stop::Args),
+    /// Ask a guest to shut down, and start it again then
+    Reboot(reboot::Args),
+    /// Stop the processors of a guest
+    Pause(GuestArgs),
+    /// Let the processors of a paused guest go on
+    Resume(GuestArgs),
+    /// Print the domain XML of a guest as it is now
+    Dumpxml(GuestArgs),
+    /// Send a command to the monitor of a guest's QEMU
+    ///
+    /// Commands that change what passthru keeps track of are refused, for example those that plug
+    /// devices.
+    Qmp(qmp::Args),
     /// Print the QEMU command line of a domain
     #[command(visible_alias = "domxml-to-native")]
     Convert(convert::Args),
@@ -48,6 +66,13 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run_guest::run(args),
+        Command::Info(args) => info::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Stop(args) => stop::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Reboot(args) => reboot::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Pause(args) => pause::pause(args).map(|()| ExitCode::SUCCESS),
+        Command::Resume(args) => pause::resume(args).map(|()| ExitCode::SUCCESS),
+        Command::Dumpxml(args) => dumpxml::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Qmp(args) => qmp::run(args).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(args).map(|()| ExitCode::SUCCESS),
         Command::Format(args) => format::run(args).map(|()| ExitCode::SUCCESS),
         Command::Validate(args) => validate::run(args),

@@ -4,6 +4,7 @@ mod backend_argument;
 mod bind;
 mod command;
 mod completions;
+mod control;
 mod convert;
 mod device_argument;
 mod firmware_argument;

@@ -1,0 +1,12 @@
+//! Commands for a guest that runs. They ask its supervisor.
+
+pub(crate) mod dumpxml;
+pub(crate) mod info;
+pub(crate) mod pause;
+pub(crate) mod qmp;
+pub(crate) mod reboot;
+mod refusal;
+mod request;
+pub(crate) mod stop;
+
+pub(crate) use request::GuestArgs;
