@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::control::{GuestArgs, dumpxml, info, pause, qmp, reboot, stop};
+use super::control::{GuestArgs, console, dumpxml, events, info, pause, ps, qmp, reboot, stop};
 use super::{
     bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
 };
@@ -15,6 +15,8 @@ use crate::error::Error;
 pub(crate) enum Command {
     /// Run a guest in the foreground with devices of this host
     Run(run_guest::Args),
+    /// List the guests that run
+    Ps(ps::Args),
     /// Describe a guest that runs: state, processes, pinned memory, devices
     Info(GuestArgs),
     /// End a guest: ask it to power off, then end its VMM, then give its devices back
@@ -25,8 +27,12 @@ pub(crate) enum Command {
     Pause(GuestArgs),
     /// Let the processors of a paused guest go on
     Resume(GuestArgs),
+    /// Put the console of a guest on this terminal; Ctrl-] leaves it
+    Console(console::Args),
     /// Print the domain XML of a guest as it is now
     Dumpxml(GuestArgs),
+    /// Print the events of a guest as they come
+    Events(GuestArgs),
     /// Send a command to the monitor of a guest's QEMU
     ///
     /// Commands that change what passthru keeps track of are refused, for example those that plug
@@ -66,12 +72,15 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run_guest::run(args),
+        Command::Ps(args) => ps::run(args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(args).map(|()| ExitCode::SUCCESS),
         Command::Stop(args) => stop::run(args).map(|()| ExitCode::SUCCESS),
         Command::Reboot(args) => reboot::run(args).map(|()| ExitCode::SUCCESS),
         Command::Pause(args) => pause::pause(args).map(|()| ExitCode::SUCCESS),
         Command::Resume(args) => pause::resume(args).map(|()| ExitCode::SUCCESS),
+        Command::Console(args) => console::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dumpxml(args) => dumpxml::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Events(args) => events::run(args).map(|()| ExitCode::SUCCESS),
         Command::Qmp(args) => qmp::run(args).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(args).map(|()| ExitCode::SUCCESS),
         Command::Format(args) => format::run(args).map(|()| ExitCode::SUCCESS),

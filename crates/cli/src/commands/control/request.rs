@@ -1,7 +1,7 @@
 //! Requests to the supervisor of a guest.
 
 use passthru_guest::RUN_DIR;
-use passthru_supervisor::control::{Client, ClientError, Request};
+use passthru_supervisor::control::{Client, ClientError, Reply, Request};
 use serde_json::Value;
 
 use super::refusal::client_error;
@@ -43,7 +43,7 @@ impl GuestArgs {
 }
 
 /// Connects to the supervisor of a guest.
-fn connect(name: &str) -> Result<Client, ClientError> {
+pub(super) fn connect(name: &str) -> Result<Client, ClientError> {
     let own = run_dir();
     match Client::connect(&own, name) {
         Err(ClientError::NoSocket { .. }) if own != *RUN_DIR => {
@@ -51,4 +51,18 @@ fn connect(name: &str) -> Result<Client, ClientError> {
         }
         connected => connected,
     }
+}
+
+/// Sends a request, and passes each reply to `each` until that returns false.
+pub(super) fn for_each_reply(
+    client: &mut Client,
+    request: &Request,
+    mut each: impl FnMut(Reply) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    for reply in client.request(request, &[]).map_err(client_error)? {
+        if !each(reply.map_err(client_error)?)? {
+            break;
+        }
+    }
+    Ok(())
 }

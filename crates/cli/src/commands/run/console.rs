@@ -17,7 +17,7 @@ const ESCAPE: u8 = 0x1d;
 const CHUNK: usize = 4096;
 
 /// The console of a guest, connected to the standard streams.
-pub(super) struct Console {
+pub(crate) struct Console {
     pty: Option<OwnedFd>,
     stdin_open: bool,
     /// Input of the user that the guest has not read yet.
@@ -27,7 +27,7 @@ pub(super) struct Console {
 
 /// Input of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ConsoleInput {
+pub(crate) enum ConsoleInput {
     /// Bytes for the guest, or none.
     Bytes,
     /// The escape key.
@@ -37,12 +37,12 @@ pub(super) enum ConsoleInput {
 impl Console {
     /// Connects the guest's pseudo terminal to standard input and output. `owner` is the VMM's
     /// user, who must own the terminal.
-    pub(super) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
+    pub(crate) fn connect(path: &Path, owner: u32, raw: bool) -> io::Result<Self> {
         Self::of_terminal(open_console(path, owner)?, raw)
     }
 
     /// Connects a guest's pseudo terminal that is open already.
-    pub(super) fn of_terminal(pty: OwnedFd, raw: bool) -> io::Result<Self> {
+    pub(crate) fn of_terminal(pty: OwnedFd, raw: bool) -> io::Result<Self> {
         Ok(Self {
             pty: Some(pty),
             stdin_open: true,
@@ -52,12 +52,12 @@ impl Console {
     }
 
     /// Returns whether the console has the user's terminal.
-    pub(super) fn on_terminal(&self) -> bool {
+    pub(crate) fn on_terminal(&self) -> bool {
         self.mode.is_some()
     }
 
     /// Returns the pseudo terminal and the events to wait for, if there are any.
-    pub(super) fn pty(&self, output: &OutputBuffer) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    pub(crate) fn pty(&self, output: &OutputBuffer) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let read = if output.has_room() {
             PollFlags::IN
         } else {
@@ -73,12 +73,12 @@ impl Console {
     }
 
     /// Returns whether there is room for more input.
-    pub(super) fn wants_input(&self) -> bool {
+    pub(crate) fn wants_input(&self) -> bool {
         self.stdin_open && self.pty.is_some() && self.pending.len() < CHUNK
     }
 
     /// Reads input of the user.
-    pub(super) fn read_input(&mut self) -> ConsoleInput {
+    pub(crate) fn read_input(&mut self) -> ConsoleInput {
         let mut buffer = [0; CHUNK];
         // Not through std's buffer, whose bytes poll does not see.
         match rustix::io::read(io::stdin(), &mut buffer) {
@@ -99,7 +99,7 @@ impl Console {
     }
 
     /// Moves bytes in both directions, without waiting. Returns whether the guest had output.
-    pub(super) fn transfer(&mut self, output: &mut OutputBuffer) -> bool {
+    pub(crate) fn transfer(&mut self, output: &mut OutputBuffer) -> bool {
         let Some(pty) = &self.pty else { return false };
         match rustix::io::write(pty, &self.pending) {
             Ok(n) => drop(self.pending.drain(..n)),

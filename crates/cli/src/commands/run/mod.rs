@@ -15,3 +15,6 @@ mod session;
 
 pub(crate) use args::Args;
 pub(crate) use session::run;
+
+pub(crate) use console::{Console, ConsoleInput};
+pub(crate) use output_buffer::OutputBuffer;

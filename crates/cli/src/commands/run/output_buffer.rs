@@ -15,26 +15,26 @@ const IDLE_TIME: Timespec = Timespec {
 
 /// Output that is not yet written to standard output.
 #[derive(Debug, Default)]
-pub(super) struct OutputBuffer {
+pub(crate) struct OutputBuffer {
     pending: Vec<u8>,
     closed: bool,
 }
 
 impl OutputBuffer {
     /// Returns whether there is room for more output, that is, all earlier output is written.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.pending.is_empty()
     }
 
     /// Adds output, unless standard output is closed.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if !self.closed {
             self.pending.extend_from_slice(bytes);
         }
     }
 
     /// Writes some of the output. Call this when standard output is writable.
-    pub(super) fn write_some(&mut self) {
+    pub(crate) fn write_some(&mut self) {
         let piece = self
             .pending
             .get(..self.pending.len().min(CHUNK))
@@ -51,7 +51,7 @@ impl OutputBuffer {
     }
 
     /// Writes the rest of the output, unless the reader stops reading.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         while !self.pending.is_empty() {
             let stdout = io::stdout();
             let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
