@@ -63,9 +63,12 @@ impl Fake {
         command
     }
 
-    /// Returns the emulator's notes: the commands and signals that it got.
+    /// Returns the emulator's notes: the commands and signals that it got, but for questions about
+    /// the guest's state.
     pub(super) fn notes(&self) -> String {
-        fs::read_to_string(&self.notes).unwrap()
+        fs::read_to_string(&self.notes)
+            .unwrap()
+            .replace("query-status\n", "")
     }
 
     #[track_caller]

@@ -1,6 +1,7 @@
 //! `passthru run` on the virtual host: complete runs with real devices, and their failures.
 
 mod console;
+mod control;
 mod descriptors;
 mod device;
 mod end;

@@ -1,0 +1,191 @@
+//! Commands for a guest that runs, by its supervisor.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use passthru_lab::devices::NVME;
+use passthru_lab::{Finished, host, run};
+use serde_json::Value;
+
+use super::fake::wait_for;
+use super::support::{Domain, Running, assert_all_back, driver};
+
+const TICKS: &str = "echo ready; while true; do echo tick; sleep 1; done";
+
+/// Starts a guest with a disk, whose console is on no terminal.
+fn start(name: &'static str) -> Running {
+    let _ = host();
+    let running = Running::start(
+        &["--no-console", "--stop-timeout", "1"],
+        &Domain::new(name)
+            .hostdev(NVME, "<driver iommufd='yes'/>", "")
+            .script(TICKS)
+            .write(),
+        name,
+    );
+    wait_for("running guest", || {
+        json(&["ps", "--json"])["guests"][0]["state"] == "running"
+    });
+    running
+}
+
+fn passthru(arguments: &[&str]) -> Finished {
+    run(Command::new("passthru").args(arguments))
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let finished = passthru(arguments).expect_success();
+    serde_json::from_str(&finished.stdout).unwrap()
+}
+
+/// The console of a guest, which `passthru console` moves to pipes.
+struct ConsoleClient {
+    child: Child,
+    keys: ChildStdin,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl ConsoleClient {
+    fn open(arguments: &[&str]) -> Self {
+        let mut command = Command::new("passthru");
+        let mut child = command
+            .arg("console")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            keys: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Reads up to a line that contains `what`.
+    fn wait_for(&mut self, what: &str) {
+        let mut line = Vec::new();
+        while self.output.read_until(b'\n', &mut line).unwrap() > 0 {
+            if String::from_utf8_lossy(&line).contains(what) {
+                return;
+            }
+            line.clear();
+        }
+        panic!("the console ended before '{what}'");
+    }
+
+    fn wait(mut self) -> Option<i32> {
+        drop(self.keys);
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn guest_is_shown_paused_and_stopped_by_name() {
+    let running = start("shown");
+    let guests = json(&["ps", "--json"]);
+    let guest = &guests["guests"][0];
+
+    assert_eq!(guest["name"], "shown");
+    assert_eq!(guest["state"], "running");
+    assert_eq!(guest["pid"], running.vmm());
+    assert_eq!(guest["supervisor"], running.manager());
+    assert_eq!(guest["devices"], serde_json::json!([NVME]));
+
+    let info = json(&["info", "shown", "--json"]);
+    assert_eq!(info["devices"][0]["alias"], "hostdev0");
+    assert_eq!(info["devices"][0]["backend"], "iommufd");
+    assert!(info["pinned"].as_u64().unwrap() >= 256 << 20, "{info}");
+
+    let text = passthru(&["info", "shown"]).expect_success().stdout;
+    assert!(text.contains("state       running"), "{text}");
+
+    let _ = passthru(&["pause", "shown"]).expect_success();
+    assert_eq!(json(&["info", "shown", "--json"])["state"], "paused");
+
+    let _ = passthru(&["resume", "shown"]).expect_success();
+    wait_for("running guest", || {
+        json(&["info", "shown", "--json"])["state"] == "running"
+    });
+
+    let xml = passthru(&["dumpxml", "shown"]).expect_success().stdout;
+    assert!(xml.contains("<alias name='hostdev0'/>"), "{xml}");
+
+    let stopped = passthru(&["stop", "shown"]).expect_success();
+    assert!(stopped.stdout.contains("has ended"), "{stopped}");
+    assert_all_back("shown", &[(NVME, "nvme")]);
+    assert_eq!(running.wait(), Some(0));
+    assert_eq!(json(&["ps", "--json"])["guests"], serde_json::json!([]));
+}
+
+#[test]
+fn forced_stop_does_not_ask_the_guest() {
+    let running = start("forced");
+    let _ = passthru(&["stop", "forced", "--force"]).expect_success();
+    assert_eq!(driver(NVME).as_deref(), Some("nvme"));
+    assert_eq!(running.wait(), Some(0));
+
+    let again = passthru(&["stop", "forced"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stderr.contains("does not run"), "{again}");
+}
+
+#[test]
+fn monitor_and_events_are_open_to_root_within_limits() {
+    let running = start("asked");
+    let status = json(&["qmp", "asked", r#"{"execute": "query-status"}"#]);
+    assert_eq!(status["return"]["status"], "running");
+
+    let bypass = r#"{"execute": "device_del", "arguments": {"id": "hostdev0"}}"#;
+    let refused = passthru(&["qmp", "asked", bypass]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(refused.stderr.contains("supervisor's own"), "{refused}");
+
+    let wrong = passthru(&["qmp", "asked", r#"{"execute": "no-such-command"}"#]);
+    assert_eq!(wrong.status.code(), Some(5));
+    assert!(wrong.stderr.contains("no-such-command"), "{wrong}");
+
+    let mut command = Command::new("passthru");
+    let mut listener = command
+        .args(["events", "asked", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    // The listener must be connected first.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let _ = passthru(&["reboot", "asked", "--reset"]).expect_success();
+    let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(event["event"], "RESET");
+
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=4000", "--regid=4000", "--clear-groups", "passthru"]);
+    let refused = run(other.args(["info", "asked"]));
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(refused.stderr.contains("may not use"), "{refused}");
+
+    let _ = passthru(&["stop", "asked"]).expect_success();
+    assert_eq!(running.wait(), Some(0));
+    listener.wait().unwrap();
+}
+
+#[test]
+fn console_is_taken_over_by_force() {
+    let running = start("talks");
+    let mut first = ConsoleClient::open(&["talks"]);
+    first.wait_for("tick");
+
+    let refused = passthru(&["console", "talks"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let holder = format!("in use by process {}", first.child.id());
+    assert!(refused.stderr.contains(&holder), "{refused}");
+
+    let mut second = ConsoleClient::open(&["talks", "--force"]);
+    second.wait_for("tick");
+    assert_eq!(first.wait(), Some(0));
+
+    second.keys.write_all(b"\n").unwrap();
+    let _ = passthru(&["stop", "talks", "--timeout", "0"]).expect_success();
+    assert_eq!(second.wait(), Some(0));
+    assert_eq!(running.wait(), Some(0));
+}
