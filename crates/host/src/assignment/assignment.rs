@@ -215,6 +215,54 @@ impl Assignment {
         Ok(())
     }
 
+    /// Gives one device back as [`give_back_device`](Self::give_back_device) does. A device that did
+    /// not go back can be given back again.
+    ///
+    /// # Errors
+    /// Those of [`Claim::restore`].
+    pub fn try_give_back(&mut self, device: Address) -> Result<(), Error> {
+        if let Some(assigned) = self.assigned(device)
+            && assigned.give_back
+        {
+            assigned.claim.restore(false)?;
+            assigned.give_back = false;
+        }
+        Ok(())
+    }
+
+    /// Waits for processes that have a device open and are about to close it.
+    ///
+    /// # Errors
+    /// [`Error::OpenInProcesses`], if processes keep the device open.
+    pub fn await_closed(&mut self, device: Address) -> Result<(), Error> {
+        match self.assigned(device) {
+            Some(assigned) => assigned.claim.await_holders(),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes some devices out of this assignment, into one of their own.
+    pub fn split_off(&mut self, devices: &[Address]) -> Self {
+        let all = std::mem::take(&mut self.devices);
+        let (taken, left) = all
+            .into_iter()
+            .partition(|assigned| devices.contains(&assigned.claim.device()));
+        self.devices = left;
+        Self {
+            host: self.host.clone(),
+            guest: self.guest.clone(),
+            requests: Vec::new(),
+            force: self.force,
+            survey: None,
+            devices: taken,
+        }
+    }
+
+    /// Adds the devices of another assignment, which are given back before those of this one.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.devices.append(&mut other.devices);
+    }
+
     /// Ends the claim of a device, and leaves the device on its driver.
     pub fn end_claim(&mut self, device: Address) {
         self.devices

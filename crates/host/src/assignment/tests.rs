@@ -337,3 +337,35 @@ fn open_device_is_not_released() {
 
     assert!(matches!(holders[..], [Usage::Process { pid: 77, .. }]));
 }
+
+#[test]
+fn split_and_joined_assignments_keep_their_claims() {
+    let tree = host();
+    let host = tree.host();
+    let devices = ["01:00.0", "02:00.0"].map(address);
+    let requests = devices.map(Request::unmanaged);
+    tree.place("0000:01:00.0", Some("vfio-pci"), 1);
+    let mut all = host.begin_assignment(&requests, Some("one"), true).unwrap();
+    for device in devices {
+        all.claim(device).unwrap();
+    }
+
+    let mut part = all.split_off(&devices[..1]);
+    assert_eq!(part.devices()[0].address, devices[0]);
+    assert_eq!(all.devices()[0].address, devices[1]);
+    assert!(host.owner(devices[0]).is_some());
+
+    part.await_closed(devices[0]).unwrap();
+    part.try_give_back(devices[0]).unwrap();
+    part.end_claim(devices[0]);
+    assert_eq!(host.owner(devices[0]), None);
+
+    let other = all.split_off(&devices);
+    drop(all);
+    part.absorb(other);
+    assert_eq!(part.devices()[0].address, devices[1]);
+    assert!(host.owner(devices[1]).is_some());
+
+    drop(part);
+    assert_eq!(host.owner(devices[1]), None);
+}

@@ -353,7 +353,7 @@ impl Claim {
     }
 
     /// Waits for processes that have the device open and are about to end.
-    fn await_holders(&self) -> Result<(), Error> {
+    pub(crate) fn await_holders(&self) -> Result<(), Error> {
         let mut holders = Vec::new();
         let is_free = self.host.wait_until(self.host.wait(), || {
             holders = match self.host.device(self.device) {
