@@ -196,6 +196,12 @@ pub enum Error {
     /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_domain::Errors),
+    /// An operation is of another part of a guest's life than this one.
+    #[error("the operation '{op}' is not possible now")]
+    OutOfPlace {
+        /// The operation, in words.
+        op: String,
+    },
     /// An operation is about an object that the plan does not have.
     #[error("the plan of the start has no object {index}")]
     NoItem {

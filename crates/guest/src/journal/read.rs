@@ -147,6 +147,8 @@ impl JournalState {
                     resumes = entry.op == Op::Resume;
                 }
                 self.has_run |= resumes;
+                self.entries
+                    .retain(|entry| entry.number != number || !entry.op.is_final());
             }
             Line::Undo { number } | Line::Stuck { number, .. } => {
                 if let Some(entry) = self.entry(number) {

@@ -144,6 +144,16 @@ pub(crate) fn apply(
         }
         // The guest that owns the VMM lets it run.
         Op::Resume => {}
+        // A transaction begins these.
+        Op::RaiseMemlock { .. }
+        | Op::AddFdSet { .. }
+        | Op::AddObject { .. }
+        | Op::PassDevice { .. }
+        | Op::AddDevice { .. }
+        | Op::RemoveDevice { .. }
+        | Op::RemoveObject { .. } => {
+            return Err(Error::OutOfPlace { op: op.to_string() });
+        }
     }
 
     Ok(Begun::Done)

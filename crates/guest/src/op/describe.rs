@@ -92,6 +92,13 @@ impl fmt::Display for Op {
                 write!(f, "listen for commands at {}", path.display())
             }
             Self::Resume => f.write_str("run the guest until it ends"),
+            Self::RaiseMemlock { .. }
+            | Self::AddFdSet { .. }
+            | Self::AddObject { .. }
+            | Self::PassDevice { .. }
+            | Self::AddDevice { .. }
+            | Self::RemoveDevice { .. }
+            | Self::RemoveObject { .. } => self.fmt_hotplug(f),
         }
     }
 }
@@ -125,6 +132,33 @@ impl Op {
             write!(f, "\n      memlock: {item}")?;
         }
         Ok(())
+    }
+
+    fn fmt_hotplug(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RaiseMemlock { from, to } => write!(
+                f,
+                "raise the VMM's memlock from {} MiB to {} MiB",
+                from.div_ceil(1 << 20),
+                to.div_ceil(1 << 20)
+            ),
+            Self::AddFdSet { object, .. } => {
+                write!(f, "open /dev/iommu, and give it to the VMM for {object}")
+            }
+            Self::AddObject { object, .. } => write!(f, "make {object} in the VMM"),
+            Self::PassDevice { device, .. } => write!(
+                f,
+                "open /dev/vfio/devices/vfioN of {device}, and give it to the VMM"
+            ),
+            Self::AddDevice { alias, device, .. } => {
+                write!(f, "plug {device} into the guest as {alias}")
+            }
+            Self::RemoveDevice { alias, device } => {
+                write!(f, "ask the guest to release {alias} ({device})")
+            }
+            Self::RemoveObject { object } => write!(f, "remove {object} from the VMM"),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the text of what undoes the operation at the guest's end; `None` if nothing that a

@@ -16,4 +16,6 @@ pub enum Effect {
         /// Number of the inode.
         inode: u64,
     },
+    /// The number of a descriptor in the VMM.
+    Descriptor(u32),
 }

@@ -5,12 +5,14 @@ use std::path::Path;
 use passthru_host::Error as HostError;
 
 use super::apply::{Begun, Context, Note, answer_error, apply};
+use super::effect::Effect;
 use super::observe::{Observed, observe};
 use super::op::{Lifetime, Op};
 use super::undo::{UndoError, undo};
 use super::world::World;
 use crate::error::Error;
 use crate::journal::{Entry, EntryState, Header, Journal, JournalError, JournalState};
+use crate::opener::Opener;
 use crate::start::record::Ids;
 use crate::start::slow_start::SlowStart;
 
@@ -178,6 +180,101 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns the opener of the guest's user.
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        self.world.opener()
+    }
+
+    /// Returns the operations that may be in force, in their order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Returns an operation that may be in force.
+    pub(crate) fn entry(&self, number: u32) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.number == number)
+    }
+
+    /// Returns whether the guest ever ran.
+    pub(crate) const fn has_run(&self) -> bool {
+        self.has_run
+    }
+
+    /// Notes that an operation begins. Returns its number.
+    ///
+    /// # Errors
+    /// If the journal cannot be written. The operation must not begin then.
+    pub(crate) fn begin(&mut self, op: Op) -> Result<u32, JournalError> {
+        let number = self.next;
+        self.next += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.begin(number, &op)?;
+        }
+        self.entries.push(Entry {
+            number,
+            op,
+            effect: None,
+            state: EntryState::Begun,
+        });
+        Ok(number)
+    }
+
+    /// Notes that an operation that was begun is done.
+    ///
+    /// # Errors
+    /// If the journal cannot be written. The operation is in force.
+    pub(crate) fn finish(
+        &mut self,
+        number: u32,
+        effect: Option<Effect>,
+    ) -> Result<(), JournalError> {
+        let entry = self.entries.iter_mut().find(|e| e.number == number);
+        let Some(entry) = entry else { return Ok(()) };
+        entry.state = EntryState::Done;
+        entry.effect.clone_from(&effect);
+        if entry.op.is_final() {
+            self.entries.retain(|entry| entry.number != number);
+        }
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        if let Some(effect) = &effect {
+            journal.effect(number, effect)?;
+        }
+        journal.done(number)
+    }
+
+    /// Notes that an operation that was begun has failed, and changed nothing.
+    pub(crate) fn fail(&mut self, number: u32) {
+        self.entries.retain(|entry| entry.number != number);
+        self.note(|journal| journal.failed(number));
+    }
+
+    /// Notes that the undo of an operation begins.
+    pub(crate) fn begin_undo(&mut self, number: u32) {
+        self.set_state(number, EntryState::Undoing);
+        self.note(|journal| journal.undo(number));
+    }
+
+    /// Notes that an operation is no longer in force.
+    pub(crate) fn finish_undo(&mut self, number: u32) {
+        self.entries.retain(|entry| entry.number != number);
+        self.note(|journal| journal.undone(number));
+    }
+
+    /// Notes that the undo of an operation failed. The end of the guest tries again.
+    pub(crate) fn stick(&mut self, number: u32, reason: &str) {
+        self.note(|journal| journal.stuck(number, reason));
+    }
+
+    fn set_state(&mut self, number: u32, state: EntryState) {
+        for entry in &mut self.entries {
+            if entry.number == number {
+                entry.state = state;
+            }
+        }
+    }
+
     /// Writes a line that nothing depends on: an undo can be repeated.
     fn note(&mut self, write: impl FnOnce(&mut Journal) -> Result<(), JournalError>) {
         if let Some(journal) = &mut self.journal
@@ -190,6 +287,7 @@ impl Ledger {
     /// Undoes all operations, the last one first. Returns the errors of the devices that could not
     /// be given back. Other failures are logged.
     pub(crate) fn undo_all(&mut self) -> Vec<HostError> {
+        self.world.settle();
         let mut errors = Vec::new();
         while let Some(entry) = self.entries.pop() {
             errors.extend(self.undo(&entry));

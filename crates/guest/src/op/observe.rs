@@ -87,9 +87,17 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
             Observed::from(!world.opened.is_empty())
         }
         Op::MakeVfioFolder { .. } => Observed::from(world.vfio.is_some()),
-        Op::SetUp | Op::SetPassword { .. } | Op::SetBalloon { .. } | Op::Resume => {
-            Observed::from(world.machine.is_some())
-        }
+        Op::SetUp
+        | Op::SetPassword { .. }
+        | Op::SetBalloon { .. }
+        | Op::Resume
+        | Op::RaiseMemlock { .. }
+        | Op::AddFdSet { .. }
+        | Op::AddObject { .. }
+        | Op::PassDevice { .. }
+        | Op::AddDevice { .. }
+        | Op::RemoveDevice { .. }
+        | Op::RemoveObject { .. } => Observed::from(world.machine.is_some()),
         Op::LoadModules { .. } | Op::LoadDrivers { .. } | Op::EmptyLogs { .. } => {
             Observed::NotApplied
         }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use passthru_pci::Address;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::plan::memlock::MemlockItem;
 use crate::start::record::GuestRecord;
 
-/// Operation of a start. The journal stores it, so each field is part of the journal's format.
+/// Operation of a guest's life. The journal stores it, so each field is part of the journal's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -150,6 +151,56 @@ pub enum Op {
     },
     /// Let the guest run. The start has succeeded then.
     Resume,
+    /// Raise the VMM's limit on locked memory (`RLIMIT_MEMLOCK`) while the guest runs.
+    RaiseMemlock {
+        /// Limit before, in bytes.
+        from: u64,
+        /// Limit after, in bytes.
+        to: u64,
+    },
+    /// Open `/dev/iommu`, and give it to the running VMM for an iommufd object.
+    AddFdSet {
+        /// Id of the object.
+        object: String,
+        /// Number of the fd set, which is never used again.
+        set: u32,
+    },
+    /// Make an iommufd object in the running VMM.
+    AddObject {
+        /// Id of the object.
+        object: String,
+        /// Number in the VMM of a descriptor that the VMM has from its start; `None` for that of
+        /// the object's fd set.
+        descriptor: Option<RawFd>,
+    },
+    /// Open the character device of a VFIO device, and give it to the running VMM.
+    PassDevice {
+        /// Address of the device.
+        device: Address,
+        /// Number of the fd set, which is never used again.
+        set: u32,
+    },
+    /// Plug a device into the running guest.
+    AddDevice {
+        /// Alias of the device, which is never used again.
+        alias: String,
+        /// Address of the device on the host.
+        device: Address,
+        /// Driver and properties, as `device_add` takes them, without the descriptor.
+        options: Value,
+    },
+    /// Ask the running guest to release a device, and wait until nothing has the device open.
+    RemoveDevice {
+        /// Alias of the device.
+        alias: String,
+        /// Address of the device on the host.
+        device: Address,
+    },
+    /// Remove an iommufd object that the VMM has from its start.
+    RemoveObject {
+        /// Id of the object.
+        object: String,
+    },
 }
 
 /// Descriptor in the VMM.
@@ -193,7 +244,14 @@ impl Op {
             | Self::SetUp
             | Self::SetPassword { .. }
             | Self::SetBalloon { .. }
-            | Self::Resume => Lifetime::Vmm,
+            | Self::Resume
+            | Self::RaiseMemlock { .. }
+            | Self::AddFdSet { .. }
+            | Self::AddObject { .. }
+            | Self::PassDevice { .. }
+            | Self::AddDevice { .. }
+            | Self::RemoveDevice { .. }
+            | Self::RemoveObject { .. } => Lifetime::Vmm,
             Self::MakeGuestFolder { .. }
             | Self::Listen { .. }
             | Self::ListenForControl { .. }
@@ -206,6 +264,12 @@ impl Op {
             | Self::LoadDrivers { .. }
             | Self::EmptyLogs { .. } => Lifetime::Kept,
         }
+    }
+
+    /// Returns whether nothing can undo the operation, so that nothing remembers it once it is
+    /// done.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self, Self::RemoveDevice { .. } | Self::RemoveObject { .. })
     }
 }
 

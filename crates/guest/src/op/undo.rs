@@ -94,6 +94,14 @@ pub(crate) fn undo(
         | Op::SetBalloon { .. }
         | Op::EmptyLogs { .. }
         | Op::Resume => {}
+        // The VMM, which has ended, had all of these. A transaction undoes them before.
+        Op::RaiseMemlock { .. }
+        | Op::AddFdSet { .. }
+        | Op::AddObject { .. }
+        | Op::PassDevice { .. }
+        | Op::AddDevice { .. }
+        | Op::RemoveDevice { .. }
+        | Op::RemoveObject { .. } => {}
     }
 
     Ok(())

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) records: Records,
     pub(crate) folder: GuestFolder,
     pub(crate) assignment: Option<Assignment>,
+    /// Devices that a transaction takes or gives back.
+    pub(crate) moving: Option<Assignment>,
     /// Descriptors for the VMM, until it is spawned.
     pub(crate) opened: Opened,
     /// Logs to empty once the start has succeeded.
@@ -42,11 +44,23 @@ impl World {
             records,
             folder,
             assignment: None,
+            moving: None,
             opened: Opened::new(),
             to_empty: Vec::new(),
             vfio: None,
             control: None,
             machine: None,
+        }
+    }
+
+    /// Joins the devices of a transaction with the guest's other devices.
+    pub(crate) fn settle(&mut self) {
+        let Some(moved) = self.moving.take() else {
+            return;
+        };
+        match &mut self.assignment {
+            Some(assignment) => assignment.absorb(moved),
+            None => self.assignment = Some(moved),
         }
     }
 
