@@ -10,6 +10,7 @@ use passthru_pci::Address;
 use crate::journal::JournalError;
 use crate::run::folder::FolderError;
 use crate::start::{images, record, user};
+use crate::transaction::HotplugError;
 
 /// Error of the start or the end of a guest.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +197,9 @@ pub enum Error {
     /// The domain has no command line.
     #[error(transparent)]
     CommandLine(#[from] passthru_domain::Errors),
+    /// Error of a change of a running guest's devices.
+    #[error(transparent)]
+    Hotplug(#[from] HotplugError),
     /// An operation is of another part of a guest's life than this one.
     #[error("the operation '{op}' is not possible now")]
     OutOfPlace {

@@ -15,6 +15,7 @@ mod start;
 #[cfg(test)]
 #[path = "../../host/src/test_threads.rs"]
 mod test_threads;
+mod transaction;
 
 pub use error::Error;
 pub use journal::JournalError;
@@ -41,3 +42,4 @@ pub use start::outside::NamedFds;
 pub use start::qcow2::Error as Qcow2Error;
 pub use start::record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};
 pub use start::user::{Error as UserError, User};
+pub use transaction::HotplugError;

@@ -1,6 +1,6 @@
 //! A VMM with its monitor.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use passthru_qemu::monitor::{self, Command, Event, Qmp, Ticket};
@@ -64,6 +64,15 @@ impl Machine {
     /// Queues a command. [`Machine::wait`] returns its answer.
     pub(crate) fn submit(&mut self, command: &Command) -> Result<Ticket, Error> {
         self.monitor.submit(command, vec![]).map_err(Error::Monitor)
+    }
+
+    /// Queues a command with descriptors.
+    pub(crate) fn submit_with_fds(
+        &mut self,
+        command: &Command,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Ticket, Error> {
+        self.monitor.submit(command, fds).map_err(Error::Monitor)
     }
 
     /// Takes the answer to a command, if it has come.

@@ -105,7 +105,7 @@ fn open_descriptor(
     let fd = match &want.kind {
         WantKind::Iommufd { given } => {
             let given = outside::iommufd(&want.name, given.as_ref(), &plan.named)?;
-            context(given)?.into()
+            iommufd_context(given)?.into()
         }
         WantKind::Vfio {
             host: address,
@@ -159,7 +159,7 @@ fn can_be_emptied(file: &File) -> bool {
 /// process that pins it (`IOMMU_OPTION_RLIMIT_MODE`).
 ///
 /// A given context may be in use, and cannot be changed then. That is not an error.
-fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
+pub(crate) fn iommufd_context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
     let Some(given) = given else {
         let iommufd = Iommufd::open()?;
         iommufd.set_accounting(Accounting::Process)?;
@@ -179,7 +179,7 @@ fn context(given: Option<Iommufd>) -> Result<Iommufd, Error> {
 
 /// Opens the character device of a VFIO device. Checks the open node against the address, since the
 /// node's name may have passed to another device.
-fn open_cdev(host: &Host, address: Address) -> Result<Cdev, Error> {
+pub(crate) fn open_cdev(host: &Host, address: Address) -> Result<Cdev, Error> {
     let device = host.device(address)?;
     let Some(name) = device.cdev.as_deref() else {
         return Err(Error::NoCdev { device: address });

@@ -1,0 +1,84 @@
+//! Errors of changes of a running guest's devices.
+
+use std::io;
+
+use passthru_pci::Address;
+use passthru_qemu::NotPluggable;
+use passthru_qemu::monitor;
+
+/// Error of a change of a running guest's devices.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HotplugError {
+    /// Another change is under way.
+    #[error("another change of the guest's devices is under way")]
+    Busy,
+    /// The guest has not run yet. QEMU forgets a request to release a device then.
+    #[error("the guest has not run yet, and so cannot release a device")]
+    NotRun,
+    /// A device of a document cannot be attached.
+    #[error("{device} cannot be attached: {reason}")]
+    Unsupported {
+        /// The device, in words.
+        device: String,
+        /// Reason, as a clause.
+        reason: String,
+    },
+    /// QEMU has no options for a device.
+    #[error(transparent)]
+    Options(#[from] passthru_qemu::Error),
+    /// A running QEMU cannot get or release a device.
+    #[error(transparent)]
+    NotPluggable(#[from] NotPluggable),
+    /// The guest does not have the device, or cannot release it.
+    #[error(transparent)]
+    Device(#[from] passthru_domain::Error),
+    /// The VMM refused an operation.
+    #[error("cannot {op}")]
+    Refused {
+        /// The operation, in words.
+        op: String,
+        /// Answer of the VMM.
+        source: monitor::Error,
+    },
+    /// The guest refused to release a device.
+    #[error("the guest refused to release {alias} ({device})")]
+    UnplugRefused {
+        /// Alias of the device.
+        alias: String,
+        /// Address of the device on the host.
+        device: Address,
+    },
+    /// The guest has not released a device in time. It may still do so later.
+    #[error("the guest has not released {alias} ({device}) within {seconds} s")]
+    NotReleased {
+        /// Alias of the device.
+        alias: String,
+        /// Address of the device on the host.
+        device: Address,
+        /// Time limit in seconds.
+        seconds: u64,
+    },
+    /// The VMM's limit on locked memory cannot be read or set.
+    #[error("cannot set the VMM's limit on locked memory to {bytes} bytes")]
+    Memlock {
+        /// The limit.
+        bytes: u64,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The VMM has no descriptor for an operation.
+    #[error("the VMM has no descriptor to {op}")]
+    NoDescriptor {
+        /// The operation, in words.
+        op: String,
+    },
+    /// No thread can be made for work that waits for the kernel, or the thread panicked.
+    #[error("cannot {op}: its thread failed")]
+    Thread {
+        /// The operation, in words.
+        op: String,
+        /// Cause.
+        source: io::Error,
+    },
+}
