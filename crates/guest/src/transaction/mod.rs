@@ -3,11 +3,18 @@
 //! A transaction never waits. Its owner advances it when the monitor has a message, when a deadline
 //! is over, and then again.
 
+mod begin;
 mod error;
 mod job;
 mod memlock;
 mod news;
 mod removal;
+#[expect(clippy::module_inception, reason = "the file is named after its type")]
+mod transaction;
+mod undo;
 mod wait;
 
 pub use error::HotplugError;
+pub(crate) use memlock::memlock_limit;
+pub(crate) use transaction::{Step, Transaction, TransactionPlan};
+pub use transaction::{TransactionEnd, TransactionKind, TransactionProgress};

@@ -1,0 +1,182 @@
+//! The begin of a transaction's operations. None of them waits.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use passthru_domain::IommufdObject;
+use passthru_host::{Assignment, Request};
+use passthru_pci::Address;
+use passthru_qemu::monitor::Command;
+use passthru_qemu::{PlugResolve, Want, iommufd_step};
+use serde_json::Value;
+
+use super::error::HotplugError;
+use super::job::{Job, Work};
+use super::memlock::set_memlock_limit;
+use super::removal::{Patience, Removal};
+use super::wait::Wait;
+use crate::error::Error;
+use crate::op::effect::Effect;
+use crate::op::ledger::Ledger;
+use crate::op::op::Op;
+use crate::op::world::World;
+use crate::run::machine::Machine;
+use crate::start::opened::{iommufd_context, open_cdev};
+
+/// Objects that the operations of a transaction work on.
+pub(super) struct Scene<'a> {
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) machine: &'a mut Machine,
+    /// Devices that the transaction takes.
+    pub(super) requests: &'a [Request],
+    pub(super) patience: Patience,
+    pub(super) now: Instant,
+}
+
+/// Number of a descriptor in the VMM.
+struct Number(String);
+
+impl PlugResolve for Number {
+    fn text(&self, _: &Want) -> String {
+        self.0.clone()
+    }
+}
+
+impl Scene<'_> {
+    /// Begins an operation.
+    ///
+    /// # Errors
+    /// The error of the operation. Nothing of it is in force then.
+    pub(super) fn begin(&mut self, op: &Op) -> Result<Wait, Error> {
+        match op {
+            Op::LoadModules { .. } => self.begin_job(op, |world| {
+                let host = world.host.clone();
+                Box::new(move |_| Ok(host.require_iommufd()?))
+            }),
+            Op::LoadDrivers { drivers } => self.begin_job(op, |world| {
+                let host = world.host.clone();
+                let drivers = drivers.clone();
+                Box::new(move |_| {
+                    for driver in &drivers {
+                        host.load_driver(driver)?;
+                    }
+                    Ok(())
+                })
+            }),
+            Op::Claim { device, .. } => {
+                let requests = self.requests.to_vec();
+                let device = *device;
+                self.begin_job(op, |world| claim(world, requests, device))
+            }
+            Op::Bind { device, to, .. } => {
+                let device = *device;
+                let to = to.clone();
+                self.begin_job(op, |_| {
+                    Box::new(move |devices| match devices {
+                        Some(devices) => Ok(devices.bind(device, &to)?),
+                        None => Ok(()),
+                    })
+                })
+            }
+            Op::RaiseMemlock { to, .. } => {
+                set_memlock_limit(self.machine.pid(), *to)?;
+                Ok(Wait::Nothing)
+            }
+            Op::AddFdSet { object, set } => {
+                let opaque = format!("passthru:{object}");
+                self.add_fd(*set, opaque, iommufd_context(None)?.into())
+            }
+            Op::PassDevice { device, set } => {
+                let cdev = open_cdev(&self.ledger.world().host, *device)?;
+                self.add_fd(*set, format!("passthru:{device}"), cdev.into())
+            }
+            Op::AddObject { object, descriptor } => {
+                let number = match descriptor {
+                    Some(number) => number.to_string(),
+                    None => self.number(op)?,
+                };
+                let object = IommufdObject {
+                    id: object.clone(),
+                    fd: None,
+                };
+                self.ask(&iommufd_step(&object, &Number(number)).command)
+            }
+            Op::AddDevice { options, .. } => {
+                let mut options = options.clone();
+                options["fd"] = Value::String(self.number(op)?);
+                self.ask(&Command::DeviceAdd { device: options })
+            }
+            Op::RemoveDevice { alias, device } => Ok(self.remove(alias, *device)),
+            Op::RemoveObject { object } => self.ask(&Command::ObjectDel { id: object.clone() }),
+            _ => Err(Error::OutOfPlace { op: op.to_string() }),
+        }
+    }
+
+    /// Begins the removal of a device.
+    pub(super) fn remove(&self, alias: &str, device: Address) -> Wait {
+        Wait::Removal(Removal::new(alias, device, self.patience, self.now))
+    }
+
+    /// Sends a command, whose answer ends the operation.
+    pub(super) fn ask(&mut self, command: &Command) -> Result<Wait, Error> {
+        Ok(Wait::Answer(self.machine.submit(command)?))
+    }
+
+    /// Begins work in a thread.
+    pub(super) fn begin_job(
+        &mut self,
+        op: &Op,
+        work: impl FnOnce(&World) -> Work,
+    ) -> Result<Wait, Error> {
+        let world = self.ledger.world();
+        let work = work(world);
+        let job = Job::start(&mut world.moving, work);
+        let job = job.map_err(|source| HotplugError::Thread {
+            op: op.to_string(),
+            source,
+        })?;
+        Ok(Wait::Job(job))
+    }
+
+    fn add_fd(&mut self, set: u32, opaque: String, fd: OwnedFd) -> Result<Wait, Error> {
+        let command = Command::AddFd {
+            fdset_id: set,
+            opaque: Some(opaque),
+        };
+        Ok(Wait::Number(
+            self.machine.submit_with_fds(&command, vec![fd])?,
+        ))
+    }
+
+    /// Returns the number in the VMM of the descriptor that an operation takes.
+    fn number(&self, op: &Op) -> Result<String, Error> {
+        let mut entries = self.ledger.entries().iter();
+        let entry = entries.rfind(|entry| passes_to(&entry.op, op));
+        match entry.and_then(|entry| entry.effect.as_ref()) {
+            Some(Effect::Descriptor(number)) => Ok(number.to_string()),
+            _ => Err(HotplugError::NoDescriptor { op: op.to_string() }.into()),
+        }
+    }
+}
+
+/// Returns whether an operation passes the descriptor that another one takes.
+fn passes_to(op: &Op, taker: &Op) -> bool {
+    match (op, taker) {
+        (Op::AddFdSet { object, .. }, Op::AddObject { object: taken, .. }) => object == taken,
+        (Op::PassDevice { device, .. }, Op::AddDevice { device: taken, .. }) => device == taken,
+        _ => false,
+    }
+}
+
+/// Returns the work that claims a device. The first claim checks all devices.
+fn claim(world: &World, requests: Vec<Request>, device: Address) -> Work {
+    let host = world.host.clone();
+    let name = world.name().to_owned();
+    Box::new(move |devices: &mut Option<Assignment>| {
+        let assignment = match devices.take() {
+            Some(assignment) => assignment,
+            None => host.begin_assignment(&requests, Some(&name), false)?,
+        };
+        Ok(devices.insert(assignment).claim(device)?)
+    })
+}
