@@ -9,6 +9,8 @@ mod job;
 mod memlock;
 mod news;
 mod removal;
+#[cfg(test)]
+mod tests;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod transaction;
 mod undo;
