@@ -22,6 +22,8 @@ pub use journal::JournalError;
 pub use op::effect::Effect;
 pub use op::op::{Descriptor, Lifetime, Op};
 pub use opener::RefusedLink;
+pub use plan::attach_plan::AttachSettings;
+pub use plan::detach_plan::DetachSettings;
 pub use plan::memlock::MemlockItem;
 pub use plan::start_plan::{StartPlan, StartSettings};
 pub use run::control_socket::{control_path, listen_for_control};

@@ -9,6 +9,9 @@ use passthru_domain::device::{Info, MemoryDevice, Video};
 use passthru_domain::{Domain, Memory};
 use serde::{Deserialize, Serialize};
 
+use crate::opener::Opener;
+use crate::plan::start_plan::size_of_file;
+
 const MIB: u64 = 1 << 20;
 
 /// Bytes for the BIOS and option ROM regions of the board. Measured on QEMU 11.1: 1 MiB on a PC
@@ -84,6 +87,11 @@ impl Memlock {
             hard_limit.saturating_sub(limit.bytes()),
         );
         limit
+    }
+
+    /// Computes the limit of a guest whose files a user's opener may look at.
+    pub(crate) fn for_guest(domain: &Domain, opener: &Opener<'_>) -> Self {
+        Self::for_domain(domain, &|path| size_of_file(path, opener))
     }
 
     /// Returns the limit in bytes.

@@ -7,7 +7,7 @@ use passthru_domain::Domain;
 use passthru_domain::device::DisplayPassword;
 use passthru_domain::device::graphics::GraphicsType;
 use passthru_domain::device::memballoon::MemballoonModel;
-use passthru_host::{DriverChange, Host};
+use passthru_host::{DriverChange, Host, Request};
 use passthru_qemu::WantKind;
 
 use crate::error::Error;
@@ -46,7 +46,7 @@ impl StartPlan {
             ops.push(Op::MakeFolder { path: path.into() });
         }
         ops.extend(self.write_record()?);
-        ops.extend(self.take_devices(host)?);
+        ops.extend(take_devices(&self.requests, host)?);
         for (index, item) in &items {
             if waits_for_devices(item) {
                 ops.extend(open_item(*index, item));
@@ -90,45 +90,6 @@ impl StartPlan {
             path: self.records.path(&self.name),
             former: self.records.read(&self.name)?.map(Box::new),
         }))
-    }
-
-    /// Returns the operations that take the devices: first all claims, then the changes of drivers.
-    fn take_devices(&self, host: &Host) -> Result<Vec<Op>, Error> {
-        let mut claims = Vec::new();
-        let mut drivers = Vec::new();
-        let mut binds = Vec::new();
-        for request in &self.requests {
-            let device = request.address;
-            let Some(DriverChange { from, to, back }) = host.change(request)? else {
-                claims.push(Op::Claim {
-                    device,
-                    driver: host.device(device)?.driver,
-                    stays: true,
-                });
-                continue;
-            };
-            claims.push(Op::Claim {
-                device,
-                driver: from.clone(),
-                stays: false,
-            });
-            if !drivers.contains(&to) {
-                drivers.push(to.clone());
-            }
-            binds.push(Op::Bind {
-                device,
-                from,
-                to,
-                back,
-            });
-        }
-
-        let mut ops = claims;
-        if !drivers.is_empty() {
-            ops.push(Op::LoadDrivers { drivers });
-        }
-        ops.extend(binds);
-        Ok(ops)
     }
 
     /// Returns the operation for the VMM's own `/dev/vfio`, if it has one.
@@ -179,6 +140,45 @@ impl StartPlan {
 
         (!paths.is_empty()).then_some(Op::EmptyLogs { paths })
     }
+}
+
+/// Returns the operations that take the devices: first all claims, then the changes of drivers.
+pub(crate) fn take_devices(requests: &[Request], host: &Host) -> Result<Vec<Op>, Error> {
+    let mut claims = Vec::new();
+    let mut drivers = Vec::new();
+    let mut binds = Vec::new();
+    for request in requests {
+        let device = request.address;
+        let Some(DriverChange { from, to, back }) = host.change(request)? else {
+            claims.push(Op::Claim {
+                device,
+                driver: host.device(device)?.driver,
+                stays: true,
+            });
+            continue;
+        };
+        claims.push(Op::Claim {
+            device,
+            driver: from.clone(),
+            stays: false,
+        });
+        if !drivers.contains(&to) {
+            drivers.push(to.clone());
+        }
+        binds.push(Op::Bind {
+            device,
+            from,
+            to,
+            back,
+        });
+    }
+
+    let mut ops = claims;
+    if !drivers.is_empty() {
+        ops.push(Op::LoadDrivers { drivers });
+    }
+    ops.extend(binds);
+    Ok(ops)
 }
 
 /// Returns whether an object is opened after the devices are taken: a device, and what others

@@ -64,6 +64,7 @@ impl StartSettings {
 pub struct StartPlan {
     pub(crate) name: String,
     pub(crate) domain: Domain,
+    pub(crate) capabilities: Capabilities,
     /// Descriptor by which the firmware was chosen, if the domain leaves the choice open.
     pub(crate) descriptor: Option<FirmwareDescriptor>,
     /// Images that only a header of another image names, and no element of the XML.
@@ -112,7 +113,7 @@ impl StartPlan {
         Ok(Self {
             requests: requests(&domain),
             nvme: NvmeController::of_domain(&domain),
-            memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
+            memlock: Memlock::for_guest(&domain, &opener),
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
@@ -122,6 +123,7 @@ impl StartPlan {
             accept_new_device: settings.accept_new_device,
             name,
             domain,
+            capabilities: capabilities.clone(),
             descriptor,
             header_named,
             line,
@@ -266,7 +268,7 @@ pub(crate) fn device_faults(domain: &Domain) -> Vec<Error> {
 }
 
 /// Returns the size of a file in bytes; zero for a file that the opener refuses.
-fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
+pub(crate) fn size_of_file(path: &str, opener: &Opener<'_>) -> u64 {
     opener
         .stat(Path::new(path))
         .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::op::ledger::Ledger;
 use crate::op::op::Op;
+use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
 use crate::run::machine::Machine;
 
@@ -29,6 +30,7 @@ pub struct Guest {
     // operations, whose undo gives the devices back.
     pub(crate) domain: Domain,
     pub(crate) machine: Machine,
+    pub(crate) hotplug: Hotplug,
     pub(crate) ledger: Ledger,
     pub(crate) uid: u32,
     pub(crate) console: Option<PathBuf>,
@@ -108,9 +110,11 @@ impl Guest {
     }
 
     /// Returns the time at which to call [`Guest::handle_events`] without an event: the time limit
-    /// of an answer.
+    /// of an answer, or the next look at a change of devices.
     pub fn deadline(&self) -> Option<Instant> {
-        self.machine.monitor().deadline()
+        let answer = self.machine.monitor().deadline();
+        let change = self.transaction_deadline();
+        answer.into_iter().chain(change).min()
     }
 
     /// Returns the VMM's standard output, if it is a pipe. Later calls return `None`.
@@ -206,17 +210,20 @@ impl Guest {
     /// If the monitor is closed or cannot be used, then [`Error::Monitor`].
     pub fn handle_events(&mut self, watch: &mut dyn FnMut(&Event)) -> Result<bool, Error> {
         let advanced = self.machine.advance();
+        self.advance_transaction();
         for _ in 0..MAX_EVENTS {
             let Some(event) = self.machine.take_event() else {
                 break;
             };
             tracing::debug!(name = event.name, "event");
             watch(&event);
+            self.note_device_event(&event);
             if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
                 return Ok(true);
             }
         }
 
+        self.advance_transaction();
         advanced.map(|()| false).map_err(Error::Monitor)
     }
 
@@ -236,6 +243,7 @@ impl Guest {
         // If this panics, Rust drops the fields in their order: the VMM first.
         let (status, messages) = wait(&mut self.machine);
         // If a later line panics, Rust drops the last name first: the VMM.
+        self.abandon_transaction();
         let Self {
             memlock,
             mut ledger,
@@ -313,8 +321,11 @@ pub(crate) mod tests {
     use passthru_host::{Host, Request};
     use passthru_pci::Address;
 
+    use passthru_qemu::Capabilities;
+
     use super::*;
     use crate::op::world::World;
+    use crate::plan::handover::Handover;
     use crate::run::folder::GuestFolder;
     use crate::run::machine::tests::machine;
     use crate::start::record::Records;
@@ -353,6 +364,11 @@ pub(crate) mod tests {
 
         Guest {
             memlock: Memlock::for_domain(&domain, &|_| 0),
+            hotplug: Hotplug::new(
+                &domain,
+                &Handover::default(),
+                Capabilities::builtin(passthru_domain::Arch::X86_64),
+            ),
             machine,
             ledger,
             uid: 0,

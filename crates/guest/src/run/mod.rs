@@ -3,6 +3,7 @@
 pub(crate) mod console;
 pub(crate) mod control_socket;
 pub(crate) mod dead_guest;
+mod device_change;
 pub(crate) mod ending;
 pub(crate) mod folder;
 pub(crate) mod forget;

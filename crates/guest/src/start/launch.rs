@@ -14,6 +14,7 @@ use crate::op::apply::Context;
 use crate::op::ledger::Ledger;
 use crate::op::op::Op;
 use crate::op::world::World;
+use crate::plan::hotplug::Hotplug;
 use crate::plan::start_plan::StartPlan;
 use crate::run::console::{console_label, console_path};
 use crate::run::folder::GuestFolder;
@@ -69,6 +70,7 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
         lifecycle: Lifecycle::from_domain(&plan.domain),
         uid: plan.user.uid(),
         memlock: plan.memlock,
+        hotplug: Hotplug::new(&plan.domain, &plan.handover, plan.capabilities),
         domain: plan.domain,
         machine,
         ledger,

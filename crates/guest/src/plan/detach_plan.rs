@@ -1,0 +1,135 @@
+//! The plan of a detach: from a device to the steps, changing nothing.
+
+use std::time::Duration;
+
+use passthru_domain::Domain;
+use passthru_pci::Address;
+
+use crate::op::ledger::Ledger;
+use crate::op::op::Op;
+use crate::plan::attach_plan::hostdev;
+use crate::plan::hotplug::Hotplug;
+use crate::plan::memlock::Memlock;
+use crate::transaction::{HotplugError, Step};
+
+/// Time that a guest has to release a device, unless the caller chooses another.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Choices of the caller for a detach.
+#[derive(Clone, Copy, Debug)]
+pub struct DetachSettings {
+    /// Time for the guest to release the device.
+    pub time: Duration,
+    /// Whether the guest is reset if it does not release the device in time. QEMU removes the
+    /// device at the reset; a guest whose firmware has native hotplug of PCI Express may keep it.
+    pub force: bool,
+}
+
+impl Default for DetachSettings {
+    fn default() -> Self {
+        Self {
+            time: TIME,
+            force: false,
+        }
+    }
+}
+
+/// Plan of a detach.
+#[derive(Debug)]
+pub(crate) struct DetachPlan {
+    pub(crate) memlock: Memlock,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl DetachPlan {
+    /// Plans the detach of a device and of the other functions in its slot.
+    ///
+    /// # Errors
+    /// If the guest does not have the device, or cannot release it, then [`HotplugError`].
+    pub(crate) fn new(
+        device: &str,
+        domain: &Domain,
+        hotplug: &Hotplug,
+        ledger: &Ledger,
+    ) -> Result<Self, HotplugError> {
+        let entries = ledger.entries();
+        let alias = find_alias(domain, device).unwrap_or(device);
+        let unplugged = domain.unplug(alias, &hotplug.capabilities)?;
+        let mut aliases = Vec::new();
+        let mut addresses = Vec::new();
+        let mut steps = Vec::new();
+        for item in unplugged.items {
+            let hostdev = hostdev(&domain.devices, item);
+            let pci = hostdev.and_then(|hostdev| Some((hostdev, hostdev.pci()?)));
+            let Some((hostdev, device)) = pci else {
+                return Err(HotplugError::Unsupported {
+                    device: domain.devices.describe(item),
+                    reason: "only PCI devices of the host can be detached yet".into(),
+                });
+            };
+            let alias = hostdev.info.id().to_owned();
+            aliases.push(alias.clone());
+            addresses.push(device);
+            steps.push(Step::Do(Op::RemoveDevice { alias, device }));
+        }
+
+        let memlock = Memlock::for_guest(&unplugged.domain, &ledger.opener());
+        let limit = memlock.bytes();
+        let objects = unused_objects(domain, &unplugged.domain);
+        for entry in entries.iter().rev() {
+            let is_undone = match &entry.op {
+                Op::AddDevice { device, .. }
+                | Op::PassDevice { device, .. }
+                | Op::Bind { device, .. }
+                | Op::Claim { device, .. } => addresses.contains(device),
+                Op::AddObject { object, .. } | Op::AddFdSet { object, .. } => {
+                    objects.contains(object)
+                }
+                Op::RaiseMemlock { from, .. } => *from >= limit,
+                _ => false,
+            };
+            if is_undone {
+                steps.push(Step::Undo(entry.number));
+            }
+        }
+
+        for object in objects {
+            let is_attached = entries.iter().any(
+                |entry| matches!(&entry.op, Op::AddObject { object: of, .. } if *of == object),
+            );
+            if !is_attached {
+                steps.push(Step::Do(Op::RemoveObject { object }));
+            }
+        }
+
+        Ok(Self {
+            memlock,
+            aliases,
+            addresses,
+            steps,
+        })
+    }
+}
+
+/// Returns the alias of a device of the host that is named by its address.
+fn find_alias<'a>(domain: &'a Domain, device: &str) -> Option<&'a str> {
+    let address: Address = device.parse().ok()?;
+    let mut hostdevs = domain.devices.assigned();
+    let hostdev = hostdevs.find(|hostdev| hostdev.pci() == Some(address))?;
+    Some(hostdev.info.id())
+}
+
+/// Returns the ids of the iommufd objects that nothing uses in the later domain.
+fn unused_objects(before: &Domain, after: &Domain) -> Vec<String> {
+    let used = after.iommufd_objects();
+    let mut unused = Vec::new();
+    for object in before.iommufd_objects() {
+        if used.iter().all(|other| other.id != object.id) {
+            unused.push(object.id);
+        }
+    }
+
+    unused
+}
