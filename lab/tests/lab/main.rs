@@ -11,6 +11,7 @@ mod domains;
 mod fail;
 mod guest;
 mod host;
+mod hotplug;
 mod kernel;
 mod machine;
 mod network;

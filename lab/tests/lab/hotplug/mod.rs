@@ -1,0 +1,5 @@
+//! Devices that a running guest gets and releases, through the library.
+
+mod attach;
+mod detach;
+mod support;
