@@ -343,8 +343,7 @@ fn split_and_joined_assignments_keep_their_claims() {
     let tree = host();
     let host = tree.host();
     let devices = ["01:00.0", "02:00.0"].map(address);
-    let requests = devices.map(Request::unmanaged);
-    tree.place("0000:01:00.0", Some("vfio-pci"), 1);
+    let requests = devices.map(Request::managed);
     let mut all = host.begin_assignment(&requests, Some("one"), true).unwrap();
     for device in devices {
         all.claim(device).unwrap();
