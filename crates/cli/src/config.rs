@@ -7,6 +7,7 @@ use passthru_guest::UidRange;
 use passthru_host::read_bounded;
 use serde::{Deserialize, Deserializer};
 
+use crate::access::AccessLists;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::input;
@@ -25,6 +26,9 @@ pub(crate) struct Config {
     /// Range of the guests' user ids, `FIRST-LAST`.
     #[serde(default, rename = "uid-range", deserialize_with = "uid_range")]
     pub(crate) uid_range: UidRange,
+    /// Users that may use the guests of root, besides root.
+    #[serde(default)]
+    pub(crate) access: AccessLists,
 }
 
 /// Failure to read the configuration.

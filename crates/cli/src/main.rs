@@ -2,6 +2,7 @@
 //! work.
 #![forbid(unsafe_code)]
 
+mod access;
 mod commands;
 mod config;
 mod diagnostics;
@@ -17,6 +18,7 @@ mod host;
 mod input;
 mod message;
 mod output;
+mod service;
 mod signals;
 mod terminal;
 mod user;

@@ -129,6 +129,14 @@ impl EventFan {
         Some(response)
     }
 
+    /// Sends what the listeners have room for, and ends their requests.
+    pub fn finish(mut self, server: &mut Server) {
+        self.deliver(server);
+        for listener in self.listeners.into_keys() {
+            server.send(listener, &Response::Result(Value::Null), None);
+        }
+    }
+
     /// Sends events to the listeners that have room for them, and removes those that are gone. Call
     /// it in each turn of the loop: an event costs a slow listener no connection.
     pub fn deliver(&mut self, server: &mut Server) {

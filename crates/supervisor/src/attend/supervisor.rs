@@ -251,10 +251,12 @@ impl Supervisor {
             guest,
             mut server,
             stopping,
+            events,
             ..
         } = self;
         let ended = guest.finish();
         if let Some(server) = &mut server {
+            events.finish(server);
             let response = end_response(&ended);
             for client in stopping {
                 server.send(client, &response, None);

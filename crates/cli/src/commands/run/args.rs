@@ -11,6 +11,15 @@ pub(crate) struct Args {
     /// Show the steps of a run without doing them
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+    /// Start the guest and let it run without this command
+    ///
+    /// The command ends once the guest runs. The guest's supervisor goes on in a session of its
+    /// own: see `passthru ps`, `console`, `logs` and `stop`.
+    #[arg(long, conflicts_with_all = ["dry_run", "raw_console"])]
+    pub(super) detach: bool,
+    /// Be the supervisor that --detach starts
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(super) detached: bool,
     /// With --dry-run: print the steps as JSON
     #[arg(long, requires = "dry_run")]
     pub(super) json: bool,

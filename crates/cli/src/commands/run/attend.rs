@@ -1,29 +1,36 @@
 //! A guest from the moment that it runs to the moment that its devices are given back.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use passthru_guest::{Ended, Guest};
-use passthru_host::Host;
+use passthru_host::{Host, make_own_folder};
 use passthru_supervisor::control::Access;
 use passthru_supervisor::{Settings, Supervisor};
+use rustix::fs::OFlags;
 
 use super::args::Args;
 use super::console::Console;
+use super::detach::{Detached, leave_terminal};
 use super::foreground::Terminal;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::folder::log_dir;
 use crate::hint::host_hint;
 use crate::message::say;
+use crate::service;
 use crate::signals::Signals;
 
-/// Lets the guest run, with its console on the terminal, and stays until it has ended. Returns the
-/// exit code of the command.
+/// Lets the guest run, and stays until it has ended. Returns the exit code of the command.
 pub(super) fn attend(
     args: &Args,
     mut guest: Guest,
     host: &Host,
     signals: &Signals,
+    access: Access,
 ) -> Result<ExitCode, Error> {
     let console = connect(args, &guest);
     if let Err(error) = guest.resume(&|| signals.taken() > 0) {
@@ -38,6 +45,7 @@ pub(super) fn attend(
         };
     }
 
+    service::tell_ready(guest.name());
     if console.as_ref().is_some_and(Console::on_terminal) {
         let keys = if args.raw_console {
             "Ctrl-] ends the guest"
@@ -50,18 +58,54 @@ pub(super) fn attend(
         );
     }
 
-    let mut terminal = Terminal::new(&mut guest, signals, console);
     let settings = Settings {
-        access: Access::default(),
+        access,
         stop_time: Duration::from_secs(args.stop_timeout),
     };
-    let ended = Supervisor::new(guest, host, settings).run(&mut terminal);
+    let ended = if args.detached {
+        detach(&guest);
+        Supervisor::new(guest, host, settings).run(&mut Detached(signals))
+    } else {
+        let mut terminal = Terminal::new(&mut guest, signals, console);
+        Supervisor::new(guest, host, settings).run(&mut terminal)
+    };
     result(&ended)
+}
+
+/// Leaves the terminal of the command that started this supervisor.
+fn detach(guest: &Guest) {
+    let name = guest.name();
+    let line = format!("guest '{name}' runs: process {}\n", guest.pid());
+    let log = match open_log(name) {
+        Ok(log) => Some(log),
+        Err(error) => {
+            tracing::warn!("messages of the supervisor of guest '{name}' are lost: {error}");
+            None
+        }
+    };
+    if let Err(error) = leave_terminal(&line, log) {
+        tracing::warn!("cannot leave the terminal: {error}");
+    }
+}
+
+/// Opens the log of a detached supervisor, which is emptied at each start.
+fn open_log(guest: &str) -> io::Result<File> {
+    let folder = log_dir();
+    make_own_folder(&folder, 0o700)?;
+    let path = folder.join(format!("{guest}.supervisor.log"));
+    File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .and_then(|log| log.set_len(0).map(|()| log))
 }
 
 /// Connects the guest's console, unless the arguments keep it off the terminal.
 fn connect(args: &Args, guest: &Guest) -> Option<Console> {
-    let path = guest.console().filter(|_| !args.no_console)?;
+    let is_wanted = !args.no_console && !args.detached;
+    let path = guest.console().filter(|_| is_wanted)?;
     match Console::connect(path, guest.uid(), args.raw_console) {
         Ok(console) => Some(console),
         Err(e) => {

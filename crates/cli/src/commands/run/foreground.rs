@@ -12,6 +12,7 @@ use rustix::event::PollFlags;
 use super::console::{Console, ConsoleInput};
 use super::output_buffer::OutputBuffer;
 use crate::message::say;
+use crate::service;
 use crate::signals::Signals;
 
 /// Number of reads of output after the VMM has ended.
@@ -101,6 +102,7 @@ impl Foreground for Terminal<'_> {
     fn tell(&mut self, notice: EndingNotice) {
         match notice {
             EndingNotice::PoweringOff(time) => {
+                service::tell_stopping();
                 let seconds = time.as_secs();
                 say!(
                     "passthru: asked the guest to power off; repeat to end it at once, or wait \

@@ -5,6 +5,7 @@ mod attend;
 mod backend;
 mod console;
 mod console_mode;
+mod detach;
 mod dry_run;
 mod foreground;
 mod named_fds;

@@ -7,6 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::args::Args;
 use super::attend::attend;
+use super::detach::{leave_session, run_detached};
 use super::dry_run::dry_run;
 use super::notices::Notices;
 use super::planning::plan;
@@ -20,12 +21,19 @@ use crate::{input, message};
 /// chooses another id.
 const TRIES: usize = 16;
 
-/// Runs a guest in the foreground.
+/// Runs a guest in the foreground, or starts its supervisor.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+    if args.detach {
+        return run_detached();
+    }
     forbid_core_files();
+    if args.detached {
+        leave_session()?;
+    }
     let signals = Signals::ending()?;
     let document = input::read(&args.file)?;
     let config = Config::read(args.config.as_deref())?;
+    let access = config.access.resolve()?;
     let host = this_host();
     let mut notices = Notices::default();
     if args.dry_run {
@@ -41,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         signals.hold();
         message::start_writer();
         match start(plan, &host, &|| signals.taken() > 0) {
-            Ok(guest) => return attend(args, guest, &host, &signals),
+            Ok(guest) => return attend(args, guest, &host, &signals, access),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(error.into()),
         }
