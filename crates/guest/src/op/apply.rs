@@ -114,6 +114,11 @@ pub(crate) fn apply(
         }
         Op::MakeVfioFolder { .. } => world.vfio = vfio_folder::for_plan(plan, &world.host)?,
         Op::Spawn { .. } => spawn(plan, world, note)?,
+        Op::HandOver { device } => {
+            if let (Some(assignment), Some(vmm)) = (&world.assignment, &world.vmm) {
+                assignment.hand_over(*device, vmm)?;
+            }
+        }
         Op::SetUp => {
             let machine = machine(world)?;
             return Ok(Begun::Waits(vec![machine.negotiation()]));
@@ -220,8 +225,10 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
         fds: std::mem::take(&mut world.opened),
     };
     let host = world.host.clone();
+    let mut named = None;
     let mut name = |pid| {
         let process = host.process(pid).ok_or(std::io::ErrorKind::NotFound)?;
+        named = Some(process.clone());
         note(Effect::Process(process)).map_err(std::io::Error::other)
     };
     let spawned = process.spawn(&mut name).and_then(Vmm::new);
@@ -231,6 +238,7 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
         source,
     })?;
     let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
+    world.vmm = named;
     world.machine = Some(Machine::new(vmm, monitor));
     Ok(())
 }

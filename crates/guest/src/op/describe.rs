@@ -70,6 +70,12 @@ impl fmt::Display for Op {
                 nodes.join(", ")
             ),
             Self::Spawn { .. } => self.fmt_spawn(f),
+            Self::HandOver { device } => {
+                write!(
+                    f,
+                    "note in the record of {device} that the VMM has the device"
+                )
+            }
             Self::SetUp => f.write_str("wait until the VMM has set the machine up"),
             Self::SetPassword {
                 screen, valid_to, ..

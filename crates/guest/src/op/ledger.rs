@@ -288,6 +288,8 @@ impl Ledger {
     /// be given back. Other failures are logged.
     pub(crate) fn undo_all(&mut self) -> Vec<HostError> {
         self.world.settle();
+        // The VMM ends first. The records name it as long as it has the devices.
+        self.world.machine = None;
         let mut errors = Vec::new();
         while let Some(entry) = self.entries.pop() {
             errors.extend(self.undo(&entry));

@@ -83,6 +83,13 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
             // A VMM that no journal names has never run.
             _ => Observed::NotApplied,
         },
+        Op::HandOver { device } => {
+            let record = world.host.record(*device);
+            let is_noted = record.map(|record| {
+                record.is_some_and(|r| r.vmm.is_some() && r.guest.as_deref() == Some(world.name()))
+            });
+            Observed::from_result(is_noted)
+        }
         Op::Open { .. } | Op::Take { .. } | Op::Copy { .. } | Op::Listen { path: None, .. } => {
             Observed::from(!world.opened.is_empty())
         }

@@ -123,6 +123,12 @@ pub enum Op {
         /// Program and arguments.
         command: Vec<String>,
     },
+    /// Note in a device's record that the VMM has the device. So a VMM that outlives this process
+    /// keeps its devices.
+    HandOver {
+        /// Address of the device.
+        device: Address,
+    },
     /// Wait until the VMM has set the machine up. It opens devices and pins memory meanwhile.
     SetUp,
     /// Set the password of a screen, which neither the dry run nor the journal shows.
@@ -257,7 +263,8 @@ impl Op {
             | Self::ListenForControl { .. }
             | Self::MakeFolder { .. }
             | Self::Bind { .. }
-            | Self::Spawn { .. } => Lifetime::Guest,
+            | Self::Spawn { .. }
+            | Self::HandOver { .. } => Lifetime::Guest,
             Self::WriteRecord { .. } => Lifetime::Started,
             Self::LoadModules { .. }
             | Self::MakeNvram { .. }

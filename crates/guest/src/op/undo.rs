@@ -82,6 +82,7 @@ pub(crate) fn undo(
             }
         }
         Op::Bind { device, .. } => give_back(*device, world)?,
+        Op::HandOver { device } => take_back(*device, world)?,
         Op::MakeVfioFolder { .. } => world.vfio = None,
         // This ends the VMM, and waits for its end.
         Op::Spawn { .. } => world.machine = None,
@@ -115,6 +116,18 @@ fn give_back(device: Address, world: &mut World) -> Result<(), passthru_host::Er
             let claim = world.host.claim(device, Some(world.folder.name()))?;
             claim.restore(false).map(drop)
         }
+    }
+}
+
+/// Removes the VMM from the record of a device. Claims the device first if a former process claimed
+/// it.
+fn take_back(device: Address, world: &World) -> Result<(), passthru_host::Error> {
+    match &world.assignment {
+        Some(assignment) => assignment.take_back(device),
+        None => world
+            .host
+            .claim(device, Some(world.folder.name()))?
+            .take_back(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
-use passthru_host::{Assignment, Host};
+use passthru_host::{Assignment, Host, ProcessId};
 
 use crate::opener::Opener;
 use crate::run::folder::GuestFolder;
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) vfio: Option<OwnedFd>,
     /// The control socket, until the guest that is started takes it over.
     pub(crate) control: Option<UnixListener>,
+    /// Process of the VMM, once it is spawned.
+    pub(crate) vmm: Option<ProcessId>,
     /// The VMM, until the guest that is started takes it over.
     pub(crate) machine: Option<Machine>,
 }
@@ -49,6 +51,7 @@ impl World {
             to_empty: Vec::new(),
             vfio: None,
             control: None,
+            vmm: None,
             machine: None,
         }
     }

@@ -55,6 +55,8 @@ impl StartPlan {
 
         ops.extend(self.make_vfio_folder(host)?);
         ops.push(self.spawn());
+        let devices = self.requests.iter().map(|request| request.address);
+        ops.extend(devices.map(|device| Op::HandOver { device }));
         ops.push(Op::SetUp);
         let passwords = self.domain.devices.display_passwords();
         ops.extend(passwords.iter().enumerate().map(set_password));

@@ -4,7 +4,7 @@ use passthru_pci::Address;
 
 use super::request::Request;
 use crate::usage::HeldDisks;
-use crate::{Claim, Device, Error, Host, HostSurvey};
+use crate::{Claim, Device, Error, Host, HostSurvey, ProcessId};
 
 /// Devices that are claimed and on VFIO drivers. If the value is dropped, the devices are given
 /// back.
@@ -190,6 +190,34 @@ impl Assignment {
     fn assigned(&mut self, device: Address) -> Option<&mut AssignedDevice> {
         let mut devices = self.devices.iter_mut();
         devices.find(|assigned| assigned.claim.device() == device)
+    }
+
+    /// Returns the claim of a device, if it was claimed.
+    fn claimed(&self, device: Address) -> Option<&Claim> {
+        let mut claims = self.devices.iter().map(|assigned| &assigned.claim);
+        claims.find(|claim| claim.device() == device)
+    }
+
+    /// Notes in the record of a claimed device that the guest's VMM has the device.
+    ///
+    /// # Errors
+    /// Those of [`Claim::hand_over`].
+    pub fn hand_over(&self, device: Address, vmm: &ProcessId) -> Result<(), Error> {
+        match self.claimed(device) {
+            Some(claim) => claim.hand_over(vmm),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the VMM from the record of a claimed device, once the VMM no longer has the device.
+    ///
+    /// # Errors
+    /// Those of [`Claim::take_back`].
+    pub fn take_back(&self, device: Address) -> Result<(), Error> {
+        match self.claimed(device) {
+            Some(claim) => claim.take_back(),
+            None => Ok(()),
+        }
     }
 
     /// Checks the claimed devices once more, before the first one is bound.

@@ -85,7 +85,13 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
 
     let list = run(Command::new("passthru").arg("list")).expect_success();
     assert!(list.stderr.contains(&format!("as process {vmm}")), "{list}");
-    assert!(list.stdout.contains("left by guest stubborn"), "{list}");
+    let owner = format!("guest stubborn (pid {vmm})");
+    assert!(list.stdout.contains(&owner), "{list}");
+
+    let other = waiting("greedy").run(&[]);
+    assert_eq!(other.status.code(), Some(4), "{other}");
+    let owner = format!("belongs to guest stubborn, whose VMM (pid {vmm}) may still run");
+    assert!(other.stderr.contains(&owner), "{other}");
 
     let _ = run(Command::new("kill").args(["-KILL", &vmm.to_string()])).expect_success();
     let deadline = Instant::now() + Duration::from_secs(20);
