@@ -16,6 +16,7 @@ mod start;
 #[path = "../../host/src/test_threads.rs"]
 mod test_threads;
 mod transaction;
+mod vmm_log;
 
 pub use error::Error;
 pub use journal::JournalError;
@@ -45,3 +46,4 @@ pub use start::qcow2::Error as Qcow2Error;
 pub use start::record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};
 pub use start::user::{Error as UserError, User};
 pub use transaction::{HotplugError, TransactionEnd, TransactionKind, TransactionProgress};
+pub use vmm_log::{LogReader, VmmLog};

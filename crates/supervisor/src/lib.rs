@@ -5,7 +5,6 @@
 //!
 //! - A [`Foreground`] is the user's terminal, or the signals alone.
 //! - [`control`] is the guest's control socket, with its server and its client.
-//! - [`VmmLog`] keeps what the VMM writes to standard error, and a [`LogReader`] reads it.
 //! - An [`EventFan`] passes the guest's events to the clients that listen.
 //! - A [`StatusFile`] holds the [`Status`] of the guest, which is read without asking any process.
 //! - A [`survey`] lists the guests by these files.
@@ -20,11 +19,9 @@ mod pinned;
 mod status;
 mod survey;
 mod sys;
-mod vmm_log;
 
 pub use attend::{Foreground, Settings, Supervisor, open_console};
 pub use event_fan::EventFan;
 pub use pinned::PinnedMemory;
 pub use status::{Attendance, GuestState, Status, StatusFile};
 pub use survey::{SurveyedGuest, survey};
-pub use vmm_log::{LogReader, VmmLog};
