@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use passthru_guest::RUN_DIR;
+use passthru_guest::{LOG_DIR, RUN_DIR};
 
 /// Returns the folder of the folders of the caller's guests: [`RUN_DIR`] for root, else
 /// `$XDG_RUNTIME_DIR/passthru`. If the variable is unset or names a folder of another user, as it
@@ -18,6 +18,15 @@ pub(crate) fn run_dir() -> PathBuf {
         .filter(|path| is_folder_of(path, uid.as_raw()))
         .unwrap_or_else(|| format!("/run/user/{}", uid.as_raw()).into())
         .join("passthru")
+}
+
+/// Returns the folder of the logs of the caller's guests: [`LOG_DIR`] for root, else a folder below
+/// [`run_dir`].
+pub(crate) fn log_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return LOG_DIR.into();
+    }
+    run_dir().join("log")
 }
 
 fn is_folder_of(path: &Path, uid: u32) -> bool {

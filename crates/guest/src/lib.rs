@@ -46,4 +46,4 @@ pub use start::qcow2::Error as Qcow2Error;
 pub use start::record::{Error as RecordError, Firmware, GuestRecord, Ids, RECORD_DIR, Records};
 pub use start::user::{Error as UserError, User};
 pub use transaction::{HotplugError, TransactionEnd, TransactionKind, TransactionProgress};
-pub use vmm_log::{LogReader, VmmLog};
+pub use vmm_log::{LOG_DIR, LogReader, VmmLog};

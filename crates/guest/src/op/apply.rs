@@ -25,6 +25,7 @@ use crate::start::check::check_identities;
 use crate::start::opened;
 use crate::start::spawn::Process;
 use crate::start::{has_stdio, nvram, passwords, vfio_folder};
+use crate::vmm_log::VmmLog;
 
 /// Time limit for the answers of the VMM. A VMM that does not hang answers at once.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -111,6 +112,15 @@ pub(crate) fn apply(
             if let Some(assignment) = &mut world.assignment {
                 assignment.bind(*device, to)?;
             }
+        }
+        Op::OpenLog { path } => {
+            let log = VmmLog::create(world.folder.path(), path);
+            let log = log.map_err(|source| Error::File {
+                what: "FIFO of the VMM's messages in".into(),
+                path: world.folder.path().display().to_string(),
+                source,
+            });
+            world.log = Some(log?);
         }
         Op::MakeVfioFolder { .. } => world.vfio = vfio_folder::for_plan(plan, &world.host)?,
         Op::Spawn { .. } => spawn(plan, world, note)?,
@@ -213,6 +223,13 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
     // The connection is made before the VMM has the listener. So a VMM that ends at once closes
     // the connection, and its own message has the cause.
     let stream = UnixStream::connect(world.folder.monitor_path()).map_err(monitor_error)?;
+    let spawn_error = |source| Error::Spawn {
+        emulator: plan.line.emulator.clone(),
+        user: plan.user.name.clone(),
+        source,
+    };
+    let mut log = world.log.take();
+    let stderr = log.as_mut().map(VmmLog::open_writer).transpose();
     let hard_limit = rustix::process::getrlimit(Resource::Memlock).maximum;
     let process = Process {
         program: &plan.line.emulator,
@@ -221,6 +238,7 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
         user: &plan.user,
         memlock: plan.memlock.bytes_to_set(hard_limit),
         stdout: has_stdio(&plan.domain),
+        stderr: stderr.map_err(spawn_error)?,
         vfio: world.vfio.take(),
         fds: std::mem::take(&mut world.opened),
     };
@@ -231,12 +249,9 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
         named = Some(process.clone());
         note(Effect::Process(process)).map_err(std::io::Error::other)
     };
-    let spawned = process.spawn(&mut name).and_then(Vmm::new);
-    let vmm = spawned.map_err(|source| Error::Spawn {
-        emulator: plan.line.emulator.clone(),
-        user: plan.user.name.clone(),
-        source,
-    })?;
+    let spawned = process.spawn(&mut name);
+    let vmm = spawned.and_then(|child| Vmm::new(child, log));
+    let vmm = vmm.map_err(spawn_error)?;
     let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
     world.vmm = named;
     world.machine = Some(Machine::new(vmm, monitor));

@@ -64,6 +64,7 @@ impl fmt::Display for Op {
             Self::Bind {
                 device, from, to, ..
             } => write!(f, "bind {device} from {} to {to}", driver_text(from)),
+            Self::OpenLog { path } => write!(f, "log the VMM's messages in {}", path.display()),
             Self::MakeVfioFolder { nodes } => write!(
                 f,
                 "make a /dev/vfio that only the VMM sees, for its NVMe disks by type1: {}",

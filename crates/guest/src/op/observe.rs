@@ -93,6 +93,7 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         Op::Open { .. } | Op::Take { .. } | Op::Copy { .. } | Op::Listen { path: None, .. } => {
             Observed::from(!world.opened.is_empty())
         }
+        Op::OpenLog { .. } => Observed::from(world.log.is_some()),
         Op::MakeVfioFolder { .. } => Observed::from(world.vfio.is_some()),
         Op::SetUp
         | Op::SetPassword { .. }

@@ -105,6 +105,11 @@ pub enum Op {
         /// Driver that the device goes back to; `None` for no driver.
         back: Option<String>,
     },
+    /// Make the FIFO of the VMM's messages in the guest's folder, and open the log file.
+    OpenLog {
+        /// Path of the log file.
+        path: PathBuf,
+    },
     /// Make a `/dev/vfio` that the VMM alone sees, for devices that it opens by path.
     MakeVfioFolder {
         /// Paths of the nodes there.
@@ -263,6 +268,7 @@ impl Op {
             | Self::ListenForControl { .. }
             | Self::MakeFolder { .. }
             | Self::Bind { .. }
+            | Self::OpenLog { .. }
             | Self::Spawn { .. }
             | Self::HandOver { .. } => Lifetime::Guest,
             Self::WriteRecord { .. } => Lifetime::Started,

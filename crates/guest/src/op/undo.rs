@@ -83,6 +83,8 @@ pub(crate) fn undo(
         }
         Op::Bind { device, .. } => give_back(*device, world)?,
         Op::HandOver { device } => take_back(*device, world)?,
+        // The FIFO goes with the guest's folder, and the log file stays.
+        Op::OpenLog { .. } => world.log = None,
         Op::MakeVfioFolder { .. } => world.vfio = None,
         // This ends the VMM, and waits for its end.
         Op::Spawn { .. } => world.machine = None,

@@ -12,6 +12,7 @@ use crate::run::machine::Machine;
 use crate::start::opened::Opened;
 use crate::start::record::Records;
 use crate::start::user::User;
+use crate::vmm_log::VmmLog;
 
 /// Objects of one guest that its operations change.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) opened: Opened,
     /// Logs to empty once the start has succeeded.
     pub(crate) to_empty: Vec<File>,
+    /// Log of the VMM's messages, until the VMM is spawned.
+    pub(crate) log: Option<VmmLog>,
     /// Mount of the VMM's own `/dev/vfio`, until it is spawned.
     pub(crate) vfio: Option<OwnedFd>,
     /// The control socket, until the guest that is started takes it over.
@@ -49,6 +52,7 @@ impl World {
             moving: None,
             opened: Opened::new(),
             to_empty: Vec::new(),
+            log: None,
             vfio: None,
             control: None,
             vmm: None,

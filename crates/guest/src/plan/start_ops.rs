@@ -53,6 +53,9 @@ impl StartPlan {
             }
         }
 
+        ops.push(Op::OpenLog {
+            path: self.log_dir.join(format!("{}.log", self.name)),
+        });
         ops.extend(self.make_vfio_folder(host)?);
         ops.push(self.spawn());
         let devices = self.requests.iter().map(|request| request.address);

@@ -31,6 +31,8 @@ pub struct StartSettings {
     pub named: NamedFds,
     /// Folder of the folders of running guests: for root, [`RUN_DIR`](crate::RUN_DIR).
     pub run_dir: PathBuf,
+    /// Folder of the logs of VMMs: for root, [`LOG_DIR`](crate::LOG_DIR).
+    pub log_dir: PathBuf,
     /// Records of guests.
     pub records: Records,
     /// The firmware of the last start, if it is gone: [`FirmwareDescriptors`] tells.
@@ -51,6 +53,7 @@ impl StartSettings {
             user,
             named: NamedFds::default(),
             run_dir: root.join("run"),
+            log_dir: root.join("log"),
             records: Records::new(root.join("guests")),
             lost_firmware: None,
             share_user: false,
@@ -77,6 +80,7 @@ pub struct StartPlan {
     pub(crate) memlock: Memlock,
     pub(crate) named: NamedFds,
     pub(crate) run_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
     pub(crate) records: Records,
     pub(crate) lost_firmware: Option<LostFirmware>,
     pub(crate) share_user: bool,
@@ -117,6 +121,7 @@ impl StartPlan {
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,
+            log_dir: settings.log_dir,
             records: settings.records,
             lost_firmware: settings.lost_firmware,
             share_user: settings.share_user,

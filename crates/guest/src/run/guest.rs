@@ -18,6 +18,7 @@ use crate::op::op::Op;
 use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
 use crate::run::machine::Machine;
+use crate::vmm_log::VmmLog;
 
 /// Number of events to handle in one call, so that the caller gets its turn.
 const MAX_EVENTS: usize = 64;
@@ -115,6 +116,24 @@ impl Guest {
         let answer = self.machine.monitor().deadline();
         let change = self.transaction_deadline();
         answer.into_iter().chain(change).min()
+    }
+
+    /// Returns the descriptor of the VMM's messages. If it is readable, call
+    /// [`Guest::handle_log`]. `None` while no message is taken.
+    pub fn log_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.machine.log().and_then(VmmLog::poll_fd)
+    }
+
+    /// Returns the time at which to call [`Guest::handle_log`] for a VMM that writes too much.
+    pub fn log_deadline(&self) -> Option<Instant> {
+        self.machine.log().and_then(VmmLog::deadline)
+    }
+
+    /// Takes some messages of the VMM, and logs them. Does not wait.
+    pub fn handle_log(&mut self) {
+        if let Some(log) = self.machine.vmm().log_mut() {
+            log.ready();
+        }
     }
 
     /// Returns the VMM's standard output, if it is a pipe. Later calls return `None`.

@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use passthru_qemu::monitor::{self, Command, Event, Qmp, Ticket};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::run::vmm::Vmm;
+use crate::vmm_log::VmmLog;
 
 /// Time for a VMM to end after `quit`, before it gets SIGTERM. Only a VMM that hangs needs longer.
 pub(crate) const QUIT_TIME: Duration = Duration::from_secs(10);
@@ -54,6 +55,10 @@ impl Machine {
 
     pub(crate) fn monitor(&self) -> &Qmp {
         &self.monitor
+    }
+
+    pub(crate) fn log(&self) -> Option<&VmmLog> {
+        self.vmm.log()
     }
 
     /// Returns the ticket of the answer that comes once the VMM has set the machine up.
@@ -113,7 +118,9 @@ impl Machine {
 
     /// Lets the guest run. From now on, messages of the VMM are logged.
     pub(crate) fn resume(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), Error> {
-        self.vmm.log();
+        if let Some(log) = self.vmm.log_mut() {
+            log.show();
+        }
         self.may_have_run = true;
         let ticket = self.submit(&Command::Cont)?;
         self.wait(ticket, interrupted).map(drop)
@@ -180,31 +187,17 @@ impl Machine {
         true
     }
 
-    /// Waits until the VMM ends or, if `monitor` is set, the monitor has an event.
-    fn poll(&self, monitor: bool, time: Duration) {
-        let send = if self.monitor.wants_to_send() {
-            PollFlags::OUT
-        } else {
-            PollFlags::empty()
-        };
-        let mut fds = vec![PollFd::new(&self.vmm, PollFlags::IN)];
-        if monitor {
-            fds.push(PollFd::new(&self.monitor, PollFlags::IN | send));
+    /// Waits until the VMM ends or, if `monitor` is set, the monitor has an event. Takes the VMM's
+    /// messages meanwhile.
+    fn poll(&mut self, monitor: bool, time: Duration) {
+        let mut events = PollFlags::IN;
+        if self.monitor.wants_to_send() {
+            events |= PollFlags::OUT;
         }
         let is_ready = monitor && self.monitor.has_buffered();
-        let nanoseconds = if is_ready {
-            0
-        } else {
-            time.min(INTERVAL).subsec_nanos()
-        };
-        let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: nanoseconds.into(),
-        };
-        // If poll fails, the caller checks both itself, as after a timeout.
-        if poll(&mut fds, Some(&timeout)).is_err() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let time = if is_ready { Duration::ZERO } else { time };
+        let watched = monitor.then(|| PollFd::new(&self.monitor, events));
+        self.vmm.poll(watched, time.min(INTERVAL));
     }
 }
 
@@ -276,7 +269,7 @@ pub(crate) mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         std::thread::spawn(move || answer(theirs, &mut stdin, hears_quit));
         let monitor = Qmp::new(ours, Duration::from_secs(30)).unwrap();
-        let mut machine = Machine::new(Vmm::new(child).unwrap(), monitor);
+        let mut machine = Machine::new(Vmm::new(child, None).unwrap(), monitor);
         while notes(&folder).is_empty() {
             std::thread::sleep(Duration::from_millis(5));
         }

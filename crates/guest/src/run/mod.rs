@@ -9,6 +9,5 @@ pub(crate) mod folder;
 pub(crate) mod forget;
 pub(crate) mod guest;
 pub(crate) mod machine;
-pub(crate) mod messages;
 pub(crate) mod recover;
 pub(crate) mod vmm;

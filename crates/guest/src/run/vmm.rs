@@ -5,9 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::run::messages::Messages;
+use crate::vmm_log::VmmLog;
+
+/// Longest time of one wait for the process.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The VMM's process. A drop kills it.
 #[derive(Debug)]
@@ -15,24 +19,25 @@ pub(crate) struct Vmm {
     child: Child,
     /// Descriptor that is readable once the process has ended.
     pidfd: OwnedFd,
-    messages: Option<Messages>,
+    log: Option<VmmLog>,
 }
 
 impl Vmm {
-    /// Takes over a process that was just spawned.
+    /// Takes over a process that was just spawned, whose standard error is the log.
     ///
     /// # Errors
-    /// If no descriptor or thread can be made. This has killed the process then.
-    pub(crate) fn new(mut child: Child) -> io::Result<Self> {
-        match watch(&mut child) {
-            Ok((pidfd, messages)) => Ok(Self {
-                child,
-                pidfd,
-                messages,
-            }),
-            Err(error) => {
+    /// If no descriptor can be made. This has killed the process then.
+    pub(crate) fn new(mut child: Child, mut log: Option<VmmLog>) -> io::Result<Self> {
+        match rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(pidfd) => {
+                if let Some(log) = &mut log {
+                    log.note(&format!("the VMM begins as process {}", child.id()));
+                }
+                Ok(Self { child, pidfd, log })
+            }
+            Err(errno) => {
                 end(&mut child);
-                Err(error)
+                Err(errno.into())
             }
         }
     }
@@ -45,10 +50,39 @@ impl Vmm {
         self.child.stdout.take()
     }
 
-    /// Logs the process's messages, the former ones now and the later ones when they come.
-    pub(crate) fn log(&self) {
-        if let Some(messages) = &self.messages {
-            messages.log();
+    pub(crate) fn log(&self) -> Option<&VmmLog> {
+        self.log.as_ref()
+    }
+
+    pub(crate) fn log_mut(&mut self) -> Option<&mut VmmLog> {
+        self.log.as_mut()
+    }
+
+    /// Waits for the end of the process or for an event of `other`, at most for `time`. Takes the
+    /// messages that the process writes meanwhile. May return early.
+    pub(crate) fn poll(&mut self, other: Option<PollFd<'_>>, time: Duration) {
+        let log = self.log.as_ref();
+        let deadline = log.and_then(VmmLog::deadline);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let time = left.unwrap_or(time).min(time).min(INTERVAL);
+        let mut fds = Vec::from_iter(log.and_then(VmmLog::poll_fd).map(watched));
+        let is_watched = !fds.is_empty();
+        fds.push(watched(self.pidfd.as_fd()));
+        fds.extend(other);
+        let timeout = Timespec {
+            tv_sec: i64::from(time == INTERVAL),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        // If poll fails, the caller checks everything itself, as after a timeout.
+        let is_polled = poll(&mut fds, Some(&timeout)).is_ok();
+        let has_messages = is_watched && fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        if !is_polled {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+
+        let is_due = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if let Some(log) = self.log.as_mut().filter(|_| has_messages || is_due) {
+            log.ready();
         }
     }
 
@@ -57,12 +91,14 @@ impl Vmm {
         let deadline = Instant::now() + time;
         loop {
             match self.child.try_wait() {
-                Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Ok(status) => return status.is_some(),
-                Err(_) => return true,
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return true,
             }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            self.poll(None, left);
         }
     }
 
@@ -83,16 +119,21 @@ impl Vmm {
 
     /// Waits until the process has ended. Returns its exit status and its last messages.
     pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
+        while !self.ends_within(INTERVAL) {}
         let status = self.child.wait();
-        let messages = self.messages.as_ref().map(Messages::finish);
-        (status, messages.unwrap_or_default())
+        let Some(log) = &mut self.log else {
+            return (status, String::new());
+        };
+        log.finish();
+        if let Ok(status) = &status {
+            log.note(&format!("the VMM has ended: {status}"));
+        }
+        (status, log.messages())
     }
 }
 
-fn watch(child: &mut Child) -> io::Result<(OwnedFd, Option<Messages>)> {
-    let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let messages = child.stderr.take().map(Messages::collect).transpose()?;
-    Ok((pidfd, messages))
+fn watched(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(fd, PollFlags::IN)
 }
 
 impl AsFd for Vmm {
@@ -119,24 +160,31 @@ fn end(child: &mut Child) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::test_threads::{forbid_threads, is_without_threads};
 
     #[test]
-    fn vmm_is_ended_where_no_thread_can_be_made() {
-        let mut command = Command::new("/bin/sleep");
-        let child = command.arg("60").stderr(Stdio::piped()).spawn().unwrap();
-        let process = PathBuf::from(format!("/proc/{}", child.id()));
-        if is_without_threads("run::vmm::tests::vmm_is_ended_where_no_thread_can_be_made") {
-            forbid_threads();
-            let error = Vmm::new(child).map(drop).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-            assert!(!process.exists());
-        } else {
-            drop(Vmm::new(child).unwrap());
-        }
+    fn messages_are_taken_while_the_end_is_awaited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vm.log");
+        let mut log = VmmLog::create(folder.path(), &path).unwrap();
+        let stderr = Stdio::from(log.open_writer().unwrap());
+        // A FIFO holds less than this.
+        let script = "i=0; while [ $i -lt 30 ]; do head -c 4000 /dev/zero | tr '\\0' x >&2; \
+                      echo >&2; sleep 0.02; i=$((i+1)); done; echo last >&2; exit 3";
+        let mut command = Command::new("sh");
+        let child = command.args(["-c", script]).stderr(stderr).spawn().unwrap();
+        drop(command);
+        let mut vmm = Vmm::new(child, Some(log)).unwrap();
+        let (status, messages) = vmm.wait();
+
+        assert_eq!(status.unwrap().code(), Some(3));
+        assert!(messages.ends_with("\nlast\n"), "{messages}");
+
+        let text = std::fs::read_to_string(path).unwrap();
+        let long = text.matches(&"x".repeat(1000)).count();
+        assert!(long >= 30 * 3, "{long}");
+        assert!(text.ends_with("passthru: the VMM has ended: exit status: 3\n"));
     }
 }

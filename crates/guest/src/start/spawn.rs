@@ -28,6 +28,8 @@ pub(crate) struct Process<'a> {
     pub(crate) memlock: u64,
     /// Whether standard output is a pipe: for a character device of type `stdio`.
     pub(crate) stdout: bool,
+    /// Standard error of the process.
+    pub(crate) stderr: Option<OwnedFd>,
     /// Mount of the process's own `/dev/vfio`, if it has one.
     pub(crate) vfio: Option<OwnedFd>,
     /// Descriptors of the process with their numbers there, from 3 up.
@@ -35,7 +37,7 @@ pub(crate) struct Process<'a> {
 }
 
 impl Process<'_> {
-    /// Spawns the process, with no standard input and a pipe as standard error. Closes the
+    /// Spawns the process, with no standard input. Closes the
     /// descriptors in this process, also on failure.
     ///
     /// Calls `name` with the number of the process before its program begins. If `name` fails, or
@@ -64,7 +66,7 @@ impl Process<'_> {
             } else {
                 Stdio::null()
             })
-            .stderr(Stdio::piped());
+            .stderr(self.stderr.map_or_else(Stdio::null, Stdio::from));
         lower(&mut command, self.user, Some(self.memlock), self.vfio);
         let highest = self
             .fds

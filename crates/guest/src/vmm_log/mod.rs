@@ -8,4 +8,4 @@ mod log_reader;
 mod vmm_log;
 
 pub use log_reader::LogReader;
-pub use vmm_log::VmmLog;
+pub use vmm_log::{LOG_DIR, VmmLog};

@@ -12,6 +12,9 @@ use super::fifo::Fifo;
 use super::line_splitter::LineSplitter;
 use super::log_file::LogFile;
 
+/// Folder of the logs of the VMMs that root started.
+pub const LOG_DIR: &str = "/var/log/passthru";
+
 /// Name of the FIFO in the guest's folder.
 const FIFO: &str = "stderr";
 /// Number of lines that are kept in memory.

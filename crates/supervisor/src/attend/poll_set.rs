@@ -14,6 +14,8 @@ pub(super) enum Source {
     Vmm,
     /// The monitor of the VMM.
     Monitor,
+    /// The messages of the VMM.
+    Log,
     /// The control socket or one of its clients.
     Control(control::Source),
     /// A descriptor of the foreground.

@@ -114,6 +114,7 @@ impl Supervisor {
             match source {
                 Source::Vmm => has_ended = true,
                 Source::Monitor => {}
+                Source::Log => self.guest.handle_log(),
                 Source::Control(source) => {
                     if let Some(server) = &mut self.server {
                         server.ready(source, flags);
@@ -123,6 +124,10 @@ impl Supervisor {
             }
         }
 
+        let log_time = self.guest.log_deadline();
+        if log_time.is_some_and(|time| Instant::now() >= time) {
+            self.guest.handle_log();
+        }
         let is_asked = foreground.handle(&front);
         self.advance_monitor();
         if is_asked || self.ending.is_due() {
@@ -140,6 +145,9 @@ impl Supervisor {
             let mut flags = PollFlags::IN;
             flags.set(PollFlags::OUT, self.guest.wants_to_send());
             set.add(Source::Monitor, self.guest.monitor_fd(), flags);
+        }
+        if let Some(fd) = self.guest.log_fd() {
+            set.add(Source::Log, fd, PollFlags::IN);
         }
         if let Some(server) = &self.server {
             for entry in server.poll_entries() {
@@ -161,7 +169,8 @@ impl Supervisor {
         }
         let answer = self.guest.deadline().filter(|_| self.has_monitor);
         let accept = self.server.as_ref().and_then(Server::deadline);
-        let times = [self.ending.deadline(), answer, accept];
+        let log = self.guest.log_deadline();
+        let times = [self.ending.deadline(), answer, accept, log];
         times.into_iter().flatten().min()
     }
 

@@ -16,7 +16,9 @@ sub note {
 sub flood {
     my ($to, $text, $begin) = @_;
     syswrite($to, $begin // '');
-    1 while defined(syswrite($to, $text));
+    # A standard error that is full does not wait.
+    1 while defined(syswrite($to, $text))
+        or ($!{EAGAIN} and select(undef, undef, undef, 0.01) == 0);
     sleep 1 while 1;
 }
 

@@ -18,7 +18,7 @@ use crate::document::Document;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::firmware::{Firmwares, unseen_record_note};
-use crate::folder::run_dir;
+use crate::folder::{log_dir, run_dir};
 use crate::user::choose_user;
 use crate::{emulator, input};
 
@@ -55,6 +55,7 @@ pub(super) fn plan(
         user,
         named,
         run_dir: run_dir(),
+        log_dir: log_dir(),
         records: Records::new(RECORD_DIR),
         lost_firmware: base.lost_firmware,
         share_user: args.share_user,
