@@ -58,6 +58,14 @@ impl Domain {
     pub fn parse(xml: &str) -> Result<Self, Errors> {
         ParsedDomain::parse(xml)?.into_domain()
     }
+
+    /// Reads the domain of a running guest, as [`Domain::format_running`] writes it.
+    ///
+    /// # Errors
+    /// Those of [`Domain::parse`].
+    pub fn parse_running(xml: &str) -> Result<Self, Errors> {
+        ParsedDomain::parse_as(xml, true)?.into_domain()
+    }
 }
 
 impl ParsedDomain {
@@ -68,13 +76,18 @@ impl ParsedDomain {
     /// - If the text is larger than any domain, an error that gives the limit.
     /// - If the root is not `<domain>`, an error that names the root.
     pub fn parse(xml: &str) -> Result<Self, Error> {
+        Self::parse_as(xml, false)
+    }
+
+    /// Reads a document. With `is_running`, it is that of a running guest.
+    fn parse_as(xml: &str, is_running: bool) -> Result<Self, Error> {
         limits::check(xml)?;
         let document = Document::parse(xml).map_err(|error| syntax_error(xml, &error))?;
         let root = document.root_element();
         check_root(root)?;
         let mut findings = Findings::default();
         let mut domain = Domain::default();
-        reader::read(root, xml, &mut domain, &mut findings);
+        reader::read_as(root, xml, &mut domain, &mut findings, is_running);
         findings.errors.sort();
         findings.notes.sort();
         let (errors, more_errors) = findings.errors.into_parts();

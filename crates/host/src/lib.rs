@@ -57,7 +57,7 @@ pub use claim::{
 };
 pub use device::{Comparison, Device, Identity, Names, Sriov, parse_device};
 pub use error::Error;
-pub use file::{check_owner, make_own_folder, read_bounded, read_own, replace};
+pub use file::{check_owner, make_own_folder, read_bounded, read_own, read_own_within, replace};
 pub use group::{Companion, VfioNode};
 pub use host::{Host, SshSession};
 pub use mdev::{DeviceId, MediatedClaim, MediatedDevice, ParseDeviceIdError, ParseUuidError, Uuid};

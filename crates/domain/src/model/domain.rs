@@ -187,6 +187,12 @@ impl Domain {
     pub fn format(&self) -> String {
         writer::write("domain", self)
     }
+
+    /// Returns the XML of a running guest, in libvirt's layout: with the alias of each device, and
+    /// with the passwords of its screens.
+    pub fn format_running(&self) -> String {
+        writer::write_running("domain", self)
+    }
 }
 
 impl Element for Domain {

@@ -25,6 +25,11 @@ pub(crate) trait Visitor {
     /// Returns whether the visitor fills the slots (reader) or reads them (writer).
     fn reading(&self) -> bool;
 
+    /// Returns whether the document is that of a running guest, which has the alias of each device.
+    fn is_running(&self) -> bool {
+        false
+    }
+
     /// Visits an optional attribute.
     fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue);
 

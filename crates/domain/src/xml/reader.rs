@@ -30,6 +30,7 @@ pub(crate) struct Reader<'a, 'input> {
     /// Attributes and children with errors; the element's text is `""`.
     faulty: Vec<&'static str>,
     found: Findings,
+    is_running: bool,
 }
 
 /// Reads `node` into an element and adds the errors and notes to `found`.
@@ -39,7 +40,19 @@ pub(crate) fn read(
     element: &mut dyn Element,
     found: &mut Findings,
 ) {
+    read_as(node, source, element, found, false);
+}
+
+/// Reads `node` as [`read`] does. With `is_running`, the document is that of a running guest.
+pub(crate) fn read_as(
+    node: Node<'_, '_>,
+    source: &str,
+    element: &mut dyn Element,
+    found: &mut Findings,
+    is_running: bool,
+) {
     let mut reader = Reader::new(node, source);
+    reader.is_running = is_running;
     element.visit(&mut reader);
     reader.report_unknown();
     found.append(reader.found);
@@ -55,6 +68,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             text_known: false,
             faulty: Vec::new(),
             found: Findings::default(),
+            is_running: false,
         }
     }
 
@@ -71,7 +85,7 @@ impl<'a, 'input> Reader<'a, 'input> {
     /// Reads a child element.
     fn element(&mut self, name: &'static str, node: Node<'a, 'input>, slot: &mut dyn Element) {
         let before = self.found.errors.len();
-        read(node, self.source, slot, &mut self.found);
+        read_as(node, self.source, slot, &mut self.found, self.is_running);
         if self.found.errors.len() > before {
             self.faulty.push(name);
         }
@@ -225,6 +239,10 @@ impl<'a, 'input> Reader<'a, 'input> {
 impl Visitor for Reader<'_, '_> {
     fn reading(&self) -> bool {
         true
+    }
+
+    fn is_running(&self) -> bool {
+        self.is_running
     }
 
     fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue) {

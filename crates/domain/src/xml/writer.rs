@@ -12,6 +12,7 @@ pub(crate) struct Writer {
     attributes: Vec<(&'static str, String)>,
     children: Vec<Child>,
     text: Option<String>,
+    is_running: bool,
 }
 
 /// A child of the element that is written.
@@ -22,14 +23,26 @@ enum Child {
 
 /// Returns the document whose root is `element`. The element is unchanged.
 pub(crate) fn write<E: Element + Clone>(name: &'static str, element: &E) -> String {
+    write_as(name, element, false)
+}
+
+/// Returns the document of a running guest whose root is `element`. The element is unchanged.
+pub(crate) fn write_running<E: Element + Clone>(name: &'static str, element: &E) -> String {
+    write_as(name, element, true)
+}
+
+fn write_as<E: Element + Clone>(name: &'static str, element: &E, is_running: bool) -> String {
     let mut out = String::new();
-    collect(&mut element.clone()).print(name, 0, &mut out);
+    collect(&mut element.clone(), is_running).print(name, 0, &mut out);
     out
 }
 
 /// Collects the attributes, children and text of an element.
-fn collect(element: &mut dyn Element) -> Writer {
-    let mut writer = Writer::default();
+fn collect(element: &mut dyn Element, is_running: bool) -> Writer {
+    let mut writer = Writer {
+        is_running,
+        ..Writer::default()
+    };
     element.visit(&mut writer);
     writer
 }
@@ -68,7 +81,7 @@ impl Writer {
 
     fn elements(&mut self, name: &'static str, slot: &mut dyn ElementSlot) {
         for element in slot.elements() {
-            self.element(name, collect(element));
+            self.element(name, collect(element, self.is_running));
         }
     }
 
@@ -85,6 +98,10 @@ impl Writer {
 impl Visitor for Writer {
     fn reading(&self) -> bool {
         false
+    }
+
+    fn is_running(&self) -> bool {
+        self.is_running
     }
 
     fn attr(&mut self, name: &'static str, slot: &mut dyn OneValue) {

@@ -19,6 +19,7 @@ use crate::journal::JournalError;
 use crate::plan::handover::HandoverItem;
 use crate::plan::start_plan::StartPlan;
 use crate::run::control_socket;
+use crate::run::folder::write_domain;
 use crate::run::machine::Machine;
 use crate::run::vmm::Vmm;
 use crate::start::check::check_identities;
@@ -112,6 +113,14 @@ pub(crate) fn apply(
             if let Some(assignment) = &mut world.assignment {
                 assignment.bind(*device, to)?;
             }
+        }
+        Op::WriteDomain { path } => {
+            let written = write_domain(world.folder.path(), &plan.domain);
+            written.map_err(|source| Error::File {
+                what: "domain".into(),
+                path: path.display().to_string(),
+                source,
+            })?;
         }
         Op::OpenLog { path } => {
             let log = VmmLog::create(world.folder.path(), path);

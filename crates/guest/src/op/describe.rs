@@ -64,6 +64,9 @@ impl fmt::Display for Op {
             Self::Bind {
                 device, from, to, ..
             } => write!(f, "bind {device} from {} to {to}", driver_text(from)),
+            Self::WriteDomain { path } => {
+                write!(f, "keep the guest's complete domain in {}", path.display())
+            }
             Self::OpenLog { path } => write!(f, "log the VMM's messages in {}", path.display()),
             Self::MakeVfioFolder { nodes } => write!(
                 f,

@@ -42,7 +42,9 @@ impl Observed {
 /// Looks whether an operation is in force, and changes nothing. `effect` is what it produced.
 pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observed {
     match op {
-        Op::MakeGuestFolder { path } => Observed::from_result(exists(path)),
+        Op::MakeGuestFolder { path } | Op::WriteDomain { path } => {
+            Observed::from_result(exists(path))
+        }
         Op::MakeNvram { path, .. } => {
             Observed::from_result(exists_for(world.opener().stat(Path::new(path)).map(drop)))
         }

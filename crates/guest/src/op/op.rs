@@ -105,6 +105,11 @@ pub enum Op {
         /// Driver that the device goes back to; `None` for no driver.
         back: Option<String>,
     },
+    /// Write the guest's complete domain, without passwords.
+    WriteDomain {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// Make the FIFO of the VMM's messages in the guest's folder, and open the log file.
     OpenLog {
         /// Path of the log file.
@@ -268,6 +273,7 @@ impl Op {
             | Self::ListenForControl { .. }
             | Self::MakeFolder { .. }
             | Self::Bind { .. }
+            | Self::WriteDomain { .. }
             | Self::OpenLog { .. }
             | Self::Spawn { .. }
             | Self::HandOver { .. } => Lifetime::Guest,

@@ -88,7 +88,9 @@ pub(crate) fn undo(
         Op::MakeVfioFolder { .. } => world.vfio = None,
         // This ends the VMM, and waits for its end.
         Op::Spawn { .. } => world.machine = None,
-        Op::WriteRecord { .. }
+        // The domain goes with the guest's folder.
+        Op::WriteDomain { .. }
+        | Op::WriteRecord { .. }
         | Op::LoadModules { .. }
         | Op::MakeNvram { .. }
         | Op::LoadDrivers { .. }

@@ -16,7 +16,7 @@ use crate::opener::{OpenMode, Opener};
 use crate::plan::handover::{Delivery, HandoverItem};
 use crate::plan::start_plan::StartPlan;
 use crate::run::control_socket::control_path;
-use crate::run::folder::folder_path;
+use crate::run::folder::{domain_path, folder_path};
 use crate::start::nvram;
 
 impl StartPlan {
@@ -53,6 +53,10 @@ impl StartPlan {
             }
         }
 
+        let folder = folder_path(&self.run_dir, &self.name);
+        ops.push(Op::WriteDomain {
+            path: domain_path(&folder),
+        });
         ops.push(Op::OpenLog {
             path: self.log_dir.join(format!("{}.log", self.name)),
         });

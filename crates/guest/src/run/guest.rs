@@ -29,6 +29,7 @@ const MAX_EVENTS: usize = 64;
 pub struct Guest {
     // Rust drops the fields in this order. The VMM, which has the devices open, comes before the
     // operations, whose undo gives the devices back.
+    /// The complete domain, without passwords.
     pub(crate) domain: Domain,
     pub(crate) machine: Machine,
     pub(crate) hotplug: Hotplug,
@@ -69,11 +70,6 @@ impl Guest {
         self.domain.name.as_deref().unwrap_or_default()
     }
 
-    /// Returns the domain of the guest, complete.
-    pub fn domain(&self) -> &Domain {
-        &self.domain
-    }
-
     /// Returns the guest's folder, which only its user can enter.
     pub fn folder(&self) -> &Path {
         self.ledger.folder()
@@ -82,6 +78,11 @@ impl Guest {
     /// Returns the guest's control socket. Later calls return `None`.
     pub fn take_control(&mut self) -> Option<UnixListener> {
         self.ledger.world().control.take()
+    }
+
+    /// Returns the complete domain, without the passwords of its screens.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
     }
 
     /// Returns the number of the VMM's process.
@@ -382,7 +383,6 @@ pub(crate) mod tests {
         }
 
         Guest {
-            memlock: Memlock::for_domain(&domain, &|_| 0),
             hotplug: Hotplug::new(
                 &domain,
                 &Handover::default(),
@@ -393,6 +393,7 @@ pub(crate) mod tests {
             uid: 0,
             console: None,
             lifecycle: Lifecycle::from_domain(&domain),
+            memlock: Memlock::for_domain(&domain, &|_| 0),
             domain,
         }
     }

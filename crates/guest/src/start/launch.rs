@@ -66,12 +66,15 @@ pub fn start(plan: StartPlan, host: &Host, interrupted: &dyn Fn() -> bool) -> Re
     let Some(machine) = ledger.world().machine.take() else {
         return Err(Error::Interrupted);
     };
+    let hotplug = Hotplug::new(&plan.domain, &plan.handover, plan.capabilities);
+    let mut domain = plan.domain;
+    domain.devices.remove_display_passwords();
     Ok(Guest {
-        lifecycle: Lifecycle::from_domain(&plan.domain),
+        lifecycle: Lifecycle::from_domain(&domain),
+        domain,
         uid: plan.user.uid(),
         memlock: plan.memlock,
-        hotplug: Hotplug::new(&plan.domain, &plan.handover, plan.capabilities),
-        domain: plan.domain,
+        hotplug,
         machine,
         ledger,
         console,

@@ -115,7 +115,7 @@ impl Stage {
         let (sender, log) = channel();
         std::thread::spawn(move || talk(theirs, &mut script, &sender));
         let monitor = Qmp::new(ours, Duration::from_secs(30)).unwrap();
-        let mut machine = Machine::new(Vmm::new(child).unwrap(), monitor);
+        let mut machine = Machine::new(Vmm::new(child, None).unwrap(), monitor);
         machine.wait(machine.negotiation(), &|| false).unwrap();
         Self {
             folder,

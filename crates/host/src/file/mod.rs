@@ -5,5 +5,5 @@ mod own;
 mod replace;
 
 pub use bounded::read_bounded;
-pub use own::{check_owner, make_own_folder, read_own};
+pub use own::{check_owner, make_own_folder, read_own, read_own_within};
 pub use replace::replace;

@@ -21,6 +21,15 @@ const MAX_BYTES: u64 = 1 << 20;
 /// - If another user owns the file or may write to it, then `Other`.
 /// - If the file has more than 1 MiB, then `FileTooLarge`.
 pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    read_own_within(path, MAX_BYTES)
+}
+
+/// Reads an own file of at most `limit` bytes, a multiple of 1 MiB. Links are not followed, and
+/// other files than regular ones do not block.
+///
+/// # Errors
+/// Those of [`read_own`], with that limit.
+pub fn read_own_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
@@ -32,7 +41,7 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     }
 
     check_owner(own_uid(), stat.st_uid, stat.st_mode)?;
-    read_bounded(file, MAX_BYTES)
+    read_bounded(file, limit)
 }
 
 /// Creates an own folder, and the folders above it, unless it exists.

@@ -243,6 +243,13 @@ impl Devices {
             .collect()
     }
 
+    /// Removes the passwords of the guest's screens.
+    pub fn remove_display_passwords(&mut self) {
+        for graphics in &mut self.graphics {
+            graphics.passwd = None;
+        }
+    }
+
     /// Returns whether the first console is the first serial port, and not a device of its own.
     pub(crate) fn has_serial_console(&self) -> bool {
         let target = self.consoles.first().and_then(|c| c.target.as_ref());

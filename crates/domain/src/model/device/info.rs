@@ -84,9 +84,13 @@ impl Info {
     }
 
     /// Visits the alias. Only the user's own begin with `ua-`. The others are those of a running
-    /// guest, which libvirt ignores as well (`virDomainDeviceInfoParseXML`).
+    /// guest. In another document, libvirt ignores them as well (`virDomainDeviceInfoParseXML`).
     fn visit_alias(&mut self, v: &mut dyn Visitor) {
         v.span(&mut self.span);
+        if v.is_running() {
+            v.child_word("alias", "name", &mut self.alias);
+            return;
+        }
         let mut alias = self.alias.take().filter(|alias| is_user_alias(alias));
         v.child_word("alias", "name", &mut alias);
         self.alias = alias.filter(|alias| is_user_alias(alias));
@@ -94,7 +98,7 @@ impl Info {
 
     fn visit_address(&mut self, v: &mut dyn Visitor) {
         v.child("acpi", &mut self.acpi);
-        if v.reading() || !self.has_chosen_port() {
+        if v.reading() || v.is_running() || !self.has_chosen_port() {
             v.child("address", &mut self.address);
         }
     }
