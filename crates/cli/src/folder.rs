@@ -45,13 +45,3 @@ pub(crate) fn cache_dir() -> PathBuf {
         .unwrap_or_default()
         .join("passthru")
 }
-
-/// Returns the folder of the logs of guests: `/var/log/passthru` for root, else a folder beside
-/// those of the caller's guests.
-pub(crate) fn log_dir() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        "/var/log/passthru".into()
-    } else {
-        run_dir().join("log")
-    }
-}
