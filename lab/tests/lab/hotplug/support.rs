@@ -96,6 +96,7 @@ impl LiveDomain {
             user,
             named: NamedFds::default(),
             run_dir: RUN_DIR.into(),
+            log_dir: "/tmp/hotplug-log".into(),
             records,
             lost_firmware: None,
             share_user: false,
