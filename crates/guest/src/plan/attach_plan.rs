@@ -91,6 +91,9 @@ impl AttachPlan {
         ops.extend(raise_memlock(&memlock, limit));
         ops.extend(add_objects(before, &domain, hotplug)?);
         for device in &devices {
+            ops.push(Op::HandOver {
+                device: device.address,
+            });
             ops.push(Op::PassDevice {
                 device: device.address,
                 set: hotplug.take_set(),

@@ -82,6 +82,7 @@ impl DetachPlan {
             let is_undone = match &entry.op {
                 Op::AddDevice { device, .. }
                 | Op::PassDevice { device, .. }
+                | Op::HandOver { device }
                 | Op::Bind { device, .. }
                 | Op::Claim { device, .. } => addresses.contains(device),
                 Op::AddObject { object, .. } | Op::AddFdSet { object, .. } => {

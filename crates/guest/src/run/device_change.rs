@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::plan::attach_plan::{AttachPlan, AttachSettings};
 use crate::plan::detach_plan::{DetachPlan, DetachSettings};
 use crate::plan::hotplug::remove_devices;
+use crate::run::folder::write_domain;
 use crate::transaction::{
     HotplugError, Step, Transaction, TransactionEnd, TransactionKind, TransactionPlan,
     TransactionProgress, memlock_limit,
@@ -156,6 +157,9 @@ impl Guest {
             TransactionKind::Detach => transaction.removed(),
         };
         remove_devices(&mut self.domain, removed);
+        if let Err(error) = write_domain(self.ledger.folder(), &self.domain) {
+            tracing::warn!("cannot keep the guest's domain for a successor: {error}");
+        }
         if end.result.is_ok() {
             self.memlock = transaction.memlock().clone();
         }

@@ -86,6 +86,13 @@ impl Scene<'_> {
                 let opaque = format!("passthru:{object}");
                 self.add_fd(*set, opaque, iommufd_context(None)?.into())
             }
+            Op::HandOver { device } => {
+                let world = self.ledger.world();
+                if let (Some(devices), Some(vmm)) = (&world.moving, &world.vmm) {
+                    devices.hand_over(*device, vmm)?;
+                }
+                Ok(Wait::Nothing)
+            }
             Op::PassDevice { device, set } => {
                 let cdev = open_cdev(&self.ledger.world().host, *device)?;
                 self.add_fd(*set, format!("passthru:{device}"), cdev.into())

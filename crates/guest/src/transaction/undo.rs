@@ -36,6 +36,12 @@ impl Scene<'_> {
                     })
                 })
             }
+            Op::HandOver { device } => {
+                if let Some(devices) = &self.ledger.world().moving {
+                    devices.take_back(*device)?;
+                }
+                Ok(Wait::Nothing)
+            }
             Op::RaiseMemlock { from, .. } => {
                 lower_memlock_limit(self.machine.pid(), *from)?;
                 Ok(Wait::Nothing)
@@ -90,7 +96,7 @@ pub(super) fn is_needed(op: &Op, entries: &[Entry], held: &[Address]) -> bool {
             held.contains(device)
                 || others.any(|other| matches!(other, Op::Bind { device: of, .. } if of == device))
         }
-        Op::Bind { device, .. } | Op::PassDevice { device, .. } => {
+        Op::Bind { device, .. } | Op::HandOver { device } | Op::PassDevice { device, .. } => {
             held.contains(device)
                 || others
                     .any(|other| matches!(other, Op::AddDevice { device: of, .. } if of == device))
