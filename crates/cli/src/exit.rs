@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use passthru_guest::Error as GuestError;
+use passthru_guest::{Error as GuestError, HotplugError};
 use passthru_host::Error as HostError;
 
 /// Exit code of a command that failed.
@@ -59,6 +59,22 @@ impl Code {
         }
     }
 
+    /// Returns the code for an error of a change of a running guest's devices.
+    const fn for_hotplug_error(error: &HotplugError) -> Self {
+        match error {
+            HotplugError::Unsupported { .. }
+            | HotplugError::Options(_)
+            | HotplugError::NotPluggable(_)
+            | HotplugError::Device(_) => Self::Domain,
+            HotplugError::NotRun
+            | HotplugError::UnplugRefused { .. }
+            | HotplugError::NotReleased { .. } => Self::Guest,
+            HotplugError::Refused { .. } | HotplugError::NoDescriptor { .. } => Self::Emulator,
+            HotplugError::Memlock { .. } => Self::Host,
+            _ => Self::Failure,
+        }
+    }
+
     /// Returns the code for an error of a guest.
     pub(crate) fn for_guest_error(error: &GuestError) -> Self {
         match error {
@@ -66,6 +82,7 @@ impl Code {
             | GuestError::Spawn { .. }
             | GuestError::Monitor(_)
             | GuestError::Password { .. } => Self::Emulator,
+            GuestError::Hotplug(error) => Self::for_hotplug_error(error),
             GuestError::Interrupted => Self::Interrupted,
             GuestError::NotRestored { .. } => Self::NotRestored,
             GuestError::Host(error) => Self::for_host_error(error),

@@ -20,7 +20,7 @@ mod status;
 mod survey;
 mod sys;
 
-pub use attend::{Foreground, Settings, Supervisor, open_console};
+pub use attend::{Explain, Foreground, Settings, Supervisor, open_console};
 pub use event_fan::EventFan;
 pub use pinned::PinnedMemory;
 pub use status::{Attendance, GuestState, Status, StatusFile};

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::control::{GuestArgs, console, dumpxml, events, info, pause, ps, qmp, reboot, stop};
+use super::control::{
+    GuestArgs, attach, console, detach, dumpxml, events, info, pause, ps, qmp, reboot, stop,
+};
 use super::{
     bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
 };
@@ -29,6 +31,12 @@ pub(crate) enum Command {
     Resume(GuestArgs),
     /// Put the console of a guest on this terminal; Ctrl-] leaves it
     Console(console::Args),
+    /// Give devices to a guest that runs
+    Attach(attach::Args),
+    /// Take a device from a guest that runs
+    ///
+    /// The guest is asked to release the device, and the device goes back to the host.
+    Detach(detach::Args),
     /// Print the domain XML of a guest as it is now
     Dumpxml(GuestArgs),
     /// Print the events of a guest as they come
@@ -79,6 +87,8 @@ pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<E
         Command::Pause(args) => pause::pause(args).map(|()| ExitCode::SUCCESS),
         Command::Resume(args) => pause::resume(args).map(|()| ExitCode::SUCCESS),
         Command::Console(args) => console::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Attach(args) => attach::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Detach(args) => detach::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dumpxml(args) => dumpxml::run(args).map(|()| ExitCode::SUCCESS),
         Command::Events(args) => events::run(args).map(|()| ExitCode::SUCCESS),
         Command::Qmp(args) => qmp::run(args).map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use passthru_guest::{Error as GuestError, FileTooLarge, FolderError, RecordError, RefusedLink};
+use passthru_guest::{
+    Error as GuestError, FileTooLarge, FolderError, HotplugError, RecordError, RefusedLink,
+};
 
 use super::host::host_hint;
 
@@ -20,6 +22,7 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
                 .into(),
         ),
         GuestError::Host(error) => host_hint(error),
+        GuestError::Hotplug(error) => hotplug_hint(error),
         GuestError::User(error) => error.hint().map(Into::into),
         GuestError::Image(error) => error.hint(),
         GuestError::Folder(error) => folder_hint(error),
@@ -142,6 +145,19 @@ fn folder_hint(error: &FolderError) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+fn hotplug_hint(error: &HotplugError) -> Option<String> {
+    let hint = match error {
+        HotplugError::Busy => "wait for its end, and try again",
+        HotplugError::NotRun => "let the guest run first",
+        HotplugError::NotReleased { .. } | HotplugError::UnplugRefused { .. } => {
+            "stop what uses the device in the guest and try again, give the guest more time with \
+             --timeout, or use --force, which resets the guest"
+        }
+        _ => return None,
+    };
+    Some(hint.into())
 }
 
 #[cfg(test)]

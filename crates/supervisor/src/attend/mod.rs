@@ -1,5 +1,6 @@
 //! The loop that stays with a guest until its VMM has ended.
 
+mod change;
 mod console;
 mod foreground;
 mod info;
@@ -11,4 +12,4 @@ mod waiting;
 
 pub use console::open_console;
 pub use foreground::Foreground;
-pub use supervisor::{Settings, Supervisor};
+pub use supervisor::{Explain, Settings, Supervisor};

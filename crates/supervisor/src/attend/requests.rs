@@ -13,11 +13,11 @@ use super::supervisor::{Supervisor, tell};
 use super::waiting::Waiting;
 use crate::control::{ClientId, ErrorKind, ErrorMessage, Incoming, Request, Response, Server};
 
-/// Longest time that a guest may get to power off: a day.
-const MAX_STOP_TIME: u64 = 86_400;
+/// Longest time that a guest may get for what it is asked to do: a day.
+const MAX_TIME: u64 = 86_400;
 
 /// State of a request after its begin.
-enum Begun {
+pub(super) enum Begun {
     /// The request has this result.
     Done(Value),
     /// The result comes later.
@@ -42,7 +42,7 @@ impl Supervisor {
         }
     }
 
-    fn answer(&mut self, client: ClientId, response: &Response) {
+    pub(super) fn answer(&mut self, client: ClientId, response: &Response) {
         if let Some(server) = &mut self.server {
             server.send(client, response, None);
         }
@@ -60,8 +60,7 @@ impl Supervisor {
                 Ok(Begun::Done(describe(&self.guest, &status)))
             }
             Request::Stop { timeout, force } => {
-                let time = timeout.map(|seconds| Duration::from_secs(seconds.min(MAX_STOP_TIME)));
-                self.stop(time, force, foreground);
+                self.stop(timeout.map(seconds), force, foreground);
                 self.stopping.push(client);
                 Ok(Begun::Later)
             }
@@ -76,7 +75,7 @@ impl Supervisor {
             Request::Resume {} => self.ask(client, &Command::Cont),
             Request::Console { force } => self.give_console(client, force, foreground),
             Request::DumpXml {} => {
-                let xml = self.guest.domain().without_passwords().format();
+                let xml = self.guest.domain().without_passwords().format_running();
                 Ok(Begun::Done(json!({ "xml": xml })))
             }
             Request::Events {} => {
@@ -87,8 +86,14 @@ impl Supervisor {
                 let command = read_command(&line)?;
                 self.submit(client, &command, true)
             }
-            Request::Attach { .. } | Request::Detach { .. } | Request::Save {} => {
-                let message = "this program cannot do that to a running guest yet";
+            Request::Attach { xml, .. } => self.attach(client, &xml),
+            Request::Detach {
+                device,
+                timeout,
+                force,
+            } => self.detach(client, &device, timeout.map(seconds), force),
+            Request::Save {} => {
+                let message = "this program cannot save a guest yet";
                 Err(ErrorMessage::new(ErrorKind::Unsupported, message))
             }
         }
@@ -133,7 +138,7 @@ impl Supervisor {
         Ok(Begun::Later)
     }
 
-    fn refuse_while_ending(&self) -> Result<(), ErrorMessage> {
+    pub(super) fn refuse_while_ending(&self) -> Result<(), ErrorMessage> {
         if !self.ending.is_begun() {
             return Ok(());
         }
@@ -175,6 +180,10 @@ impl Supervisor {
         server.send(client, &result, Some(terminal));
         Ok(Begun::Later)
     }
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number.min(MAX_TIME))
 }
 
 fn emulator(error: &dyn std::error::Error) -> ErrorMessage {

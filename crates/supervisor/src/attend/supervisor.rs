@@ -3,12 +3,13 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use passthru_guest::{Ended, Ending, EndingNotice, Guest};
+use passthru_guest::{Ended, Ending, EndingNotice, Error as GuestError, Guest};
 use passthru_host::{Host, ProcessId};
 use passthru_qemu::monitor::{Command, Error as MonitorError, Event, Ticket};
 use rustix::event::PollFlags;
 use serde_json::Value;
 
+use super::change::Change;
 use super::console::ConsoleHolder;
 use super::foreground::Foreground;
 use super::info::device_addresses;
@@ -32,6 +33,9 @@ const STATE_EVENTS: &[&str] = &[
     "WATCHDOG",
 ];
 
+/// Function that describes an error of the guest to a client.
+pub type Explain = fn(&GuestError) -> ErrorMessage;
+
 /// What a supervisor needs besides its guest.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +43,8 @@ pub struct Settings {
     pub access: Access,
     /// Time that the guest has to power off when it is asked to.
     pub stop_time: Duration,
+    /// Describes errors of the guest, with hints.
+    pub explain: Explain,
 }
 
 /// The supervisor of one guest: it stays with the guest until the VMM has ended, and serves the
@@ -59,6 +65,9 @@ pub struct Supervisor {
     /// Clients that wait for the end of the guest.
     pub(super) stopping: Vec<ClientId>,
     pub(super) console: ConsoleHolder,
+    /// Change of the guest's devices, and the client that waits for it.
+    pub(super) change: Option<Change>,
+    pub(super) explain: Explain,
 }
 
 impl Supervisor {
@@ -92,6 +101,8 @@ impl Supervisor {
             waiting: Vec::new(),
             stopping: Vec::new(),
             console: ConsoleHolder::default(),
+            change: None,
+            explain: settings.explain,
         }
     }
 
@@ -134,6 +145,7 @@ impl Supervisor {
             let notice = self.ending.advance(&mut self.guest);
             tell(notice, foreground);
         }
+        self.follow_change();
         self.serve(foreground);
         has_ended
     }
@@ -170,7 +182,8 @@ impl Supervisor {
         let answer = self.guest.deadline().filter(|_| self.has_monitor);
         let accept = self.server.as_ref().and_then(Server::deadline);
         let log = self.guest.log_deadline();
-        let times = [self.ending.deadline(), answer, accept, log];
+        let progress = self.change.as_ref().map(Change::deadline);
+        let times = [self.ending.deadline(), answer, accept, log, progress];
         times.into_iter().flatten().min()
     }
 
@@ -238,6 +251,11 @@ impl Supervisor {
         }
     }
 
+    /// Notes the devices that the guest has now.
+    pub(super) fn note_devices(&mut self) {
+        self.status.devices = device_addresses(&self.guest);
+    }
+
     /// Returns the status as others see it.
     pub(super) fn current_status(&self) -> Status {
         let mut status = self.status.clone();
@@ -261,11 +279,15 @@ impl Supervisor {
             mut server,
             stopping,
             events,
+            change,
             ..
         } = self;
         let ended = guest.finish();
         if let Some(server) = &mut server {
             events.finish(server);
+            if let Some(change) = change {
+                change.end_with_guest(server);
+            }
             let response = end_response(&ended);
             for client in stopping {
                 server.send(client, &response, None);

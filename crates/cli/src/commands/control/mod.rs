@@ -1,10 +1,13 @@
 //! Commands for a guest that runs. They ask its supervisor.
 
+pub(crate) mod attach;
 pub(crate) mod console;
+pub(crate) mod detach;
 pub(crate) mod dumpxml;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod pause;
+mod progress;
 pub(crate) mod ps;
 pub(crate) mod qmp;
 pub(crate) mod reboot;
@@ -12,4 +15,5 @@ mod refusal;
 mod request;
 pub(crate) mod stop;
 
+pub(crate) use refusal::guest_message;
 pub(crate) use request::GuestArgs;

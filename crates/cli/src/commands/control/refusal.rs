@@ -1,11 +1,13 @@
-//! Errors of requests to a supervisor.
+//! Errors of requests to a supervisor, on both sides of its socket.
 
 use std::fmt;
 
+use passthru_guest::Error as GuestError;
 use passthru_supervisor::control::{ClientError, ErrorKind, ErrorMessage};
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::hint::guest_hint;
 
 /// Text of an error and of those that caused it, as a supervisor sends them.
 #[derive(Debug)]
@@ -64,6 +66,52 @@ fn refusal(message: &ErrorMessage) -> Error {
         errors.push(Error::new(Code::NotRestored, text.clone()));
     }
     Error::several(errors).unwrap_or_else(|| Error::new(code, message.message.clone()))
+}
+
+/// Describes an error of a guest to a client, with its hint.
+pub(crate) fn guest_message(error: &GuestError) -> ErrorMessage {
+    match error {
+        GuestError::Several(errors) => several_message(errors),
+        GuestError::NotRestored { after, errors } => {
+            let mut message = guest_message(after);
+            message.kind = ErrorKind::NotRestored;
+            for error in errors {
+                message.not_restored.push(error.to_string());
+            }
+            message
+        }
+        _ => {
+            let kind = kind(Code::for_guest_error(error));
+            let mut message = ErrorMessage::from_error(kind, error);
+            message.hint = guest_hint(error);
+            message
+        }
+    }
+}
+
+/// Describes several errors: the first one, with the others as its causes.
+fn several_message(errors: &[GuestError]) -> ErrorMessage {
+    let mut messages = errors.iter().map(guest_message);
+    let Some(mut first) = messages.next() else {
+        return ErrorMessage::new(ErrorKind::Failure, "the request failed");
+    };
+    for other in messages {
+        first.causes.push(other.message);
+        first.causes.extend(other.causes);
+    }
+    first
+}
+
+const fn kind(code: Code) -> ErrorKind {
+    match code {
+        Code::Domain => ErrorKind::Domain,
+        Code::Host => ErrorKind::Host,
+        Code::Emulator => ErrorKind::Emulator,
+        Code::Guest => ErrorKind::Guest,
+        Code::NotRestored => ErrorKind::NotRestored,
+        Code::Interrupted => ErrorKind::Interrupted,
+        Code::Failure | Code::Usage => ErrorKind::Failure,
+    }
 }
 
 const fn code(kind: ErrorKind) -> Code {

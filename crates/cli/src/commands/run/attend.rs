@@ -16,6 +16,7 @@ use super::args::Args;
 use super::console::Console;
 use super::detach::{Detached, leave_terminal};
 use super::foreground::Terminal;
+use crate::commands::control::guest_message;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::folder::log_dir;
@@ -61,6 +62,7 @@ pub(super) fn attend(
     let settings = Settings {
         access,
         stop_time: Duration::from_secs(args.stop_timeout),
+        explain: guest_message,
     };
     let ended = if args.detached {
         detach(&guest);
