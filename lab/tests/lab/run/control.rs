@@ -8,7 +8,7 @@ use passthru_lab::{Finished, host, run};
 use serde_json::Value;
 
 use super::fake::wait_for;
-use super::support::{Domain, Running, assert_all_back, driver};
+use super::support::{Domain, Running, assert_all_back, driver, hostdev};
 
 const TICKS: &str = "echo ready; while true; do echo tick; sleep 1; done";
 
@@ -286,4 +286,46 @@ fn operator_of_the_configuration_may_stop_the_guest() {
 
     let stop = ["stop", "operated", "--timeout", "0"];
     let _ = run(Command::new("setpriv").args(operator).args(stop)).expect_success();
+}
+
+#[test]
+fn device_comes_and_goes_by_command() {
+    let _ = host();
+    let xml = Domain::new("plugged")
+        .top("<iommufd enabled='yes'/>")
+        .with("<controller type='pci' model='pcie-root-port'/>")
+        .script(TICKS)
+        .write();
+    let _ = passthru(&["run", "--detach", xml.to_str().unwrap()]).expect_success();
+    let mut console = ConsoleClient::open(&["plugged"]);
+    console.wait_for("tick");
+
+    std::fs::write("/tmp/device.xml", hostdev(NVME, "", "")).unwrap();
+    let attach = ["attach", "plugged", "/tmp/device.xml", "--json"];
+    assert_eq!(json(&attach)["aliases"], serde_json::json!(["hostdev0"]));
+    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+
+    let listed = json(&["ps", "--json"]);
+    assert_eq!(listed["guests"][0]["devices"], serde_json::json!([NVME]));
+    let live = passthru(&["dumpxml", "plugged"]).expect_success().stdout;
+    assert!(live.contains("<alias name='hostdev0'/>"), "{live}");
+
+    let again = passthru(&["attach", "plugged", "/tmp/device.xml"]);
+    assert!(!again.status.success(), "{again}");
+
+    let gone = passthru(&["detach", "plugged", "hostdev0"]).expect_success();
+    assert!(gone.stdout.contains("has released hostdev0"), "{gone}");
+    assert_all_back("nobody", &[(NVME, "nvme")]);
+
+    let unknown = passthru(&["detach", "plugged", "hostdev0"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(unknown.stderr.contains("hostdev0"), "{unknown}");
+
+    std::fs::write("/tmp/wrong.xml", "<hostdev mode='capabilities'/>").unwrap();
+    let wrong = passthru(&["attach", "plugged", "/tmp/wrong.xml"]);
+    assert_eq!(wrong.status.code(), Some(3));
+
+    let _ = passthru(&["stop", "plugged", "--timeout", "0"]).expect_success();
+    assert_eq!(console.wait(), Some(0));
+    assert_all_back("plugged", &[(NVME, "nvme")]);
 }
