@@ -6,7 +6,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use passthru_domain::{Arch, Domain};
-use passthru_guest::{Error as GuestError, FolderError, ImageError, RecordError};
+use passthru_guest::{Error as GuestError, FolderError, GroupRule, ImageError, RecordError};
 use passthru_host::{BlindSpot, Companion, Error as HostError, Owner, Usage};
 use passthru_pci::Address;
 use passthru_qemu::{Capabilities, FirmwareCatalog, ProbeError};
@@ -112,15 +112,21 @@ fn host_errors() -> Vec<HostError> {
 fn guest_errors() -> Vec<GuestError> {
     vec![
         GuestError::NotRoot,
-        GuestError::Type1 {
-            device: address("0000:01:00.0"),
-        },
         GuestError::SharedGroup {
             device: address("0000:01:00.0"),
             owner: "disk 'vda'".into(),
             group: 12,
             other: address("0000:01:00.1"),
             other_owner: "hostdev 0000:01:00.1".into(),
+            rule: GroupRule::OwnGroup,
+        },
+        GuestError::SharedGroup {
+            device: address("0000:01:00.1"),
+            owner: "hostdev 0000:01:00.1".into(),
+            group: 12,
+            other: address("0000:01:00.0"),
+            other_owner: "hostdev 0000:01:00.0".into(),
+            rule: GroupRule::OneBackend,
         },
         GuestError::Ended {
             emulator: QEMU.into(),

@@ -12,6 +12,24 @@ use crate::run::folder::FolderError;
 use crate::start::{images, record, user};
 use crate::transaction::HotplugError;
 
+/// Rule on devices of a guest in one IOMMU group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupRule {
+    /// QEMU's NVMe driver opens the group for itself.
+    OwnGroup,
+    /// Hostdevs of one group have one backend.
+    OneBackend,
+}
+
+impl std::fmt::Display for GroupRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OwnGroup => "QEMU's NVMe driver needs the group for itself",
+            Self::OneBackend => "one of them is on iommufd and the other on type1",
+        })
+    }
+}
+
 /// Error of the start or the end of a guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,12 +42,6 @@ pub enum Error {
     NotPci {
         /// Name of the device on the host.
         device: String,
-    },
-    /// A device has the type1 backend, which a start does not support.
-    #[error("the device {device} uses the type1 backend, which is not supported yet")]
-    Type1 {
-        /// Address of the device on the host.
-        device: Address,
     },
     /// Error of the host's devices.
     #[error(transparent)]
@@ -66,16 +78,16 @@ pub enum Error {
         /// Address at which the guest's former device is now, if it is known.
         moved_to: Option<Address>,
     },
-    /// The IOMMU group of an NVMe disk has another device of the guest. The VMM opens the group for
-    /// the disk, and the kernel lets nothing else open it then.
+    /// Two devices of the guest in one IOMMU group cannot be opened together. The kernel lets one
+    /// opener have a group: iommufd, or a container of type1.
     #[error(
         "{owner} is on {device} in IOMMU group {group}, which has {other} ({other_owner}) too, \
-         and QEMU's NVMe driver needs the group for itself"
+         and {rule}"
     )]
     SharedGroup {
-        /// Address of the disk's controller.
+        /// Address of the device.
         device: Address,
-        /// Disk in words: `disk 'vda'`.
+        /// Element that names the device, in words: `disk 'vda'`.
         owner: String,
         /// Number of the group.
         group: u32,
@@ -83,9 +95,11 @@ pub enum Error {
         other: Address,
         /// Element that names the other device, in words.
         other_owner: String,
+        /// Rule that the two break.
+        rule: GroupRule,
     },
     /// The VMM's own `/dev/vfio` cannot be made.
-    #[error("cannot make a /dev/vfio for the VMM alone, which opens its NVMe disks by path")]
+    #[error("cannot make a /dev/vfio for the VMM alone, which opens devices by path")]
     VfioFolder {
         /// Cause.
         source: io::Error,

@@ -18,7 +18,7 @@ mod test_threads;
 mod transaction;
 mod vmm_log;
 
-pub use error::Error;
+pub use error::{Error, GroupRule};
 pub use journal::JournalError;
 pub use op::effect::Effect;
 pub use op::op::{Descriptor, Lifetime, Op};

@@ -14,22 +14,16 @@ pub(super) enum BackendPolicy {
 
 /// Parses the name of a backend.
 pub(super) fn backend() -> impl TypedValueParser<Value = Backend> {
-    let values = PossibleValuesParser::new([
-        iommufd(),
-        PossibleValue::new(Backend::Type1.as_str()).help("VFIO's groups and containers"),
-    ]);
+    let values = PossibleValuesParser::new([iommufd(), type1()]);
     values.map(|name| backend_named(&name))
 }
 
 /// Parses the name of a backend, or `auto`.
 pub(super) fn policy() -> impl TypedValueParser<Value = BackendPolicy> {
-    let auto =
-        "iommufd if the kernel and QEMU have it; else type1, which `run` does not support yet";
-    let type1 = "VFIO's groups and containers; `run` does not support it yet";
     let values = PossibleValuesParser::new([
-        PossibleValue::new("auto").help(auto),
+        PossibleValue::new("auto").help("iommufd if the kernel and QEMU have it, else type1"),
         iommufd(),
-        PossibleValue::new(Backend::Type1.as_str()).help(type1),
+        type1(),
     ]);
     values.map(|name| {
         if name == "auto" {
@@ -52,6 +46,10 @@ pub(super) fn check_disk_backend(domain: &Domain, backend: Backend) -> Result<()
 fn iommufd() -> PossibleValue {
     PossibleValue::new(Backend::Iommufd.as_str())
         .help("/dev/iommu, with a character device for each VFIO device")
+}
+
+fn type1() -> PossibleValue {
+    PossibleValue::new(Backend::Type1.as_str()).help("VFIO's groups and containers")
 }
 
 /// Returns the backend of a name that clap has checked.

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use passthru_guest::{
-    Error as GuestError, FileTooLarge, FolderError, HotplugError, RecordError, RefusedLink,
+    Error as GuestError, FileTooLarge, FolderError, GroupRule, HotplugError, RecordError,
+    RefusedLink,
 };
 
 use super::host::host_hint;
@@ -16,11 +17,6 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
              its caller"
                 .into(),
         ),
-        GuestError::Type1 { .. } => Some(
-            "set <driver iommufd='yes'/> for the device, or use --backend iommufd if it names no \
-             backend"
-                .into(),
-        ),
         GuestError::Host(error) => host_hint(error),
         GuestError::Hotplug(error) => hotplug_hint(error),
         GuestError::User(error) => error.hint().map(Into::into),
@@ -28,13 +24,19 @@ pub(crate) fn guest_hint(error: &GuestError) -> Option<String> {
         GuestError::Folder(error) => folder_hint(error),
         GuestError::Record(error) => record_hint(error),
         GuestError::NewDevice { moved_to, .. } => Some(new_device_hint(moved_to.is_some())),
-        GuestError::SharedGroup { .. } => Some(
-            "give the guest the disk's controller as a <hostdev> too: such devices share a group"
-                .into(),
-        ),
+        GuestError::SharedGroup { rule, .. } => Some(match rule {
+            GroupRule::OwnGroup => {
+                "give the guest the disk's controller as a <hostdev> too: such devices share a \
+                 group"
+                    .into()
+            }
+            GroupRule::OneBackend => {
+                "set iommufd='yes' in <driver> of both devices, or iommufd='no' in both".into()
+            }
+        }),
         GuestError::VfioFolder { source } if source.kind() == ErrorKind::PermissionDenied => Some(
-            "give root CAP_SYS_ADMIN and CAP_MKNOD, which a container may lack, or give the guest \
-             the disk's controller as a <hostdev>"
+            "give root CAP_SYS_ADMIN and CAP_MKNOD, which a container may lack, or let the \
+             devices use iommufd, an NVMe disk's controller as a <hostdev>"
                 .into(),
         ),
         GuestError::Iommufd(error) => error.hint().map(Into::into),

@@ -59,16 +59,22 @@ pub(crate) fn host_hint(error: &HostError) -> Option<String> {
         HostError::NotUndone { device, .. } => {
             format!("run `passthru unbind {device}` once the cause is removed")
         }
-        HostError::NoIommufd => "use a kernel with CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have \
-                                 it, Debian does not)"
-            .into(),
+        HostError::NoIommufd => {
+            "let the device use type1 (<driver iommufd='no'/>, or --backend type1 if it names no \
+             backend), or use a kernel with CONFIG_IOMMUFD (Fedora, Ubuntu and Arch have it, \
+             Debian does not)"
+                .into()
+        }
         HostError::NoCdev => {
-            "use a kernel with CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have it)".into()
+            "let the device use type1 (<driver iommufd='no'/>, or --backend type1 if it names no \
+             backend), or use a kernel with CONFIG_VFIO_DEVICE_CDEV (Fedora, Ubuntu and Arch have \
+             it)"
+            .into()
         }
         HostError::NoType1 => {
-            "give the guest the disk's controller as a <hostdev>, or use a kernel \
-                               with CONFIG_VFIO_GROUP and CONFIG_VFIO_CONTAINER (or \
-                               CONFIG_IOMMUFD_VFIO_CONTAINER)"
+            "let the devices use iommufd, an NVMe disk's controller as a <hostdev>, or use a \
+             kernel with CONFIG_VFIO_GROUP and CONFIG_VFIO_CONTAINER (or \
+             CONFIG_IOMMUFD_VFIO_CONTAINER)"
                 .into()
         }
         HostError::Read { source, .. }

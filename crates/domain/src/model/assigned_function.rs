@@ -97,6 +97,17 @@ impl Devices {
 }
 
 impl Domain {
+    /// Returns the backend of a function of a completed domain: type1 for an NVMe disk, else that
+    /// of the hostdev, as [`Domain::backend`] does. Returns `None` for a device that the guest does
+    /// not see (`<address type='unassigned'/>`).
+    pub fn backend_of_function(&self, function: &AssignedFunction<'_>) -> Option<Backend> {
+        match function.owner {
+            FunctionOwner::Hostdev(hostdev) if hostdev.is_unassigned() => None,
+            FunctionOwner::Hostdev(hostdev) => self.backend(hostdev),
+            FunctionOwner::NvmeDisk(_) => Some(Backend::Type1),
+        }
+    }
+
     /// Returns the backend that the domain names for its NVMe disks: that of `<iommufd>`. A disk
     /// cannot name one.
     pub fn backend_asked_of_nvme_disks(&self) -> Option<Backend> {

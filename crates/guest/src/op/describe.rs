@@ -70,7 +70,7 @@ impl fmt::Display for Op {
             Self::OpenLog { path } => write!(f, "log the VMM's messages in {}", path.display()),
             Self::MakeVfioFolder { nodes } => write!(
                 f,
-                "make a /dev/vfio that only the VMM sees, for its NVMe disks by type1: {}",
+                "make a /dev/vfio that only the VMM sees, for what it opens by type1: {}",
                 nodes.join(", ")
             ),
             Self::Spawn { .. } => self.fmt_spawn(f),

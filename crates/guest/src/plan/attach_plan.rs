@@ -123,7 +123,8 @@ impl Device {
             return Err(unsupported(domain, item, "it is not a PCI device").into());
         };
         if domain.backend(hostdev) != Some(Backend::Iommufd) {
-            return Err(Error::Type1 { device: address });
+            let reason = "a device on type1 cannot be attached yet";
+            return Err(unsupported(domain, item, reason).into());
         }
         if hostdev.iommufd_fd.is_some() {
             let reason = "a descriptor that the caller handed in is taken at the start alone";

@@ -54,6 +54,9 @@ impl Memlock {
     /// each of them. The devices behind an SMMUv3 with `accel='on'` share one address space, which
     /// translates in two stages.
     ///
+    /// The devices on type1 in one address space share one container, and those on iommufd share
+    /// another one. Each pins all RAM, and the kernel charges both to the process.
+    ///
     /// QEMU's own NVMe driver has a container for each controller, and pins all RAM in each of them
     /// (`qemu_vfio_ram_block_added`). libvirt counts the same (`qemuDomainGetMemLockLimitBytes`).
     pub(crate) fn for_domain(domain: &Domain, size_of: &dyn Fn(&str) -> u64) -> Self {
@@ -177,6 +180,10 @@ impl Memlock {
             format!("all of it again for {further} more address spaces (emulated IOMMU)"),
             once.saturating_mul(further),
         );
+        self.add(
+            "all of it again, since some devices are on iommufd and others on type1",
+            if has_two_containers(domain) { once } else { 0 },
+        );
 
         let disks = nvme_disks(domain);
         let mut more_disks = disks;
@@ -297,6 +304,14 @@ fn address_spaces(domain: &Domain) -> u64 {
     } else {
         1
     }
+}
+
+/// Returns whether devices in one address space are on different backends.
+fn has_two_containers(domain: &Domain) -> bool {
+    let mut hostdevs = domain.devices.assigned();
+    let first = hostdevs.next().and_then(|hostdev| domain.backend(hostdev));
+    let differs = hostdevs.any(|hostdev| domain.backend(hostdev) != first);
+    differs && !domain.devices.iommus.iter().any(is_emulated)
 }
 
 /// Returns whether QEMU emulates an IOMMU, and so pins memory for each device behind it.

@@ -9,3 +9,4 @@ pub(crate) mod memlock;
 pub(crate) mod nvme;
 pub(crate) mod start_ops;
 pub(crate) mod start_plan;
+pub(crate) mod type1;

@@ -15,6 +15,7 @@ use crate::op::op::{Descriptor, Op};
 use crate::opener::{OpenMode, Opener};
 use crate::plan::handover::{Delivery, HandoverItem};
 use crate::plan::start_plan::StartPlan;
+use crate::plan::type1;
 use crate::run::control_socket::control_path;
 use crate::run::folder::{domain_path, folder_path};
 use crate::start::nvram;
@@ -103,13 +104,13 @@ impl StartPlan {
 
     /// Returns the operation for the VMM's own `/dev/vfio`, if it has one.
     fn make_vfio_folder(&self, host: &Host) -> Result<Option<Op>, Error> {
-        if self.nvme.is_empty() {
+        if self.by_type1.is_empty() {
             return Ok(None);
         }
         let mut nodes = vec!["/dev/vfio/vfio".to_owned()];
-        for controller in &self.nvme {
-            let group = host.device(controller.address)?.group;
-            nodes.extend(group.map(|group| format!("/dev/vfio/{group}")));
+        for device in type1::devices(&self.by_type1, host)? {
+            let node = device.group.map(|group| format!("/dev/vfio/{group}"));
+            nodes.extend(node.filter(|node| !nodes.contains(node)));
         }
 
         Ok(Some(Op::MakeVfioFolder { nodes }))

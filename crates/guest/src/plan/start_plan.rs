@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use passthru_domain::{AssignedFunction, Backend, Domain, FunctionOwner};
 use passthru_host::{Host, Request};
+use passthru_pci::Address;
 use passthru_qemu::{
     Capabilities, CommandLine, FirmwareDescriptor, Style, Want, WantKind, command_line,
 };
@@ -15,6 +16,7 @@ use crate::opener::Opener;
 use crate::plan::handover::{Delivery, Handover, HandoverItem};
 use crate::plan::memlock::Memlock;
 use crate::plan::nvme::NvmeController;
+use crate::plan::type1;
 use crate::start::images::{self, CompletedChains};
 use crate::start::last_firmware::LostFirmware;
 use crate::start::nvram;
@@ -75,6 +77,8 @@ pub struct StartPlan {
     pub(crate) line: CommandLine,
     pub(crate) handover: Handover,
     pub(crate) requests: Vec<Request>,
+    /// Functions that the VMM opens by itself.
+    pub(crate) by_type1: Vec<Address>,
     pub(crate) nvme: Vec<NvmeController>,
     pub(crate) user: User,
     pub(crate) memlock: Memlock,
@@ -116,6 +120,7 @@ impl StartPlan {
         let handover = Handover::new(line.wants(), &name, &settings.user);
         Ok(Self {
             requests: requests(&domain),
+            by_type1: type1::functions(&domain),
             nvme: NvmeController::of_domain(&domain),
             memlock: Memlock::for_guest(&domain, &opener),
             user: settings.user,
@@ -147,12 +152,13 @@ impl StartPlan {
 
     /// Returns the backends of the devices, each once.
     pub(crate) fn backends(&self) -> Vec<Backend> {
+        let functions = self.domain.devices.assigned_functions();
         let mut backends = Vec::new();
-        if self.domain.devices.assigned().next().is_some() {
-            backends.push(Backend::Iommufd);
-        }
-        if !self.nvme.is_empty() {
-            backends.push(Backend::Type1);
+        for backend in [Backend::Iommufd, Backend::Type1] {
+            let mut used = functions.iter().map(|f| self.domain.backend_of_function(f));
+            if used.any(|used| used == Some(backend)) {
+                backends.push(backend);
+            }
         }
         backends
     }
@@ -180,7 +186,7 @@ impl StartPlan {
 
     /// Returns the reasons against the plan for which the host's devices need not be examined:
     ///
-    /// - [`Error::Type1`] and [`Error::NotPci`] of a device;
+    /// - [`Error::NotPci`] of a device;
     /// - [`Error::FirmwareGone`], if the domain gets the firmware that is gone;
     /// - [`Error::Image`], if an image cannot be used;
     /// - the error of a descriptor that the caller handed in and that is not what it should be.
@@ -258,14 +264,10 @@ fn request(function: &AssignedFunction<'_>) -> Request {
 pub(crate) fn device_faults(domain: &Domain) -> Vec<Error> {
     let mut faults = Vec::new();
     for hostdev in domain.devices.assigned() {
-        match hostdev.pci() {
-            None => faults.push(Error::NotPci {
+        if hostdev.pci().is_none() {
+            faults.push(Error::NotPci {
                 device: hostdev.host_name(),
-            }),
-            Some(device) if domain.backend(hostdev) == Some(Backend::Type1) => {
-                faults.push(Error::Type1 { device });
-            }
-            Some(_) => {}
+            });
         }
     }
 

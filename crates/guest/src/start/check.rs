@@ -8,8 +8,8 @@ use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::opener::Opener;
-use crate::plan::nvme::{NvmeController, check_groups};
 use crate::plan::start_plan::{StartPlan, device_faults, requests};
+use crate::plan::type1::{self, check_groups};
 use crate::run::folder::{folder_path, read_remains};
 use crate::start::last_firmware::foreign_variables_note;
 use crate::start::nvram;
@@ -22,13 +22,12 @@ use crate::start::user::{User, UserOrigin};
 ///
 /// # Errors
 /// - If a VMM of an earlier start may live, then [`Error::Folder`] alone.
-/// - If a device has the type1 backend or is not a PCI device, then [`Error::Type1`] or
-///   [`Error::NotPci`].
+/// - If a device is not a PCI device, then [`Error::NotPci`].
 /// - If an image, file or descriptor cannot be used, then its error.
 /// - If another guest has the named user, then [`Error::Record`].
 /// - If a device is not the one that the guest had at its address, then [`Error::NewDevice`].
 /// - If a device cannot be assigned, then [`Error::Host`].
-/// - If an NVMe disk shares its IOMMU group with another device, then [`Error::SharedGroup`].
+/// - If two devices cannot share their IOMMU group, then [`Error::SharedGroup`].
 pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     let folder = folder_path(&plan.run_dir, &plan.name);
     read_remains(&folder, &plan.name, host)?;
@@ -66,7 +65,7 @@ pub fn check_devices(domain: &Domain, host: &Host) -> Result<(), Error> {
 /// Returns the reasons of the host against the devices of a domain, which are requested.
 fn check_functions(domain: &Domain, requests: &[Request], host: &Host) -> Vec<Error> {
     let mut errors = Vec::new();
-    if !NvmeController::of_domain(domain).is_empty() {
+    if !type1::functions(domain).is_empty() {
         errors.extend(host.check_type1().err().map(Error::from));
     }
     let refused = passthru_host::Error::several(host.check_all(requests));

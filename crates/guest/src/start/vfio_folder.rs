@@ -1,5 +1,6 @@
-//! The `/dev/vfio` of a VMM that opens devices by path: QEMU's own NVMe driver does
-//! (util/vfio-helpers.c). The nodes of the host belong to root, and stay as they are.
+//! The `/dev/vfio` of a VMM that opens devices by path. QEMU does for hostdevs on type1
+//! (hw/vfio/container-legacy.c) and for NVMe disks (util/vfio-helpers.c). The nodes of the host
+//! belong to root, and stay as they are.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,6 +14,7 @@ use rustix::mount::{
 
 use crate::error::Error;
 use crate::plan::start_plan::StartPlan;
+use crate::plan::type1;
 use crate::start::user::User;
 
 /// Folder of VFIO's nodes.
@@ -25,15 +27,10 @@ pub(crate) const VFIO_DIR: &std::ffi::CStr = c"/dev/vfio";
 /// - If the kernel lacks a node, then [`Error::Host`].
 /// - If the folder cannot be made, then [`Error::VfioFolder`].
 pub(crate) fn for_plan(plan: &StartPlan, host: &Host) -> Result<Option<OwnedFd>, Error> {
-    let mut by_path = Vec::new();
-    for controller in &plan.nvme {
-        by_path.push(host.device(controller.address)?);
-    }
-
-    if by_path.is_empty() {
+    if plan.by_type1.is_empty() {
         return Ok(None);
     }
-    let nodes = host.type1_nodes(&by_path)?;
+    let nodes = host.type1_nodes(&type1::devices(&plan.by_type1, host)?)?;
     let mount = make(&nodes, &plan.user);
     mount
         .map(Some)

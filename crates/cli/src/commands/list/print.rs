@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use passthru_host::BlindSpot;
+use passthru_host::{BlindSpot, Error as HostError};
 
 use super::args::Args;
 use super::collect::{Listing, collect};
@@ -20,7 +20,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         return print(&format!("{:#}\n", serde_json::json!(listing)));
     }
     if let Some(lack) = listing.host.missing() {
-        say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default());
+        match lack {
+            HostError::NoIommu => say!("note: {lack}; {}", host_hint(&lack).unwrap_or_default()),
+            _ => say!("note: {lack}; `run` gives devices that name no backend through type1"),
+        }
     }
     let mut blind_spots: BTreeSet<&BlindSpot> = BTreeSet::new();
     for row in &listing.devices {

@@ -70,6 +70,26 @@ fn emulated_iommu_pins_ram_once_for_each_device() {
     assert_eq!(limit("", accel).bytes(), without);
 }
 
+/// Returns the limit of a domain whose two hostdevs are on iommufd (true) or type1 (false).
+fn bytes_with(devices: &str, iommufd: [bool; 2]) -> u64 {
+    let mut domain = domain("", devices);
+    for (hostdev, iommufd) in domain.devices.hostdevs.iter_mut().zip(iommufd) {
+        hostdev.driver.get_or_insert_default().iommufd = Some(iommufd);
+    }
+    Memlock::for_domain(&domain, &|_| 0).bytes()
+}
+
+#[test]
+fn hostdevs_on_both_backends_pin_ram_twice() {
+    let once = limit("", "").bytes();
+    assert_eq!(bytes_with("", [false, false]), once);
+    assert_eq!(bytes_with("", [true, true]), once);
+    assert_eq!(bytes_with("", [true, false]), 2 * once);
+
+    let emulated = "<iommu model='intel'/>";
+    assert_eq!(bytes_with(emulated, [true, false]), 2 * once);
+}
+
 fn nvme_disk(target: &str, bus: u8) -> String {
     format!(
         "<disk type='nvme' device='disk'><source type='pci' managed='yes' namespace='1'>\

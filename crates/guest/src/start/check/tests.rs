@@ -38,6 +38,13 @@ fn hostdev(bus: u8, inner: &str) -> String {
     )
 }
 
+/// Returns a device that a start does not support.
+fn usb_device() -> String {
+    "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0x5678'/>\
+     </source></hostdev>"
+        .into()
+}
+
 /// Returns the errors of the check of a plan.
 fn errors(plan: &StartPlan, root: &Path) -> Vec<Error> {
     match check(plan, &Host::at(root)) {
@@ -74,6 +81,7 @@ fn devices_and_images_are_refused_together() {
     let devices = [
         hostdev(1, ""),
         hostdev(2, " iommufd='no'"),
+        usb_device(),
         disk("qcow2", "vda"),
         disk("qcow2", "vdb"),
     ];
@@ -86,7 +94,7 @@ fn devices_and_images_are_refused_together() {
     assert_eq!(missing.len(), 2);
     assert!(matches!(
         others,
-        [Error::Type1 { .. }, Error::Image(_), Error::Image(_)]
+        [Error::NotPci { .. }, Error::Image(_), Error::Image(_)]
     ));
 
     assert!(matches!(
@@ -104,13 +112,13 @@ fn plan_without_reasons_against_it_is_permitted() {
 #[test]
 fn devices_are_checked_without_a_plan() {
     let root = empty_host();
-    let devices = hostdev(1, "") + &hostdev(2, " iommufd='no'");
+    let devices = hostdev(1, "") + &hostdev(2, " iommufd='no'") + &usb_device();
     let domain = plan(root.path(), "", &devices).domain;
     let error = check_devices(&domain, &Host::at(root.path())).unwrap_err();
 
     assert!(matches!(
         error,
         Error::Several(errors)
-            if matches!(&errors[..], [Error::Type1 { .. }, Error::Host(HostError::Several(_))])
+            if matches!(&errors[..], [Error::NotPci { .. }, Error::Host(HostError::Several(_))])
     ));
 }
