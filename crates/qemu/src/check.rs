@@ -56,6 +56,7 @@ impl Capabilities {
             lacking.extend(found);
         }
 
+        errors.extend(mixed_backends(domain));
         if !lacking.is_empty() {
             let lacking: Vec<_> = lacking.iter().map(|what| describe(what)).collect();
             let message = format!("QEMU {} has no {}", self.version(), lacking.join(", no "));
@@ -91,6 +92,22 @@ impl Capabilities {
         let lacking = properties.filter(|key| !self.has_property(kind, key));
         lacking.map(|key| format!("{driver}.{key}")).collect()
     }
+}
+
+/// Returns the error of a domain that mixes backends where QEMU cannot.
+///
+/// QEMU looks for a container among those of the address space, and takes each for one of its own
+/// backend (`iommufd_cdev_attach`, `vfio_container_connect`). QEMU 11.1 then aborts, also at a
+/// hotplug.
+fn mixed_backends(domain: &Domain) -> Option<Error> {
+    let (by_iommufd, by_type1) = domain.mixed_backends()?;
+    let message = format!(
+        "hostdev {} is on iommufd and hostdev {} on type1: QEMU ends at such a mixture",
+        by_iommufd.host_name(),
+        by_type1.host_name()
+    );
+    let error = Error::new(message).at(by_type1.info.span.0.clone());
+    Some(error.hint("set the same iommufd='yes' or 'no' in <driver> of both devices"))
 }
 
 /// Names a missing device, object or property, with the first QEMU that has it.
@@ -156,6 +173,35 @@ mod tests {
             )]),
         })
         .unwrap()
+    }
+
+    fn hostdev(iommufd: &str, bus: u8) -> String {
+        format!(
+            "<hostdev mode='subsystem' type='pci'><driver iommufd='{iommufd}'/>\
+             <source><address bus='{bus}' slot='0' function='0'/></source></hostdev>"
+        )
+    }
+
+    #[test]
+    fn backends_are_mixed_behind_an_emulated_iommu_alone() {
+        let any = Capabilities::builtin(passthru_domain::Arch::X86_64);
+        for (first, second, iommu, is_refused) in [
+            ("yes", "no", "", true),
+            ("no", "yes", "", true),
+            ("no", "no", "", false),
+            ("yes", "yes", "", false),
+            ("no", "yes", "<iommu model='intel'/>", false),
+        ] {
+            let hostdevs = hostdev(first, 1) + &hostdev(second, 2);
+            let xml = format!(
+                "<domain type='kvm'><name>vm</name><memory>1048576</memory><os>\
+                 <type arch='x86_64' machine='q35'>hvm</type></os><devices>{hostdevs}{iommu}\
+                 </devices></domain>"
+            );
+            let domain = Domain::parse(&xml).unwrap().complete(&any).unwrap();
+            let checked = any.check(&domain);
+            assert_eq!(checked.is_err(), is_refused, "{first} {second} {iommu}");
+        }
     }
 
     fn check(missing: &str) -> Result<(), Errors> {

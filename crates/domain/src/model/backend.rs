@@ -52,6 +52,28 @@ impl Domain {
         }
     }
 
+    /// Returns two devices on different backends without a virtual IOMMU, if there are such: the
+    /// device on iommufd, and the one on type1.
+    ///
+    /// Devices without a virtual IOMMU share the address space of the guest's memory.
+    pub fn mixed_backends(&self) -> Option<(&Hostdev, &Hostdev)> {
+        let mut plain = Vec::new();
+        for hostdev in self.devices.assigned() {
+            if !hostdev.is_unassigned() && self.iommu_of(hostdev).is_none() {
+                plain.push(hostdev);
+            }
+        }
+        let mut by_iommufd = plain
+            .iter()
+            .copied()
+            .filter(|h| self.backend(h) == Some(Backend::Iommufd));
+        let mut by_type1 = plain
+            .iter()
+            .copied()
+            .filter(|h| self.backend(h) == Some(Backend::Type1));
+        Some((by_iommufd.next()?, by_type1.next()?))
+    }
+
     /// Sets `default` as the backend of each device for which [`Domain::backend`] returns `None`.
     pub fn set_default_backend(&mut self, default: Backend) {
         let hostdevs = self.devices.assigned();

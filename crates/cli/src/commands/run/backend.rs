@@ -1,5 +1,6 @@
 //! The choice of the backend.
 
+use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::{Backend, Domain};
 use passthru_host::{Error as HostError, Host};
 use passthru_qemu::Capabilities;
@@ -37,7 +38,13 @@ pub(super) fn choose_backend(
                     capabilities.version()
                 ),
             ),
-            None => (Backend::Iommufd, "kernel and QEMU have it".to_owned()),
+            None => match on_type1(domain) {
+                Some(hostdev) => (
+                    Backend::Type1,
+                    format!("{} has it, and QEMU does not mix them", hostdev.host_name()),
+                ),
+                None => (Backend::Iommufd, "kernel and QEMU have it".to_owned()),
+            },
         },
     };
     if let Some(disk) = domain.devices.nvme_functions().first() {
@@ -55,4 +62,10 @@ pub(super) fn choose_backend(
     }
 
     Ok(backend)
+}
+
+/// Returns a device whose XML names type1.
+fn on_type1(domain: &Domain) -> Option<&Hostdev> {
+    let mut hostdevs = domain.devices.assigned();
+    hostdevs.find(|hostdev| domain.backend(hostdev) == Some(Backend::Type1))
 }
