@@ -1,4 +1,4 @@
-//! A guest reads the assigned NVMe disk, with each spelling of iommufd.
+//! A guest reads the assigned NVMe disk, with each spelling of each backend.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{host, run, run_within};
 
 use super::support::{
-    Domain, PATIENCE, assert_all_back, driver, guest_sum, host_sum, wait_for_disk,
+    Domain, IOMMUFD, PATIENCE, TYPE1, assert_all_back, driver, guest_sum, host_sum, wait_for_disk,
 };
 
 fn reads_the_disk(domain: &Domain) {
@@ -44,6 +44,23 @@ fn guest_reads_disk_with_iommufd_in_the_old_spelling() {
 }
 
 #[test]
+fn guest_reads_disk_with_type1_set_at_the_device() {
+    reads_the_disk(&Domain::new("type1-device").hostdev(
+        NVME,
+        "<driver name='vfio' iommufd='no'/>",
+        "",
+    ));
+}
+
+#[test]
+fn guest_reads_disk_with_type1_set_at_the_domain() {
+    let domain = Domain::new("type1-domain")
+        .top("<iommufd enabled='no'/>")
+        .hostdev(NVME, "", "");
+    reads_the_disk(&domain);
+}
+
+#[test]
 fn unset_backend_is_chosen_and_named() {
     let domain = Domain::new("unsaid").hostdev(NVME, "", "");
     let finished = domain.run(&[]).expect_success();
@@ -53,8 +70,13 @@ fn unset_backend_is_chosen_and_named() {
 
 #[test]
 fn standalone_line_runs_when_pasted() {
+    for driver in [IOMMUFD, TYPE1] {
+        run_pasted(&Domain::new("pasted").hostdev(NVME, driver, ""));
+    }
+}
+
+fn run_pasted(domain: &Domain) {
     let _ = host();
-    let domain = Domain::new("pasted").hostdev(NVME, "<driver iommufd='yes'/>", "");
     let xml = domain
         .xml()
         .replace("<serial type='pty'/>", "<serial type='stdio'/>");
@@ -71,7 +93,7 @@ fn standalone_line_runs_when_pasted() {
 
 #[test]
 fn dry_run_lists_operations_and_changes_nothing() {
-    let domain = Domain::new("dry").hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let domain = Domain::new("dry").hostdev(NVME, IOMMUFD, "");
     let text = domain.run(&["--dry-run"]).expect_success().stdout;
     for step in [
         "bind 0000:01:00.0 from nvme to vfio-pci",

@@ -8,23 +8,28 @@ use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{host, run};
 
 use super::privileges::WAIT;
-use super::support::{Domain, assert_all_back, driver, host_sum, wait_for_disk};
+use super::support::{Domain, IOMMUFD, TYPE1, assert_all_back, driver, host_sum, wait_for_disk};
 
 fn waiting(name: &'static str) -> Domain {
-    Domain::new(name)
-        .hostdev(NVME, "<driver iommufd='yes'/>", "")
-        .script(WAIT)
+    waiting_with(name, IOMMUFD)
+}
+
+/// Returns a guest that waits, whose device has this `<driver>`.
+fn waiting_with(name: &'static str, driver: &str) -> Domain {
+    Domain::new(name).hostdev(NVME, driver, "").script(WAIT)
 }
 
 #[test]
 fn killed_qemu_gives_the_device_back() {
     let _ = host();
-    let running = waiting("killed").start(&[]);
-    assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
-    running.signal(running.vmm(), "-KILL");
-    assert_eq!(running.wait(), Some(6));
-    assert_all_back("killed", &[(NVME, "nvme")]);
-    assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
+    for backend in [IOMMUFD, TYPE1] {
+        let running = waiting_with("killed", backend).start(&[]);
+        assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
+        running.signal(running.vmm(), "-KILL");
+        assert_eq!(running.wait(), Some(6));
+        assert_all_back("killed", &[(NVME, "nvme")]);
+        assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
+    }
 }
 
 #[test]
@@ -112,30 +117,35 @@ fn start_refused_by_qemu_gives_the_device_back() {
     let _ = host();
     std::fs::write("/tmp/empty.rom", "").unwrap();
     let rom = "<rom file='/tmp/empty.rom'/>";
-    let finished = Domain::new("refused")
-        .hostdev(NVME, "<driver iommufd='yes'/>", rom)
-        .run(&[]);
+    for backend in [IOMMUFD, TYPE1] {
+        let finished = Domain::new("refused").hostdev(NVME, backend, rom).run(&[]);
+        assert_eq!(finished.status.code(), Some(5), "{finished}");
+        for word in ["ended while it started", "hostdev0", NVME, "is empty"] {
+            assert!(
+                finished.stderr.contains(word),
+                "'{word}' is not in: {finished}"
+            );
+        }
 
-    assert_eq!(finished.status.code(), Some(5), "{finished}");
-    for word in ["ended while it started", "hostdev0", NVME, "is empty"] {
-        assert!(
-            finished.stderr.contains(word),
-            "'{word}' is not in: {finished}"
-        );
+        assert_all_back("refused", &[(NVME, "nvme")]);
     }
-
-    assert_all_back("refused", &[(NVME, "nvme")]);
 }
 
 #[test]
 fn signal_at_any_moment_of_the_start_undoes_it() {
     let _ = host();
-    let xml = waiting("hasty").write();
+    for backend in [IOMMUFD, TYPE1] {
+        signal_the_start(&waiting_with("hasty", backend).write());
+    }
+}
+
+/// Starts the guest of a file again and again, and sends a signal after each of several delays.
+fn signal_the_start(xml: &Path) {
     for delay in [0, 100, 300, 500, 700, 900, 1200, 1600, 2100] {
         let mut command = Command::new("passthru");
         command
             .args(["run", "--stop-timeout", "0"])
-            .arg(&xml)
+            .arg(xml)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let mut manager = command.spawn().unwrap();
@@ -154,9 +164,7 @@ fn signal_at_any_moment_of_the_start_undoes_it() {
 fn missing_file_gives_the_device_back() {
     let _ = host();
     let rom = "<rom file='/nonexistent.rom'/>";
-    let finished = Domain::new("missing")
-        .hostdev(NVME, "<driver iommufd='yes'/>", rom)
-        .run(&[]);
+    let finished = Domain::new("missing").hostdev(NVME, IOMMUFD, rom).run(&[]);
     assert_eq!(finished.status.code(), Some(4), "{finished}");
     assert!(finished.stderr.contains("/nonexistent.rom"), "{finished}");
 

@@ -18,3 +18,4 @@ mod refused;
 mod screen_clients;
 mod screens;
 mod support;
+mod type1;

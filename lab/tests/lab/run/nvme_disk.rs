@@ -9,7 +9,8 @@ use passthru_lab::devices::{CMB_NVME, DATA_MOUNT, DATA_NVME, NVME, NVME_SHA256};
 use passthru_lab::host;
 
 use super::support::{
-    Domain, Running, assert_all_back, driver, guest_sum, host_sum, hostdev, wait_for_disk,
+    Domain, IOMMUFD, Running, assert_all_back, assert_own_nodes, driver, group, guest_sum,
+    host_sum, hostdev, wait_for_disk,
 };
 
 /// QEMU with the mend of [`mended_qemu`]. QEMU finds its files by its own folder.
@@ -76,7 +77,7 @@ fn nvme_disk_works_beside_a_hostdev_with_iommufd() {
     let domain = Domain::new("nvme-beside")
         .with(&mended_qemu())
         .with(&nvme_disk("vda", NVME, 1))
-        .hostdev(CMB_NVME, "<driver iommufd='yes'/>", "")
+        .hostdev(CMB_NVME, IOMMUFD, "")
         .script(SUM);
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
@@ -92,27 +93,9 @@ fn vmm_with_an_nvme_disk_sees_its_own_nodes_alone() {
         .with(&nvme_disk("vda", NVME, 1))
         .script("echo ready; read line");
     let guest = domain.start(&[]);
-    let root = format!("/proc/{}/root/dev/vfio", guest.vmm());
-    let uid = fs::metadata(format!("/proc/{}", guest.vmm()))
-        .unwrap()
-        .uid();
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&root).unwrap() {
-        let entry = entry.unwrap();
-        let node = entry.metadata().unwrap();
-        assert_eq!((node.uid(), node.mode() & 0o777), (uid, 0o600));
-        names.push(entry.file_name().into_string().unwrap());
-    }
-
-    let link = fs::read_link(format!("/sys/bus/pci/devices/{NVME}/iommu_group")).unwrap();
-    let group = link.file_name().unwrap().to_str().unwrap().to_owned();
-    let on_the_host = fs::metadata(format!("/dev/vfio/{group}")).unwrap();
+    assert_own_nodes(guest.vmm(), &[NVME]);
+    let on_the_host = fs::metadata(format!("/dev/vfio/{}", group(NVME))).unwrap();
     assert_eq!(on_the_host.uid(), 0, "a node of the host changed its owner");
-
-    names.sort();
-    let mut expected = [group, "vfio".into()];
-    expected.sort();
-    assert_eq!(names, expected);
 
     guest.signal(guest.manager(), "-TERM");
     guest.signal(guest.manager(), "-TERM");
@@ -151,7 +134,7 @@ fn nvme_disk_in_use_or_twice_is_refused() {
     assert!(refused.stderr.contains(DATA_MOUNT), "{refused}");
     assert_eq!(driver(DATA_NVME).as_deref(), Some("nvme"));
 
-    let both = nvme_disk("vda", NVME, 1) + &hostdev(NVME, "<driver iommufd='yes'/>", "");
+    let both = nvme_disk("vda", NVME, 1) + &hostdev(NVME, IOMMUFD, "");
     let two = nvme_disk("vda", NVME, 1) + &nvme_disk("vdb", NVME, 2);
     let iommufd = Domain::new("nvme-iommufd")
         .top("<iommufd enabled='yes'/>")
@@ -174,7 +157,7 @@ fn dry_run_of_an_nvme_disk_lists_its_steps() {
     let text = domain.run(&["--dry-run"]).expect_success().stdout;
     for step in [
         "bind 0000:01:00.0 from nvme to vfio-pci",
-        "for its NVMe disks by type1: /dev/vfio/vfio, /dev/vfio/",
+        "for what it opens by type1: /dev/vfio/vfio, /dev/vfio/",
         "queues and buffers of QEMU's own NVMe driver",
         "back to nvme",
     ] {

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use passthru_lab::devices::{DATA_MOUNT, DATA_NVME, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK};
-use passthru_lab::{Finished, host, run};
+use passthru_lab::devices::{
+    DATA_MOUNT, DATA_NVME, NO_IOMMU, NVME, SHARED_COMPANION, SHARED_FREE, UPLINK,
+};
+use passthru_lab::{Finished, NoIommuDevice, host, run};
 
-use super::support::{Domain, assert_all_back, driver, hostdev};
-
-const IOMMUFD: &str = "<driver iommufd='yes'/>";
+use super::support::{Domain, IOMMUFD, TYPE1, assert_all_back, driver, hostdev};
 
 /// Runs a domain that must be refused with this exit code and a message with all of `words`.
 #[track_caller]
@@ -123,13 +123,35 @@ fn reasons_of_the_host_come_in_one_run() {
 }
 
 #[test]
-fn type1_device_is_refused_with_the_reason() {
+fn devices_of_one_group_on_two_backends_are_refused() {
     let _ = host();
+    let both = hostdev(SHARED_FREE, IOMMUFD, "") + &hostdev(SHARED_COMPANION, TYPE1, "");
+    let iommu = "<iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>";
+    let domain = Domain {
+        features: "<ioapic driver='qemu'/>",
+        ..Domain::new("two-backends")
+    };
     refused(
-        &Domain::new("type1").hostdev(NVME, "<driver iommufd='no'/>", ""),
+        &domain.with(&both).with(iommu),
         4,
-        &["type1", NVME],
+        &[
+            "one of them is on iommufd and the other on type1",
+            "in both",
+        ],
     );
+    assert_eq!(driver(SHARED_COMPANION).as_deref(), Some("e1000"));
+}
+
+#[test]
+fn device_without_iommu_is_refused_on_type1() {
+    let _ = host();
+    let device = NoIommuDevice::bind().unwrap();
+    refused(
+        &Domain::new("no-iommu").hostdev(NO_IOMMU, TYPE1, ""),
+        4,
+        &[NO_IOMMU, "IOMMU"],
+    );
+    drop(device);
 }
 
 #[test]

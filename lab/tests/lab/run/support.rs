@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,6 +16,12 @@ use passthru_lab::{
 /// Time limit for a guest. Under KVM within emulation, a guest boots in about 8 s and reads its
 /// disk in a few more.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// `<driver>` of a hostdev on iommufd.
+pub(super) const IOMMUFD: &str = "<driver iommufd='yes'/>";
+
+/// `<driver>` of a hostdev on type1.
+pub(super) const TYPE1: &str = "<driver iommufd='no'/>";
 
 /// A domain, in the parts that differ between tests.
 #[derive(Clone, Debug)]
@@ -239,6 +246,35 @@ pub(super) fn driver(device: &str) -> Option<String> {
     )
     .ok()?;
     Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// Asserts that a VMM sees the container of type1 and the groups of these devices alone, as nodes
+/// of its own user.
+pub(super) fn assert_own_nodes(vmm: u32, devices: &[&str]) {
+    let uid = fs::metadata(format!("/proc/{vmm}")).unwrap().uid();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{vmm}/root/dev/vfio")).unwrap() {
+        let entry = entry.unwrap();
+        let node = entry.metadata().unwrap();
+        assert_eq!(
+            (node.uid(), node.gid(), node.mode() & 0o777),
+            (uid, uid, 0o600)
+        );
+        names.push(entry.file_name().into_string().unwrap());
+    }
+
+    let mut expected = vec!["vfio".to_owned()];
+    expected.extend(devices.iter().map(|device| group(device)));
+    names.sort();
+    expected.sort();
+    expected.dedup();
+    assert_eq!(names, expected);
+}
+
+/// Returns the number of a device's IOMMU group.
+pub(super) fn group(device: &str) -> String {
+    let link = fs::read_link(format!("/sys/bus/pci/devices/{device}/iommu_group")).unwrap();
+    link.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Waits for the block device of an NVMe controller on the host's driver.
