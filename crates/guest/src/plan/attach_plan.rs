@@ -71,6 +71,7 @@ impl AttachPlan {
         let plugged = before.plug(document, &hotplug.capabilities, &hotplug.used)?;
         let mut domain = plugged.domain;
         domain.set_default_backend(settings.backend.unwrap_or(Backend::Iommufd));
+        check_backends(&domain)?;
         let items = plugged.items.iter().chain(&plugged.media);
         let mut devices = Vec::new();
         for item in items {
@@ -157,6 +158,20 @@ impl Device {
             options,
         })
     }
+}
+
+/// Checks that the VMM can have the backends of all devices. A VMM that cannot ends.
+fn check_backends(domain: &Domain) -> Result<(), HotplugError> {
+    let Some((by_iommufd, by_type1)) = domain.mixed_backends() else {
+        return Ok(());
+    };
+    Err(HotplugError::Unsupported {
+        device: by_iommufd.host_name(),
+        reason: format!(
+            "it is on iommufd and {} of the guest on type1, and QEMU ends at such a mixture",
+            by_type1.host_name()
+        ),
+    })
 }
 
 /// Returns the error for a device that cannot be attached.
