@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::control::{
-    GuestArgs, attach, console, detach, dumpxml, events, info, pause, ps, qmp, reboot, stop,
+    GuestArgs, attach, console, detach, dumpxml, events, info, logs, pause, ps, qmp, reboot, stop,
 };
 use super::{
     bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Resume(GuestArgs),
     /// Put the console of a guest on this terminal; Ctrl-] leaves it
     Console(console::Args),
+    /// Print what the VMM of a guest has written to standard error
+    Logs(logs::Args),
     /// Give devices to a guest that runs
     Attach(attach::Args),
     /// Take a device from a guest that runs
@@ -87,6 +89,7 @@ pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<E
         Command::Pause(args) => pause::pause(args).map(|()| ExitCode::SUCCESS),
         Command::Resume(args) => pause::resume(args).map(|()| ExitCode::SUCCESS),
         Command::Console(args) => console::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Logs(args) => logs::run(args).map(|()| ExitCode::SUCCESS),
         Command::Attach(args) => attach::run(args).map(|()| ExitCode::SUCCESS),
         Command::Detach(args) => detach::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dumpxml(args) => dumpxml::run(args).map(|()| ExitCode::SUCCESS),

@@ -154,6 +154,13 @@ impl Guest {
             .perform(Op::Resume, |_, _, _| machine.resume(interrupted))
     }
 
+    /// Keeps the VMM's messages in its log alone, from now on.
+    pub fn hide_messages(&mut self) {
+        if let Some(log) = self.machine.vmm().log_mut() {
+            log.hide();
+        }
+    }
+
     /// Asks the guest to power off, as its power button does (`system_powerdown`). Does not wait:
     /// the guest may take long, or ignore this. From now on a power-off or reboot ends the VMM,
     /// whatever `<on_poweroff>` and `<on_reboot>` say.

@@ -173,6 +173,11 @@ impl VmmLog {
         }
     }
 
+    /// Makes the lines that come no messages of this program any more.
+    pub fn hide(&mut self) {
+        self.is_shown = false;
+    }
+
     /// Adds a line of the supervisor to the log file, for example that the guest was started. The
     /// VMM cannot write such a line.
     pub fn note(&mut self, text: &str) {

@@ -7,7 +7,7 @@ use passthru_lab::devices::NVME;
 use passthru_lab::{Finished, host, run};
 use serde_json::Value;
 
-use super::fake::wait_for;
+use super::fake::{Fake, wait_for};
 use super::support::{Domain, Running, assert_all_back, driver, hostdev};
 
 const TICKS: &str = "echo ready; while true; do echo tick; sleep 1; done";
@@ -328,4 +328,22 @@ fn device_comes_and_goes_by_command() {
     let _ = passthru(&["stop", "plugged", "--timeout", "0"]).expect_success();
     assert_eq!(console.wait(), Some(0));
     assert_all_back("plugged", &[(NVME, "nvme")]);
+}
+
+#[test]
+fn log_keeps_what_a_detached_vmm_floods() {
+    let fake = Fake::new("flooding", "words");
+    let _ = run(fake.command().arg("--detach")).expect_success();
+    wait_for("words of the VMM", || {
+        passthru(&["logs", &fake.name]).stdout.contains("zzz")
+    });
+    let logged = passthru(&["logs", &fake.name]).expect_success();
+    assert!(!logged.stdout.contains('\u{1b}'), "control characters");
+    let own = passthru(&["logs", &fake.name, "--supervisor"]).expect_success();
+    assert!(!own.stdout.contains("zzz"), "{own}");
+
+    let _ = passthru(&["stop", &fake.name, "--force"]);
+    assert!(!fake.folder().exists());
+    let missing = passthru(&["logs", "no-such-guest"]);
+    assert_eq!(missing.status.code(), Some(1));
 }

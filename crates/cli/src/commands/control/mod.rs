@@ -6,6 +6,7 @@ pub(crate) mod detach;
 pub(crate) mod dumpxml;
 pub(crate) mod events;
 pub(crate) mod info;
+pub(crate) mod logs;
 pub(crate) mod pause;
 mod progress;
 pub(crate) mod ps;

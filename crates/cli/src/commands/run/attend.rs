@@ -66,6 +66,7 @@ pub(super) fn attend(
     };
     let ended = if args.detached {
         detach(&guest);
+        guest.hide_messages();
         Supervisor::new(guest, host, settings).run(&mut Detached(signals))
     } else {
         let mut terminal = Terminal::new(&mut guest, signals, console);
