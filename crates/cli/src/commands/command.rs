@@ -8,7 +8,8 @@ use super::control::{
     GuestArgs, attach, console, detach, dumpxml, events, info, logs, pause, ps, qmp, reboot, stop,
 };
 use super::{
-    bind, completions, convert, forget, format, list, man, run as run_guest, unbind, validate,
+    bind, completions, convert, forget, format, list, man, recover, run as run_guest, unbind,
+    validate,
 };
 use crate::error::Error;
 
@@ -68,6 +69,10 @@ pub(crate) enum Command {
     /// A device that had no driver goes to the driver that the kernel finds for it. Gives back also
     /// devices that a killed `passthru run` left.
     Unbind(unbind::Args),
+    /// Put back what guests have left whose supervisor died
+    ///
+    /// Devices go back to their drivers, and folders and sockets of the guests are removed.
+    Recover(recover::Args),
     /// Remove the record of a guest: its user id, the identities of its devices, its firmware
     ///
     /// Refused while the guest or its VMM lives. Its images and firmware variables stay.
@@ -101,6 +106,7 @@ pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<E
         Command::List(args) => list::run(args).map(|()| ExitCode::SUCCESS),
         Command::Bind(args) => bind::run(args).map(|()| ExitCode::SUCCESS),
         Command::Unbind(args) => unbind::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Recover(args) => recover::run(args).map(|()| ExitCode::SUCCESS),
         Command::Forget(args) => forget::run(args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => completions::run(args, program()).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args, program()).map(|()| ExitCode::SUCCESS),

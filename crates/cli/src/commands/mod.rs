@@ -12,6 +12,7 @@ mod forget;
 mod format;
 mod list;
 mod man;
+mod recover;
 mod run;
 mod unbind;
 mod validate;

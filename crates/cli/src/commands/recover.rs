@@ -1,0 +1,79 @@
+//! `passthru recover`: puts back what guests have left whose supervisor died.
+
+use passthru_guest::{RECORD_DIR, Records};
+use passthru_guest::{Recovered, dead_guests, recover};
+use serde_json::json;
+
+use crate::error::Error;
+use crate::exit::Code;
+use crate::folder::run_dir;
+use crate::hint::host_hint;
+use crate::host::this_host;
+use crate::output::print;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Names of guests [default: all whose supervisor has died]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Recovers the guests, and goes on after one that fails.
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let run = run_dir();
+    let host = this_host();
+    let records = Records::new(RECORD_DIR);
+    let mut names = args.names.clone();
+    if names.is_empty() {
+        names.extend(dead_guests(&run, &host).into_iter().map(|guest| guest.name));
+    }
+
+    let mut recovered = Vec::new();
+    let mut errors = Vec::new();
+    for name in &names {
+        match recover(name, &records, &run, &host) {
+            Ok(guest) => recovered.push(guest),
+            Err(error) => errors.push(Error::from(error)),
+        }
+    }
+    for error in recovered.iter().flat_map(|guest| &guest.not_restored) {
+        errors.push(Error::new(Code::NotRestored, error.to_string()).hint(host_hint(error)));
+    }
+
+    if args.json {
+        print(&format!("{:#}\n", json!({ "guests": recovered })))?;
+    } else {
+        print(&recovered.iter().map(text).collect::<String>())?;
+    }
+    Error::several(errors).map_or(Ok(()), Err)
+}
+
+/// Returns the line about a guest that was recovered.
+fn text(guest: &Recovered) -> String {
+    if guest.devices.is_empty() {
+        return format!("{}: nothing is left of it\n", guest.name);
+    }
+    let devices = Vec::from_iter(guest.devices.iter().map(ToString::to_string));
+    format!("{}: gave back {}\n", guest.name, devices.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_names_the_devices() {
+        let mut guest = Recovered {
+            name: "vm".into(),
+            devices: vec!["0000:01:00.0".parse().unwrap()],
+            ..Recovered::default()
+        };
+        assert_eq!(text(&guest), "vm: gave back 0000:01:00.0\n");
+
+        guest.devices.clear();
+        assert_eq!(text(&guest), "vm: nothing is left of it\n");
+    }
+}
