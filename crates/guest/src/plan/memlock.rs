@@ -4,13 +4,15 @@
 use passthru_domain::device::disk::DiskType;
 use passthru_domain::device::interface::InterfaceType;
 use passthru_domain::device::iommu::{Iommu, IommuModel};
-use passthru_domain::device::video::VideoModel;
-use passthru_domain::device::{Info, MemoryDevice, Video};
+use passthru_domain::device::{Info, MemoryDevice};
 use passthru_domain::{Domain, Memory};
 use serde::{Deserialize, Serialize};
 
-use crate::opener::Opener;
-use crate::plan::start_plan::size_of_file;
+use self::pin_message::{is_failed_pin, size_of_mapping};
+use self::video::video_memory;
+
+mod pin_message;
+mod video;
 
 const MIB: u64 = 1 << 20;
 
@@ -92,17 +94,17 @@ impl Memlock {
         limit
     }
 
-    /// Computes the limit of a guest whose files a user's opener may look at.
-    pub(crate) fn for_guest(domain: &Domain, opener: &Opener<'_>) -> Self {
-        Self::for_domain(domain, &|path| size_of_file(path, opener))
-    }
-
     /// Returns the limit in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.items
             .iter()
             .map(|item| item.bytes)
             .fold(0, u64::saturating_add)
+    }
+
+    /// Returns the bytes that the VMM must be able to lock; zero if it pins nothing.
+    pub(crate) fn needed(&self) -> u64 {
+        if self.pins { self.bytes() } else { 0 }
     }
 
     /// Returns the limit in MiB, rounded up.
@@ -371,46 +373,6 @@ fn pci_devices(domain: &Domain) -> u64 {
         + devices.rngs.len()
         + usize::from(devices.memballoon.is_some());
     all as u64
-}
-
-/// Returns the memory of a graphics card, in bytes, with QEMU's defaults for sizes that the XML
-/// leaves out. A ramfb has none: it shows guest memory.
-fn video_memory(video: &Video) -> u64 {
-    let model = &video.model;
-    match model.kind {
-        Some(VideoModel::Qxl) => {
-            // The RAM's BAR contains the VGA memory. The VRAM's 64-bit BAR contains its 32-bit BAR.
-            let vgamem = video_bar(model.vgamem, 16);
-            let ram = video_bar(model.ram, 64).max(vgamem.saturating_mul(2));
-            ram.saturating_add(video_bar(model.vram, 64).max(video_bar(model.vram64, 0)))
-        }
-        Some(VideoModel::Vga | VideoModel::Vmvga | VideoModel::Bochs) => video_bar(model.vram, 16),
-        Some(VideoModel::Cirrus) => video_bar(model.vram, 4),
-        // The card's VGA memory. Other images are in guest memory.
-        Some(VideoModel::Virtio) => 8 * MIB,
-        _ => 0,
-    }
-}
-
-/// Returns the size of a BAR for a graphics card's memory, in bytes. `default` is QEMU's, in MiB.
-fn video_bar(kib: Option<u32>, default: u64) -> u64 {
-    bar(kib.map_or(default * MIB, |kib| u64::from(kib) << 10))
-}
-
-/// Returns whether a line of QEMU is about memory that the kernel refused to pin.
-fn is_failed_pin(line: &str) -> bool {
-    let is_about_mapping = ["dma_map", "IOMMU_IOAS_MAP", "map_dma"]
-        .iter()
-        .any(|word| line.contains(word));
-    let is_about_memory = line.contains("= -12") || line.contains("Cannot allocate memory");
-    is_about_mapping && is_about_memory
-}
-
-/// Reads the size from `vfio_container_dma_map(0x…, IOVA, SIZE, …) = -12`.
-fn size_of_mapping(line: &str) -> Option<u64> {
-    let (_, arguments) = line.split_once("dma_map(")?;
-    let size = arguments.split(", ").nth(2)?;
-    u64::from_str_radix(size.strip_prefix("0x")?, 16).ok()
 }
 
 #[cfg(test)]
