@@ -21,7 +21,7 @@ mod vmm_log;
 pub use error::{Error, GroupRule};
 pub use journal::JournalError;
 pub use op::effect::Effect;
-pub use op::op::{Descriptor, Lifetime, Op};
+pub use op::op::{Descriptor, Lifetime, Op, PartKind};
 pub use opener::RefusedLink;
 pub use plan::attach_plan::AttachSettings;
 pub use plan::detach_plan::DetachSettings;

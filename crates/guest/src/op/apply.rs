@@ -175,7 +175,12 @@ pub(crate) fn apply(
         | Op::PassDevice { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
-        | Op::RemoveObject { .. } => {
+        | Op::RemoveObject { .. }
+        | Op::PassFile { .. }
+        | Op::AddPart { .. }
+        | Op::ChangeMedium { .. }
+        | Op::RemovePart { .. }
+        | Op::RewriteDomain { .. } => {
             return Err(Error::OutOfPlace { op: op.to_string() });
         }
     }

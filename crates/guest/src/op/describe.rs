@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::op::{Descriptor, Op};
+use passthru_pci::Address;
+
+use super::op::{Descriptor, Op, PartKind};
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +110,12 @@ impl fmt::Display for Op {
             | Self::PassDevice { .. }
             | Self::AddDevice { .. }
             | Self::RemoveDevice { .. }
-            | Self::RemoveObject { .. } => self.fmt_hotplug(f),
+            | Self::RemoveObject { .. }
+            | Self::PassFile { .. }
+            | Self::AddPart { .. }
+            | Self::ChangeMedium { .. }
+            | Self::RemovePart { .. }
+            | Self::RewriteDomain { .. } => self.fmt_hotplug(f),
         }
     }
 }
@@ -161,12 +168,31 @@ impl Op {
                 "open /dev/vfio/devices/vfioN of {device}, and give it to the VMM"
             ),
             Self::AddDevice { alias, device, .. } => {
-                write!(f, "plug {device} into the guest as {alias}")
+                write!(f, "plug {alias}{} into the guest", in_brackets(*device))
             }
             Self::RemoveDevice { alias, device } => {
-                write!(f, "ask the guest to release {alias} ({device})")
+                let device = in_brackets(*device);
+                write!(f, "ask the guest to release {alias}{device}")
             }
+            Self::PassFile { path, write, .. } => {
+                let mode = if *write {
+                    "reading and writing"
+                } else {
+                    "reading"
+                };
+                let path = path.display();
+                write!(f, "open {path} for {mode}, and give it to the VMM")
+            }
+            Self::AddPart { kind, id, .. } => write!(f, "make the {kind} {id} in the VMM"),
+            Self::ChangeMedium {
+                drive, to: Some(_), ..
+            } => write!(f, "put another medium into {drive}"),
+            Self::ChangeMedium { drive, .. } => write!(f, "take the medium out of {drive}"),
+            Self::RemovePart { kind, id } => write!(f, "remove the {kind} {id} from the VMM"),
             Self::RemoveObject { object } => write!(f, "remove {object} from the VMM"),
+            Self::RewriteDomain { path } => {
+                write!(f, "keep the guest's changed domain in {}", path.display())
+            }
             _ => Ok(()),
         }
     }
@@ -190,6 +216,21 @@ impl Op {
             _ => None,
         }
     }
+}
+
+impl fmt::Display for PartKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Object => "object",
+            Self::Node => "block node",
+            Self::Netdev => "host's end",
+        })
+    }
+}
+
+/// Returns ` (ADDRESS)` for a device of the host.
+pub(crate) fn in_brackets(device: Option<Address>) -> String {
+    device.map_or_else(String::new, |device| format!(" ({device})"))
 }
 
 impl fmt::Display for Descriptor {

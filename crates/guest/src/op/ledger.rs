@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_host::Error as HostError;
+use passthru_host::{Error as HostError, Host};
 
 use super::apply::{Begun, Context, Note, answer_error, apply};
 use super::effect::Effect;
@@ -143,12 +143,14 @@ impl Ledger {
 
         self.has_run |= op == Op::Resume;
         let begins = matches!(op, Op::MakeGuestFolder { .. });
-        self.entries.push(Entry {
-            number,
-            op,
-            effect,
-            state: EntryState::Done,
-        });
+        if !op.is_final() {
+            self.entries.push(Entry {
+                number,
+                op,
+                effect,
+                state: EntryState::Done,
+            });
+        }
         if begins {
             self.begin_journal()?;
         }
@@ -178,6 +180,11 @@ impl Ledger {
         }
         self.journal = Some(journal);
         Ok(())
+    }
+
+    /// Returns the host.
+    pub(crate) const fn host(&self) -> &Host {
+        &self.world.host
     }
 
     /// Returns the opener of the guest's user.

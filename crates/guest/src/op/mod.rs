@@ -4,7 +4,7 @@
 //! journal records it, and the end of the guest or a recovery undoes it.
 
 pub(crate) mod apply;
-mod describe;
+pub(crate) mod describe;
 pub(crate) mod effect;
 pub(crate) mod ledger;
 pub(crate) mod observe;

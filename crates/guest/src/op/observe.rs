@@ -107,7 +107,12 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         | Op::PassDevice { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
-        | Op::RemoveObject { .. } => Observed::from(world.machine.is_some()),
+        | Op::RemoveObject { .. }
+        | Op::PassFile { .. }
+        | Op::AddPart { .. }
+        | Op::ChangeMedium { .. }
+        | Op::RemovePart { .. }
+        | Op::RewriteDomain { .. } => Observed::from(world.machine.is_some()),
         Op::LoadModules { .. } | Op::LoadDrivers { .. } | Op::EmptyLogs { .. } => {
             Observed::NotApplied
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::plan::memlock::MemlockItem;
 use crate::start::record::GuestRecord;
 
-/// Operation of a guest's life. The journal stores it, so each field is part of the journal's format.
+/// Operation of a guest's life. Each field is part of the journal's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -200,8 +200,8 @@ pub enum Op {
     AddDevice {
         /// Alias of the device, which is never used again.
         alias: String,
-        /// Address of the device on the host.
-        device: Address,
+        /// Address of the device on the host, if it is one of the host's.
+        device: Option<Address>,
         /// Driver and properties, as `device_add` takes them, without the descriptor.
         options: Value,
     },
@@ -209,14 +209,72 @@ pub enum Op {
     RemoveDevice {
         /// Alias of the device.
         alias: String,
-        /// Address of the device on the host.
-        device: Address,
+        /// Address of the device on the host, if it is one of the host's.
+        device: Option<Address>,
+    },
+    /// Open a file of a disk, and give it to the running VMM.
+    PassFile {
+        /// Alias of the disk.
+        alias: String,
+        /// Path of the file.
+        path: PathBuf,
+        /// Whether the file is opened for reading and writing.
+        write: bool,
+        /// Whether only a header of another image names the file, so that the guest's user must
+        /// have the right to open it.
+        as_user: bool,
+        /// Number of the fd set.
+        set: u32,
+    },
+    /// Make a part of a device in the running VMM, which the device needs.
+    AddPart {
+        /// Alias of the device.
+        alias: String,
+        /// Kind of the part.
+        kind: PartKind,
+        /// Id of the part.
+        id: String,
+        /// Properties, as QEMU's command takes them.
+        options: Value,
+    },
+    /// Put another medium into a drive of the running guest.
+    ChangeMedium {
+        /// Alias of the drive.
+        drive: String,
+        /// Block node of the medium before; `None` for an empty drive.
+        from: Option<String>,
+        /// Block node of the medium after; `None` for an empty drive.
+        to: Option<String>,
+    },
+    /// Remove a part of a device that the VMM had from its start.
+    RemovePart {
+        /// Kind of the part.
+        kind: PartKind,
+        /// Id of the part.
+        id: String,
+    },
+    /// Write the guest's complete domain anew, after a change of its devices.
+    RewriteDomain {
+        /// Path of the file.
+        path: PathBuf,
     },
     /// Remove an iommufd object that the VMM has from its start.
     RemoveObject {
         /// Id of the object.
         object: String,
     },
+}
+
+/// Kind of a part of a device in the VMM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartKind {
+    /// An object.
+    Object,
+    /// A block node.
+    Node,
+    /// The host's end of a network card.
+    Netdev,
 }
 
 /// Descriptor in the VMM.
@@ -267,7 +325,12 @@ impl Op {
             | Self::PassDevice { .. }
             | Self::AddDevice { .. }
             | Self::RemoveDevice { .. }
-            | Self::RemoveObject { .. } => Lifetime::Vmm,
+            | Self::RemoveObject { .. }
+            | Self::PassFile { .. }
+            | Self::AddPart { .. }
+            | Self::ChangeMedium { .. }
+            | Self::RemovePart { .. }
+            | Self::RewriteDomain { .. } => Lifetime::Vmm,
             Self::MakeGuestFolder { .. }
             | Self::Listen { .. }
             | Self::ListenForControl { .. }
@@ -288,7 +351,13 @@ impl Op {
     /// Returns whether nothing can undo the operation, so that nothing remembers it once it is
     /// done.
     pub(crate) const fn is_final(&self) -> bool {
-        matches!(self, Self::RemoveDevice { .. } | Self::RemoveObject { .. })
+        matches!(
+            self,
+            Self::RemoveDevice { .. }
+                | Self::RemoveObject { .. }
+                | Self::RemovePart { .. }
+                | Self::RewriteDomain { .. }
+        )
     }
 }
 

@@ -106,7 +106,12 @@ pub(crate) fn undo(
         | Op::PassDevice { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
-        | Op::RemoveObject { .. } => {}
+        | Op::RemoveObject { .. }
+        | Op::PassFile { .. }
+        | Op::AddPart { .. }
+        | Op::ChangeMedium { .. }
+        | Op::RemovePart { .. }
+        | Op::RewriteDomain { .. } => {}
     }
 
     Ok(())

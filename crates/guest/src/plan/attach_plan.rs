@@ -1,24 +1,24 @@
 //! The plan of an attach: from a document to the operations, changing nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::device::{Devices, Item};
 use passthru_domain::{Backend, DeviceDocument, Domain, Note};
 use passthru_host::Request;
 use passthru_pci::Address;
-use passthru_qemu::monitor::Command;
-use passthru_qemu::{Capabilities, PlugResolve, Want, plug, plug_fragment};
-use serde_json::Value;
 
 use crate::error::Error;
+use crate::op::ledger::Ledger;
 use crate::op::op::Op;
-use crate::op::world::World;
+use crate::plan::detach_plan::remove_parts;
 use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
+use crate::plan::plug_ops::PluggedDevice;
 use crate::plan::start_ops::take_devices;
-use crate::plan::start_plan::requests;
-use crate::transaction::HotplugError;
+use crate::plan::start_plan::{requests, size_of_file};
+use crate::start::images;
+use crate::transaction::{HotplugError, Step};
 
 /// Choices of the caller for an attach.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,24 +34,17 @@ pub(crate) struct AttachPlan {
     pub(crate) memlock: Memlock,
     pub(crate) aliases: Vec<String>,
     pub(crate) requests: Vec<Request>,
-    pub(crate) ops: Vec<Op>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) media: BTreeMap<String, Option<String>>,
     pub(crate) notes: Vec<Note>,
 }
 
-/// A VFIO device of a document.
+/// A device of a document.
 struct Device {
     item: Item,
     alias: String,
-    address: Address,
-}
-
-/// The descriptor of a device, which is not known before the VMM has it.
-struct Later;
-
-impl PlugResolve for Later {
-    fn text(&self, _: &Want) -> String {
-        String::new()
-    }
+    /// Address on the host, if the device is one of the host's.
+    address: Option<Address>,
 }
 
 impl AttachPlan {
@@ -65,49 +58,80 @@ impl AttachPlan {
         settings: AttachSettings,
         before: &Domain,
         hotplug: &mut Hotplug,
-        world: &World,
+        ledger: &Ledger,
         limit: Option<u64>,
     ) -> Result<Self, Error> {
         let plugged = before.plug(document, &hotplug.capabilities, &hotplug.used)?;
         let mut domain = plugged.domain;
         domain.set_default_backend(settings.backend.unwrap_or(Backend::Iommufd));
         check_backends(&domain)?;
-        let items = plugged.items.iter().chain(&plugged.media);
         let mut devices = Vec::new();
-        for item in items {
+        for item in &plugged.items {
             devices.push(Device::new(&domain, *item)?);
         }
+        let chains = images::complete_chains(&mut domain, &ledger.opener());
+        Error::check_none(chains.errors.into_iter().map(Error::from).collect())?;
 
-        let taken: BTreeSet<Address> = devices.iter().map(|device| device.address).collect();
+        let mut taken = Vec::from_iter(devices.iter().filter_map(|device| device.address));
+        taken.sort_unstable();
         let mut requests = requests(&domain);
-        requests.retain(|request| taken.contains(&request.address));
+        requests.retain(|request| taken.binary_search(&request.address).is_ok());
 
         let mut ops = Vec::new();
-        if before.iommufd_objects().is_empty() {
+        if !requests.is_empty() && before.iommufd_objects().is_empty() {
             let backends = vec![Backend::Iommufd.to_string()];
             ops.push(Op::LoadModules { backends });
         }
-        ops.extend(take_devices(&requests, &world.host)?);
-        let memlock = Memlock::for_guest(&domain, &world.opener());
-        ops.extend(raise_memlock(&memlock, limit));
+        ops.extend(take_devices(&requests, ledger.host())?);
+        let opener = ledger.opener();
+        let memlock = Memlock::for_domain(&domain, &|path| size_of_file(path, &opener));
+        if memlock.needed() > 0 {
+            ops.extend(raise_memlock(&memlock, limit));
+        }
         ops.extend(add_objects(before, &domain, hotplug)?);
+        for request in &requests {
+            let device = request.address;
+            ops.push(Op::HandOver { device });
+        }
+        let mut plugged_device = PluggedDevice {
+            domain: &domain,
+            header_named: &chains.header_named,
+            item: Item::Disk(0),
+            alias: "",
+            address: None,
+        };
         for device in &devices {
-            ops.push(Op::HandOver {
-                device: device.address,
-            });
-            ops.push(Op::PassDevice {
-                device: device.address,
-                set: hotplug.take_set(),
-            });
-            ops.push(device.add(&domain, &hotplug.capabilities)?);
+            plugged_device.item = device.item;
+            plugged_device.alias = &device.alias;
+            plugged_device.address = device.address;
+            ops.extend(plugged_device.ops(hotplug)?);
+        }
+
+        let mut steps: Vec<Step> = ops.into_iter().map(Step::Do).collect();
+        let mut media = BTreeMap::new();
+        plugged_device.address = None;
+        for drive in &plugged.media {
+            let alias = domain.devices.info(*drive).map_or("", |info| info.id());
+            plugged_device.item = *drive;
+            plugged_device.alias = alias;
+            let (parts, node) = plugged_device.medium_ops(hotplug)?;
+            steps.extend(parts.into_iter().map(Step::Do));
+            steps.push(Step::Do(Op::ChangeMedium {
+                drive: alias.to_owned(),
+                from: hotplug.media.get(alias).cloned().flatten(),
+                to: node.clone(),
+            }));
+            steps.extend(remove_parts(alias, hotplug, ledger.entries()));
+            media.insert(alias.to_owned(), node);
         }
 
         Ok(Self {
+            steps,
+            media,
             domain,
             memlock,
             aliases: devices.into_iter().map(|device| device.alias).collect(),
             requests,
-            ops,
             notes: plugged.notes,
         })
     }
@@ -116,9 +140,13 @@ impl AttachPlan {
 impl Device {
     fn new(domain: &Domain, item: Item) -> Result<Self, Error> {
         let devices = &domain.devices;
+        let alias = devices.info(item).map_or("", |info| info.id()).to_owned();
         let Some(hostdev) = hostdev(devices, item) else {
-            let reason = "only PCI devices of the host can be attached yet";
-            return Err(unsupported(domain, item, reason).into());
+            return Ok(Self {
+                item,
+                alias,
+                address: None,
+            });
         };
         let Some(address) = hostdev.pci() else {
             return Err(unsupported(domain, item, "it is not a PCI device").into());
@@ -133,29 +161,8 @@ impl Device {
         }
         Ok(Self {
             item,
-            alias: hostdev.info.id().into(),
-            address,
-        })
-    }
-
-    /// Returns the operation that plugs the device in.
-    fn add(&self, domain: &Domain, capabilities: &Capabilities) -> Result<Op, HotplugError> {
-        let fragment = plug_fragment(domain, capabilities, self.item, 1)?;
-        let steps = plug(&fragment, capabilities, &Later)?;
-        let last = steps.into_iter().next_back().map(|step| step.command);
-        let Some(Command::DeviceAdd {
-            device: mut options,
-        }) = last
-        else {
-            return Err(unsupported(domain, self.item, "QEMU has no command for it"));
-        };
-        if let Value::Object(members) = &mut options {
-            members.remove("fd");
-        }
-        Ok(Op::AddDevice {
-            alias: self.alias.clone(),
-            device: self.address,
-            options,
+            alias,
+            address: Some(address),
         })
     }
 }

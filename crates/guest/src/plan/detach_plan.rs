@@ -5,11 +5,13 @@ use std::time::Duration;
 use passthru_domain::Domain;
 use passthru_pci::Address;
 
+use crate::journal::Entry;
 use crate::op::ledger::Ledger;
 use crate::op::op::Op;
 use crate::plan::attach_plan::hostdev;
 use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
+use crate::plan::start_plan::size_of_file;
 use crate::transaction::{HotplugError, Step};
 
 /// Time that a guest has to release a device, unless the caller chooses another.
@@ -61,27 +63,28 @@ impl DetachPlan {
         let mut addresses = Vec::new();
         let mut steps = Vec::new();
         for item in unplugged.items {
-            let hostdev = hostdev(&domain.devices, item);
-            let pci = hostdev.and_then(|hostdev| Some((hostdev, hostdev.pci()?)));
-            let Some((hostdev, device)) = pci else {
-                return Err(HotplugError::Unsupported {
-                    device: domain.devices.describe(item),
-                    reason: "only PCI devices of the host can be detached yet".into(),
-                });
+            let info = domain.devices.info(item);
+            let alias = info.map_or("", |info| info.id()).to_owned();
+            let device = match hostdev(&domain.devices, item) {
+                Some(hostdev) => hostdev.pci(),
+                None => None,
             };
-            let alias = hostdev.info.id().to_owned();
+            addresses.extend(device);
             aliases.push(alias.clone());
-            addresses.push(device);
             steps.push(Step::Do(Op::RemoveDevice { alias, device }));
         }
 
-        let memlock = Memlock::for_guest(&unplugged.domain, &ledger.opener());
-        let limit = memlock.bytes();
-        let objects = unused_objects(domain, &unplugged.domain);
+        let opener = ledger.opener();
+        let after = &unplugged.domain;
+        let memlock = Memlock::for_domain(after, &|path| size_of_file(path, &opener));
+        let limit = memlock.needed();
+        let objects = unused_objects(domain, after);
         for entry in entries.iter().rev() {
             let is_undone = match &entry.op {
-                Op::AddDevice { device, .. }
-                | Op::PassDevice { device, .. }
+                Op::AddDevice { alias, .. }
+                | Op::AddPart { alias, .. }
+                | Op::PassFile { alias, .. } => aliases.contains(alias),
+                Op::PassDevice { device, .. }
                 | Op::HandOver { device }
                 | Op::Bind { device, .. }
                 | Op::Claim { device, .. } => addresses.contains(device),
@@ -96,6 +99,12 @@ impl DetachPlan {
             }
         }
 
+        for alias in &aliases {
+            let attached = attached_parts(alias, entries);
+            if attached.is_empty() {
+                steps.extend(remove_parts(alias, hotplug, entries));
+            }
+        }
         for object in objects {
             let is_attached = entries.iter().any(
                 |entry| matches!(&entry.op, Op::AddObject { object: of, .. } if *of == object),
@@ -112,6 +121,30 @@ impl DetachPlan {
             steps,
         })
     }
+}
+
+/// Returns the numbers of the operations in force that made the parts of a device, the last one
+/// first.
+fn attached_parts(alias: &str, entries: &[Entry]) -> Vec<u32> {
+    let made = entries.iter().rev().filter(|entry| match &entry.op {
+        Op::AddPart { alias: of, .. } | Op::PassFile { alias: of, .. } => of == alias,
+        _ => false,
+    });
+    made.map(|entry| entry.number).collect()
+}
+
+/// Returns the steps that remove the parts of a device: those that were attached, else those of the
+/// start.
+pub(crate) fn remove_parts(alias: &str, hotplug: &Hotplug, entries: &[Entry]) -> Vec<Step> {
+    let attached = attached_parts(alias, entries);
+    if !attached.is_empty() {
+        return attached.into_iter().map(Step::Undo).collect();
+    }
+    let parts = hotplug.start_parts.get(alias).into_iter().flatten();
+    let parts = parts.cloned();
+    parts
+        .map(|(kind, id)| Step::Do(Op::RemovePart { kind, id }))
+        .collect()
 }
 
 /// Returns the alias of a device of the host that is named by its address.

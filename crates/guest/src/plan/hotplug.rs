@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
 
 use passthru_domain::Domain;
-use passthru_qemu::{Capabilities, WantKind};
+use passthru_domain::device::Item;
+use passthru_qemu::monitor::Command;
+use passthru_qemu::{
+    Capabilities, Fragment, PlugResolve, Style, Want, WantKind, fragment, medium, next_node,
+};
 
+use crate::op::op::PartKind;
 use crate::plan::handover::{Delivery, Handover};
 use crate::transaction::{Transaction, TransactionEnd};
 
@@ -21,9 +26,20 @@ pub(crate) struct Hotplug {
     pub(crate) used: BTreeSet<String>,
     /// Numbers in the VMM of the descriptors of the iommufd objects that it had from its start.
     pub(crate) start_objects: BTreeMap<String, RawFd>,
+    /// Parts in the VMM of the disks and cards that it had from its start, by their aliases. The
+    /// parts are in the order in which they can be removed.
+    pub(crate) start_parts: BTreeMap<String, Vec<(PartKind, String)>>,
+    /// The block nodes of the media in drives, by the aliases of the drives.
+    pub(crate) media: BTreeMap<String, Option<String>>,
     pub(crate) transaction: Option<Transaction>,
     pub(crate) finished: Option<TransactionEnd>,
+    /// Aliases of devices that the VMM removed while no change was under way: the guest released
+    /// them late, or by itself.
+    pub(crate) gone: BTreeSet<String>,
+    /// Whether the change under way is about a device that is gone, and nobody waits for its end.
+    pub(crate) is_late: bool,
     next_set: u32,
+    next_node: usize,
 }
 
 impl Hotplug {
@@ -42,11 +58,17 @@ impl Hotplug {
             capabilities,
             used: BTreeSet::new(),
             start_objects,
+            start_parts: BTreeMap::new(),
+            media: BTreeMap::new(),
             transaction: None,
             finished: None,
+            gone: BTreeSet::new(),
+            is_late: false,
             next_set: FIRST_SET,
+            next_node: 1,
         };
         hotplug.use_up_aliases(domain);
+        hotplug.note_start_parts(domain);
         hotplug
     }
 
@@ -59,11 +81,76 @@ impl Hotplug {
         }
     }
 
+    /// Notes the parts of the disks and cards of a start.
+    fn note_start_parts(&mut self, domain: &Domain) {
+        let devices = &domain.devices;
+        for item in devices.items() {
+            let info = devices.info(item).filter(|_| has_parts(item));
+            let Some(info) = info else {
+                continue;
+            };
+            let Ok(fragment) = fragment(domain, &self.capabilities, Style::Managed, item) else {
+                continue;
+            };
+            self.use_up_nodes(&fragment);
+            // The cleanup is that of the parts, also for a drive that stays.
+            if let Ok(medium) = medium(&fragment, &NoTexts) {
+                let parts = medium.cleanup.into_iter().filter_map(removed_part);
+                self.start_parts.insert(info.id().into(), parts.collect());
+                self.media.insert(info.id().into(), medium.node);
+            }
+        }
+    }
+
+    /// Notes the media that drives have now. Those of the start are gone.
+    pub(crate) fn change_media(&mut self, media: BTreeMap<String, Option<String>>) {
+        for drive in media.keys() {
+            self.start_parts.remove(drive);
+        }
+        self.media.extend(media);
+    }
+
+    /// Returns the lowest number of block nodes that the VMM never had.
+    pub(crate) const fn next_node(&self) -> usize {
+        self.next_node
+    }
+
+    /// Notes the block nodes of a device as used.
+    pub(crate) fn use_up_nodes(&mut self, fragment: &Fragment) {
+        let nodes = fragment.options.iter().filter(|o| o.flag == "-blockdev");
+        let next = next_node(nodes.filter_map(|option| option.id()));
+        self.next_node = self.next_node.max(next);
+    }
+
     /// Returns the number of an fd set that was never used.
     pub(crate) fn take_set(&mut self) -> u32 {
         let set = self.next_set;
         self.next_set += 1;
         set
+    }
+}
+
+/// Texts of wants for a list of names alone.
+struct NoTexts;
+
+impl PlugResolve for NoTexts {
+    fn text(&self, _: &Want) -> String {
+        String::new()
+    }
+}
+
+/// Returns whether a device can have parts that are removed after it.
+const fn has_parts(item: Item) -> bool {
+    matches!(item, Item::Disk(_) | Item::Interface(_))
+}
+
+/// Returns the part that a command removes.
+fn removed_part(command: Command) -> Option<(PartKind, String)> {
+    match command {
+        Command::ObjectDel { id } => Some((PartKind::Object, id)),
+        Command::BlockdevDel { node_name } => Some((PartKind::Node, node_name)),
+        Command::NetdevDel { id } => Some((PartKind::Netdev, id)),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod handover;
 pub(crate) mod hotplug;
 pub(crate) mod memlock;
 pub(crate) mod nvme;
+pub(crate) mod plug_ops;
 pub(crate) mod start_ops;
 pub(crate) mod start_plan;
 pub(crate) mod type1;

@@ -122,7 +122,7 @@ impl StartPlan {
             requests: requests(&domain),
             by_type1: type1::functions(&domain),
             nvme: NvmeController::of_domain(&domain),
-            memlock: Memlock::for_guest(&domain, &opener),
+            memlock: Memlock::for_domain(&domain, &|path| size_of_file(path, &opener)),
             user: settings.user,
             named: settings.named,
             run_dir: settings.run_dir,

@@ -12,14 +12,16 @@ use serde_json::Value;
 
 use super::error::HotplugError;
 use super::job::{Job, Work};
+use super::medium::MediumChange;
 use super::memlock::set_memlock_limit;
 use super::removal::{Patience, Removal};
 use super::wait::Wait;
 use crate::error::Error;
 use crate::op::effect::Effect;
 use crate::op::ledger::Ledger;
-use crate::op::op::Op;
+use crate::op::op::{Op, PartKind};
 use crate::op::world::World;
+use crate::opener::OpenMode;
 use crate::run::machine::Machine;
 use crate::start::opened::{iommufd_context, open_cdev};
 
@@ -78,6 +80,13 @@ impl Scene<'_> {
                     })
                 })
             }
+            Op::HandOver { device } => {
+                let world = self.ledger.world();
+                if let (Some(devices), Some(vmm)) = (&world.moving, &world.vmm) {
+                    devices.hand_over(*device, vmm)?;
+                }
+                Ok(Wait::Nothing)
+            }
             Op::RaiseMemlock { to, .. } => {
                 set_memlock_limit(self.machine.pid(), *to)?;
                 Ok(Wait::Nothing)
@@ -85,13 +94,6 @@ impl Scene<'_> {
             Op::AddFdSet { object, set } => {
                 let opaque = format!("passthru:{object}");
                 self.add_fd(*set, opaque, iommufd_context(None)?.into())
-            }
-            Op::HandOver { device } => {
-                let world = self.ledger.world();
-                if let (Some(devices), Some(vmm)) = (&world.moving, &world.vmm) {
-                    devices.hand_over(*device, vmm)?;
-                }
-                Ok(Wait::Nothing)
             }
             Op::PassDevice { device, set } => {
                 let cdev = open_cdev(&self.ledger.world().host, *device)?;
@@ -108,11 +110,52 @@ impl Scene<'_> {
                 };
                 self.ask(&iommufd_step(&object, &Number(number)).command)
             }
-            Op::AddDevice { options, .. } => {
+            Op::AddDevice {
+                device, options, ..
+            } => {
                 let mut options = options.clone();
-                options["fd"] = Value::String(self.number(op)?);
+                if device.is_some() {
+                    options["fd"] = Value::String(self.number(op)?);
+                }
                 self.ask(&Command::DeviceAdd { device: options })
             }
+            Op::PassFile {
+                alias,
+                path,
+                write,
+                as_user,
+                set,
+            } => {
+                let mode = if *write {
+                    OpenMode::ReadWrite
+                } else {
+                    OpenMode::Read
+                };
+                let opener = self.ledger.opener();
+                let opened = if *as_user {
+                    opener.open_as_user(path, mode)
+                } else {
+                    opener.open(path, mode)
+                };
+                let file = opened.map_err(|source| Error::File {
+                    what: alias.clone(),
+                    path: path.display().to_string(),
+                    source,
+                })?;
+                self.add_fd(*set, format!("passthru:{alias}"), file.into())
+            }
+            Op::AddPart { kind, options, .. } => {
+                let options = options.clone();
+                self.ask(&match kind {
+                    PartKind::Object => Command::ObjectAdd { object: options },
+                    PartKind::Node => Command::BlockdevAdd { node: options },
+                    PartKind::Netdev => Command::NetdevAdd { netdev: options },
+                })
+            }
+            Op::ChangeMedium { drive, from, to } => {
+                Ok(self.change_medium(drive, from.as_deref(), to.as_deref()))
+            }
+            Op::RemovePart { kind, id } => self.ask(&removal(*kind, id)),
             Op::RemoveDevice { alias, device } => Ok(self.remove(alias, *device)),
             Op::RemoveObject { object } => self.ask(&Command::ObjectDel { id: object.clone() }),
             _ => Err(Error::OutOfPlace { op: op.to_string() }),
@@ -120,8 +163,14 @@ impl Scene<'_> {
     }
 
     /// Begins the removal of a device.
-    pub(super) fn remove(&self, alias: &str, device: Address) -> Wait {
+    pub(super) fn remove(&self, alias: &str, device: Option<Address>) -> Wait {
         Wait::Removal(Removal::new(alias, device, self.patience, self.now))
+    }
+
+    /// Begins the change of a drive's medium.
+    pub(super) fn change_medium(&self, drive: &str, from: Option<&str>, to: Option<&str>) -> Wait {
+        let change = MediumChange::new(drive, from, to, self.patience, self.now);
+        Wait::Medium(change)
     }
 
     /// Sends a command, whose answer ends the operation.
@@ -170,8 +219,20 @@ impl Scene<'_> {
 fn passes_to(op: &Op, taker: &Op) -> bool {
     match (op, taker) {
         (Op::AddFdSet { object, .. }, Op::AddObject { object: taken, .. }) => object == taken,
-        (Op::PassDevice { device, .. }, Op::AddDevice { device: taken, .. }) => device == taken,
+        (Op::PassDevice { device, .. }, Op::AddDevice { device: taken, .. }) => {
+            Some(*device) == *taken
+        }
         _ => false,
+    }
+}
+
+/// Returns the command that removes a part of a device.
+pub(super) fn removal(kind: PartKind, id: &str) -> Command {
+    let id = id.to_owned();
+    match kind {
+        PartKind::Object => Command::ObjectDel { id },
+        PartKind::Node => Command::BlockdevDel { node_name: id },
+        PartKind::Netdev => Command::NetdevDel { id },
     }
 }
 

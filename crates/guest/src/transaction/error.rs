@@ -6,6 +6,8 @@ use passthru_pci::Address;
 use passthru_qemu::NotPluggable;
 use passthru_qemu::monitor;
 
+use crate::op::describe::in_brackets;
+
 /// Error of a change of a running guest's devices.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,20 +44,28 @@ pub enum HotplugError {
         source: monitor::Error,
     },
     /// The guest refused to release a device.
-    #[error("the guest refused to release {alias} ({device})")]
+    #[error("the guest refused to release {alias}{}", in_brackets(*device))]
     UnplugRefused {
         /// Alias of the device.
         alias: String,
-        /// Address of the device on the host.
-        device: Address,
+        /// Address of the device on the host, if it is one of the host's.
+        device: Option<Address>,
     },
     /// The guest has not released a device in time. It may still do so later.
-    #[error("the guest has not released {alias} ({device}) within {seconds} s")]
+    #[error("the guest has not released {alias}{} within {seconds} s", in_brackets(*device))]
     NotReleased {
         /// Alias of the device.
         alias: String,
-        /// Address of the device on the host.
-        device: Address,
+        /// Address of the device on the host, if it is one of the host's.
+        device: Option<Address>,
+        /// Time limit in seconds.
+        seconds: u64,
+    },
+    /// The guest keeps the tray of a drive locked.
+    #[error("the guest has locked the tray of {drive}, and has not opened it within {seconds} s")]
+    TrayLocked {
+        /// Alias of the drive.
+        drive: String,
         /// Time limit in seconds.
         seconds: u64,
     },

@@ -6,8 +6,10 @@
 mod begin;
 mod error;
 mod job;
+mod medium;
 mod memlock;
 mod news;
+mod plan;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -18,5 +20,6 @@ mod wait;
 
 pub use error::HotplugError;
 pub(crate) use memlock::memlock_limit;
-pub(crate) use transaction::{Step, Transaction, TransactionPlan};
+pub(crate) use plan::{Step, TransactionPlan};
+pub(crate) use transaction::Transaction;
 pub use transaction::{TransactionEnd, TransactionKind, TransactionProgress};

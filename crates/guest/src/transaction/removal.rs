@@ -26,7 +26,7 @@ const RESET_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Removal {
     alias: String,
-    device: Address,
+    device: Option<Address>,
     begin: Instant,
     deadline: Instant,
     /// Whether the guest may be reset once the time is over.
@@ -53,7 +53,12 @@ pub(super) struct Patience {
 }
 
 impl Removal {
-    pub(super) fn new(alias: &str, device: Address, patience: Patience, now: Instant) -> Self {
+    pub(super) fn new(
+        alias: &str,
+        device: Option<Address>,
+        patience: Patience,
+        now: Instant,
+    ) -> Self {
         Self {
             alias: alias.to_owned(),
             device,
@@ -98,14 +103,15 @@ impl Removal {
                     self.stage = Stage::Closing(job);
                     return Ok(Some(self));
                 }
-                return match job.finish(&mut world.moving) {
-                    Some(result) => result.map(|()| None),
-                    None => Err(panicked(self.device)),
-                };
+                let result = job.finish(&mut world.moving);
+                return result.unwrap_or_else(|| Err(panicked())).map(|()| None);
             }
 
             if news.deleted().contains(&self.alias) {
-                self.stage = Stage::Closing(self.close(world)?);
+                let Some(device) = self.device else {
+                    return Ok(None);
+                };
+                self.stage = Stage::Closing(close(device, world)?);
                 continue;
             }
             if news.take_refusal(&self.alias) {
@@ -185,28 +191,23 @@ impl Removal {
         self.stage = Stage::Due(now + BUSY);
         Ok(())
     }
-
-    /// Begins to wait until no process has the device open.
-    fn close(&self, world: &mut World) -> Result<Job, Error> {
-        let device = self.device;
-        let work: Work = Box::new(move |devices| match devices {
-            Some(devices) => Ok(devices.await_closed(device)?),
-            None => Ok(()),
-        });
-        let job = Job::start(&mut world.moving, work);
-        Ok(job.map_err(|source| HotplugError::Thread {
-            op: closing_text(device),
-            source,
-        })?)
-    }
 }
 
-fn panicked(device: Address) -> Error {
-    let op = closing_text(device);
-    let source = std::io::ErrorKind::Other.into();
-    HotplugError::Thread { op, source }.into()
+/// Begins to wait until no process has a device open.
+fn close(device: Address, world: &mut World) -> Result<Job, Error> {
+    let work: Work = Box::new(move |devices| match devices {
+        Some(devices) => Ok(devices.await_closed(device)?),
+        None => Ok(()),
+    });
+    let job = Job::start(&mut world.moving, work);
+    Ok(job.map_err(closing_failed)?)
 }
 
-fn closing_text(device: Address) -> String {
-    format!("wait until no process has {device} open")
+fn panicked() -> Error {
+    closing_failed(std::io::ErrorKind::Other.into()).into()
+}
+
+fn closing_failed(source: std::io::Error) -> HotplugError {
+    let op = "wait until no process has the device open".to_owned();
+    HotplugError::Thread { op, source }
 }

@@ -1,7 +1,7 @@
 //! A transaction: a list of steps, and the step that is under way.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
 
 use passthru_domain::Domain;
 use passthru_host::{Error as HostError, Request};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::begin::Scene;
 use super::memlock::pinned_bytes;
 use super::news::DeviceNews;
+use super::plan::{Step, TransactionPlan};
 use super::removal::Patience;
 use super::undo::is_needed;
 use super::wait::{Turn, Wait};
@@ -29,34 +30,6 @@ pub enum TransactionKind {
     Attach,
     /// The guest releases devices.
     Detach,
-}
-
-/// The plan of a change of a running guest's devices.
-#[derive(Debug)]
-pub(crate) struct TransactionPlan {
-    pub(crate) kind: TransactionKind,
-    pub(crate) steps: Vec<Step>,
-    /// Aliases of the devices.
-    pub(crate) aliases: Vec<String>,
-    /// Devices to take.
-    pub(crate) requests: Vec<Request>,
-    /// The guest's domain once an attach has succeeded.
-    pub(crate) domain: Option<Box<Domain>>,
-    /// The VMM's limit on locked memory once the change has succeeded.
-    pub(crate) memlock: Memlock,
-    /// Time for the guest to release a device.
-    pub(crate) time: Duration,
-    /// Whether a guest that does not release a device is reset.
-    pub(crate) force: bool,
-}
-
-/// Step of a transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
-    /// Execute an operation.
-    Do(Op),
-    /// Undo the operation in force that has this number.
-    Undo(u32),
 }
 
 /// State of a change that is under way.
@@ -97,6 +70,7 @@ pub(crate) struct Transaction {
     requests: Vec<Request>,
     domain: Option<Box<Domain>>,
     memlock: Memlock,
+    media: BTreeMap<String, Option<String>>,
     patience: Patience,
     steps: VecDeque<Step>,
     /// Number of steps that have begun.
@@ -131,6 +105,7 @@ impl Transaction {
             requests: plan.requests,
             domain: plan.domain,
             memlock: plan.memlock,
+            media: plan.media,
             patience: Patience {
                 time: plan.time,
                 may_reset: plan.force,
@@ -150,6 +125,16 @@ impl Transaction {
     /// Takes an event of the VMM.
     pub(crate) fn note(&mut self, event: DeviceEvent) {
         self.news.note(event);
+    }
+
+    /// Notes that the VMM no longer has a device.
+    pub(crate) fn note_removed(&mut self, alias: &str) {
+        self.news.delete(alias);
+    }
+
+    /// Returns whether the transaction is about a device.
+    pub(crate) fn is_about(&self, alias: &str) -> bool {
+        self.aliases.iter().any(|own| own == alias)
     }
 
     /// Has the transaction turn round at its next step. A wait for the guest ends at once; another
@@ -192,6 +177,11 @@ impl Transaction {
     /// Returns the VMM's limit on locked memory once the change has succeeded.
     pub(crate) const fn memlock(&self) -> &Memlock {
         &self.memlock
+    }
+
+    /// Takes the block nodes that drives have after the change.
+    pub(crate) fn take_media(&mut self) -> BTreeMap<String, Option<String>> {
+        std::mem::take(&mut self.media)
     }
 
     /// Waits for a thread of the transaction. The operations in force stay for the guest's end.
@@ -323,7 +313,7 @@ impl Transaction {
     /// Ends a step that failed.
     fn end_step(&mut self, number: u32, is_undo: bool, error: Error, ledger: &mut Ledger) {
         let device = match ledger.entry(number).map(|entry| &entry.op) {
-            Some(Op::RemoveDevice { device, .. } | Op::AddDevice { device, .. }) => Some(*device),
+            Some(Op::RemoveDevice { device, .. } | Op::AddDevice { device, .. }) => *device,
             _ => None,
         };
         if is_undo {
@@ -372,11 +362,23 @@ impl Transaction {
         }
     }
 
+    /// Forgets the changes of media: the parts of the former ones are gone.
+    fn forget_media(&self, ledger: &mut Ledger) {
+        for number in &self.done {
+            let entry = ledger.entry(*number);
+            if entry.is_some_and(|entry| matches!(entry.op, Op::ChangeMedium { .. })) {
+                ledger.finish_undo(*number);
+            }
+        }
+    }
+
     fn end(&mut self, ledger: &mut Ledger) -> TransactionEnd {
         ledger.world().settle();
         let result = self.failure.take().map_or(Ok(()), Err);
         if result.is_err() {
             self.domain = None;
+        } else {
+            self.forget_media(ledger);
         }
         TransactionEnd {
             kind: self.kind,

@@ -5,13 +5,13 @@ use std::path::Path;
 use passthru_pci::Address;
 use passthru_qemu::monitor::Command;
 
-use super::begin::Scene;
+use super::begin::{Scene, removal};
 use super::memlock::lower_memlock_limit;
 use super::wait::Wait;
 use crate::error::Error;
 use crate::journal::Entry;
 use crate::op::effect::Effect;
-use crate::op::op::Op;
+use crate::op::op::{Op, PartKind};
 
 impl Scene<'_> {
     /// Begins the undo of an operation. `is_gone` is whether the VMM no longer has its device.
@@ -27,6 +27,12 @@ impl Scene<'_> {
                 }
                 Ok(Wait::Nothing)
             }
+            Op::HandOver { device } => {
+                if let Some(devices) = &self.ledger.world().moving {
+                    devices.take_back(*device)?;
+                }
+                Ok(Wait::Nothing)
+            }
             Op::Bind { device, .. } => {
                 let device = *device;
                 self.begin_job(op, |_| {
@@ -36,17 +42,17 @@ impl Scene<'_> {
                     })
                 })
             }
-            Op::HandOver { device } => {
-                if let Some(devices) = &self.ledger.world().moving {
-                    devices.take_back(*device)?;
-                }
-                Ok(Wait::Nothing)
-            }
             Op::RaiseMemlock { from, .. } => {
                 lower_memlock_limit(self.machine.pid(), *from)?;
                 Ok(Wait::Nothing)
             }
-            Op::AddFdSet { set, .. } => self.remove_fd(*set, entry.effect.as_ref()),
+            Op::ChangeMedium { drive, from, to } => {
+                Ok(self.change_medium(drive, to.as_deref(), from.as_deref()))
+            }
+            Op::AddPart { kind, id, .. } => self.ask(&removal(*kind, id)),
+            Op::AddFdSet { set, .. } | Op::PassFile { set, .. } => {
+                self.remove_fd(*set, entry.effect.as_ref())
+            }
             Op::AddObject { object, .. } => self.ask(&Command::ObjectDel { id: object.clone() }),
             Op::PassDevice { device, set } => {
                 // QEMU closes the descriptor of a device that it had, but keeps it in the set. The
@@ -96,10 +102,23 @@ pub(super) fn is_needed(op: &Op, entries: &[Entry], held: &[Address]) -> bool {
             held.contains(device)
                 || others.any(|other| matches!(other, Op::Bind { device: of, .. } if of == device))
         }
-        Op::Bind { device, .. } | Op::HandOver { device } | Op::PassDevice { device, .. } => {
+        Op::Bind { device, .. } | Op::PassDevice { device, .. } | Op::HandOver { device } => {
             held.contains(device)
-                || others
-                    .any(|other| matches!(other, Op::AddDevice { device: of, .. } if of == device))
+                || others.any(
+                    |other| matches!(other, Op::AddDevice { device: Some(of), .. } if of == device),
+                )
+        }
+        Op::AddPart {
+            alias,
+            kind: PartKind::Netdev,
+            ..
+        } => others.any(|other| matches!(other, Op::AddDevice { alias: of, .. } if of == alias)),
+        Op::PassFile { set, .. } => {
+            let file = format!("\"/dev/fdset/{set}\"");
+            others.any(|other| match other {
+                Op::AddPart { options, .. } => options.to_string().contains(&file),
+                _ => false,
+            })
         }
         _ => false,
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::HotplugError;
 use super::job::Job;
+use super::medium::MediumChange;
 use super::news::DeviceNews;
 use super::removal::Removal;
 use crate::error::Error;
@@ -30,6 +31,8 @@ pub(super) enum Wait {
     Job(Job),
     /// The operation is done once a device is gone.
     Removal(Removal),
+    /// The operation is done once a drive has another medium.
+    Medium(MediumChange),
 }
 
 /// Result of an operation, or its wait that goes on.
@@ -47,6 +50,7 @@ impl Wait {
             Self::Answer(_) | Self::Number(_) => None,
             Self::Job(_) => Some(now + INTERVAL),
             Self::Removal(removal) => removal.deadline().or(Some(now + INTERVAL)),
+            Self::Medium(change) => change.deadline(),
         }
     }
 
@@ -83,6 +87,11 @@ impl Wait {
                 Ok(None) => Turn::Over(Ok(None)),
                 Err(error) => Turn::Over(Err(error)),
             },
+            Self::Medium(change) => match change.advance(machine, now) {
+                Ok(Some(change)) => Turn::GoesOn(Self::Medium(change)),
+                Ok(None) => Turn::Over(Ok(None)),
+                Err(error) => Turn::Over(Err(error)),
+            },
         }
     }
 
@@ -93,7 +102,7 @@ impl Wait {
                 let _ = job.finish(&mut world.moving);
             }
             Self::Removal(removal) => removal.abandon(world),
-            Self::Nothing | Self::Answer(_) | Self::Number(_) => {}
+            Self::Nothing | Self::Answer(_) | Self::Number(_) | Self::Medium(_) => {}
         }
     }
 }

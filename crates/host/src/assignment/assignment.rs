@@ -243,8 +243,8 @@ impl Assignment {
         Ok(())
     }
 
-    /// Gives one device back as [`give_back_device`](Self::give_back_device) does. A device that did
-    /// not go back can be given back again.
+    /// Gives one device back, if it was bound by this assignment. A device that did not go back can
+    /// be given back again.
     ///
     /// # Errors
     /// Those of [`Claim::restore`].
