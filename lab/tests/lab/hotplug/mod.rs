@@ -2,4 +2,6 @@
 
 mod attach;
 mod detach;
+mod parts;
+mod several;
 mod support;

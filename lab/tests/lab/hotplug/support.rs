@@ -15,7 +15,9 @@ use passthru_guest::{
 };
 use passthru_host::Host;
 use passthru_lab::{Guest as SmallGuest, VirtualHost};
+use passthru_qemu::monitor::{Answer, Command, QomMember};
 use passthru_qemu::{Cache, Capabilities};
+use serde_json::Value;
 
 /// Time limit for each wait. Under KVM within emulation, a guest boots in about 8 s.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -27,6 +29,11 @@ pub(super) const WATCH: &str = "echo ready; while true; do if [ -b /dev/nvme0n1 
      echo sum $(sha256sum < /dev/nvme0n1 | cut -c1-64); \
      while [ -b /dev/nvme0n1 ]; do sleep 0.1; done; echo gone; fi; sleep 0.1; done";
 
+/// Script of a guest that prints the number of its PCI devices when it changes.
+pub(super) const COUNT: &str = "echo ready; old=0; while true; do \
+     new=$(ls /sys/bus/pci/devices | wc -l); \
+     if [ $new != $old ]; then echo pci $new devices; old=$new; fi; sleep 0.1; done";
+
 /// A domain, in the parts that differ between tests.
 pub(super) struct LiveDomain {
     pub(super) name: &'static str,
@@ -37,6 +44,7 @@ pub(super) struct LiveDomain {
     pub(super) devices: String,
     /// Parameters of the guest's kernel.
     pub(super) parameters: &'static str,
+    pub(super) named: NamedFds,
 }
 
 impl LiveDomain {
@@ -48,6 +56,7 @@ impl LiveDomain {
             top: "",
             devices: "<controller type='pci' model='pcie-root-port'/>".repeat(2),
             parameters: "",
+            named: NamedFds::default(),
         }
     }
 
@@ -94,7 +103,7 @@ impl LiveDomain {
         domain.set_default_backend(Backend::Iommufd);
         let settings = StartSettings {
             user,
-            named: NamedFds::default(),
+            named: self.named.clone(),
             run_dir: RUN_DIR.into(),
             log_dir: "/tmp/hotplug-log".into(),
             records,
@@ -143,6 +152,18 @@ impl LiveGuest {
         }
     }
 
+    /// Waits for a blank on the console, and returns the word before it.
+    pub(super) fn read_word(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(word) = self.console.take_word() {
+                return word;
+            }
+            assert!(Instant::now() < deadline, "the guest says no word");
+            self.turn();
+        }
+    }
+
     /// Attaches the devices of a document, and waits for the end of it.
     pub(super) fn attach(&mut self, xml: &str) -> TransactionEnd {
         let document = DeviceDocument::parse(xml).unwrap();
@@ -150,6 +171,25 @@ impl LiveGuest {
             .begin_attach(document, AttachSettings::default())
             .unwrap();
         self.finish()
+    }
+
+    /// Has QEMU execute a command.
+    pub(super) fn ask(&mut self, command: &Command) -> Result<Value, String> {
+        let ticket = self.guest.submit(command).unwrap();
+        loop {
+            if let Some(answer) = self.guest.take_answer(ticket) {
+                return answer.map_err(|error| error.to_string());
+            }
+            self.turn();
+        }
+    }
+
+    /// Returns whether QEMU has an object with this id.
+    pub(super) fn has_object(&mut self, id: &str) -> bool {
+        let path = "/objects".into();
+        let answer = self.ask(&Command::QomList { path }).unwrap();
+        let members = Vec::<QomMember>::read(answer).unwrap();
+        members.iter().any(|member| member.name == id)
     }
 
     /// Detaches a device, and waits for the end of it.
@@ -256,6 +296,14 @@ impl Console {
 
     fn text(&self) -> String {
         self.text.lock().unwrap().clone()
+    }
+
+    fn take_word(&self) -> Option<String> {
+        let mut text = self.text.lock().unwrap();
+        let end = text.find(' ')?;
+        let word = text[..end].to_owned();
+        text.drain(..=end);
+        Some(word)
     }
 
     /// Returns whether the console has a text, and drops everything up to it.
