@@ -10,7 +10,7 @@ use passthru_qemu::monitor::Command;
 use super::support::{COUNT, LiveDomain, host_state, hostdev};
 
 /// Number of changes that a test of leaks makes.
-const CYCLES: usize = 100;
+const CYCLES: usize = 20;
 
 #[test]
 fn detach_waits_for_the_guest() {

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use passthru_domain::DeviceDocument;
-use passthru_guest::{AttachSettings, DetachSettings};
+use passthru_guest::DetachSettings;
 use passthru_lab::host;
 use passthru_qemu::monitor::{Answer, BlockNode, Command, Drive};
 
 use super::support::{COUNT, LiveDomain, LiveGuest};
 
 /// Script of a guest that prints the first word of each disk that appears, and writes another one.
-const DISKS: &str = "echo ready; while true; do for d in vda sda; do if [ -b /dev/$d ]; then \
+/// The guest's kernel has a disk `sda` of its own.
+const DISKS: &str = "echo ready; while true; do for d in vda sdb; do if [ -b /dev/$d ]; then \
      echo $d has $(head -c 5 /dev/$d); if echo wrote > /dev/$d; then sync; fi; echo $d done; \
      while [ -b /dev/$d ]; do sleep 0.1; done; echo $d gone; fi; done; sleep 0.1; done";
 
@@ -48,7 +48,7 @@ fn disk_is_attached_and_detached() {
     let _lab = host();
     let mut guest = start("disks", "<controller type='scsi' model='virtio-scsi'/>");
     let files = guest.open_files();
-    for (name, target, bus) in [("vda", "vdb", "virtio"), ("sda", "sda", "scsi")] {
+    for (name, target, bus) in [("vda", "vdb", "virtio"), ("sdb", "sda", "scsi")] {
         for more in ["", "<readonly/>"] {
             let path = image("hotplug");
             let end = guest.attach(&disk(&path, target, bus, more));
@@ -175,9 +175,7 @@ fn medium_of_a_drive_is_changed() {
 
     let missing = drive("<source file='/nonexistent'/>");
     let before = medium(&mut guest);
-    let document = DeviceDocument::parse(&missing).unwrap();
-    let settings = AttachSettings::default();
-    assert!(guest.guest.begin_attach(document, settings).is_err());
+    assert!(guest.attach(&missing).result.is_err());
     assert_eq!(medium(&mut guest), before);
     guest.end();
 }
