@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use passthru_host::ProcessId;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::Serialize;
 
 use super::error::JournalError;
 use super::line::{Header, Line};
+use super::read::read_text;
 use crate::op::effect::Effect;
 use crate::op::op::Op;
 
@@ -36,12 +38,25 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal in a guest's folder, to go on.
+    /// Opens the journal in a guest's folder, to go on. Cuts off a last line without its end.
     ///
     /// # Errors
-    /// If the file cannot be opened, then [`JournalError::Write`].
+    /// - If the file cannot be read, then [`JournalError::Read`].
+    /// - If the file cannot be opened or cut, then [`JournalError::Write`].
     pub(crate) fn open(folder: &Path) -> Result<Self, JournalError> {
-        Self::open_with(folder, OFlags::empty())
+        let text = read_text(folder)?;
+        let journal = Self::open_with(folder, OFlags::empty())?;
+        let lines = text.iter().rposition(|byte| *byte == b'\n');
+        let length = lines.map_or(0, |end| end as u64 + 1);
+        if length < text.len() as u64 {
+            let cut = journal.file.set_len(length);
+            cut.map_err(|source| JournalError::Write {
+                path: journal.path.clone(),
+                source,
+            })?;
+        }
+
+        Ok(journal)
     }
 
     fn open_with(folder: &Path, flags: OFlags) -> Result<Self, JournalError> {
@@ -96,6 +111,11 @@ impl Journal {
     pub(crate) fn stuck(&mut self, number: u32, reason: &str) -> Result<(), JournalError> {
         let reason = reason.to_owned();
         self.write(&Line::Stuck { number, reason })
+    }
+
+    /// Notes that this process manages the guest from now on.
+    pub(crate) fn adopted(&mut self, manager: ProcessId) -> Result<(), JournalError> {
+        self.write(&Line::Adopted { manager })
     }
 
     /// Writes a line by one call, so that a crash cuts off the last line at most.

@@ -59,6 +59,8 @@ pub(super) enum Line {
     Undo { number: u32 },
     /// The operation is no longer in force.
     Undone { number: u32 },
+    /// Another process manages the guest from now on.
+    Adopted { manager: ProcessId },
     /// The undo failed. The operation may be in force.
     Stuck { number: u32, reason: String },
 }

@@ -1,9 +1,10 @@
 //! The reader of a journal.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use passthru_host::{ProcessId, read_own};
+use passthru_host::{ProcessId, read_own_within};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +14,10 @@ use super::line::{Header, Line, VERSION};
 use crate::op::effect::Effect;
 use crate::op::op::Op;
 
-/// What a journal says.
+/// Largest size of a journal, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The content of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JournalState {
     pub(crate) header: Header,
@@ -21,8 +25,14 @@ pub(crate) struct JournalState {
     pub(crate) entries: Vec<Entry>,
     /// Whether the guest ever ran: its start succeeded.
     pub(crate) has_run: bool,
+    /// Whether the guest may have run: it was to be resumed.
+    pub(crate) may_have_run: bool,
     /// Number for the next operation.
     pub(crate) next: u32,
+    /// Aliases of all devices that were ever plugged in.
+    pub(crate) aliases: BTreeSet<String>,
+    /// Highest number of an fd set of the VMM that was ever used.
+    pub(crate) last_set: u32,
 }
 
 /// The part of the first line that all versions have.
@@ -72,11 +82,15 @@ impl JournalState {
 /// - If a newer program wrote it, then [`JournalError::Version`].
 /// - If a line cannot be understood, then [`JournalError::Damaged`].
 pub(crate) fn read_journal(folder: &Path) -> Result<Option<JournalState>, JournalError> {
+    parse(&read_text(folder)?, Journal::path_in(folder))
+}
+
+/// Reads the text of the journal in a guest's folder; empty if there is none.
+pub(super) fn read_text(folder: &Path) -> Result<Vec<u8>, JournalError> {
     let path = Journal::path_in(folder);
-    match read_own(&path) {
-        Ok(text) => parse(&text, path),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(JournalError::Read { path, source }),
+    match read_own_within(&path, MAX_BYTES) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|source| JournalError::Read { path, source }),
     }
 }
 
@@ -102,7 +116,10 @@ fn parse(text: &[u8], path: PathBuf) -> Result<Option<JournalState>, JournalErro
         header,
         entries: Vec::new(),
         has_run: false,
+        may_have_run: false,
         next: 1,
+        aliases: BTreeSet::new(),
+        last_set: 0,
     };
     for (index, line) in lines {
         state.apply(parse_line(line, index + 1, &path)?);
@@ -127,6 +144,7 @@ impl JournalState {
     fn apply(&mut self, line: Line) {
         match line {
             Line::Begin { number, op } => {
+                self.note_used(&op);
                 self.next = self.next.max(number.saturating_add(1));
                 self.entries.push(Entry {
                     number,
@@ -155,9 +173,24 @@ impl JournalState {
                     entry.state = EntryState::Undoing;
                 }
             }
+            Line::Adopted { manager } => self.header.manager = manager,
             Line::Failed { number } | Line::Undone { number } => {
                 self.entries.retain(|entry| entry.number != number);
             }
+        }
+    }
+
+    /// Notes what an operation uses up, even if it fails or is undone.
+    fn note_used(&mut self, op: &Op) {
+        match op {
+            Op::Resume => self.may_have_run = true,
+            Op::AddDevice { alias, .. } => {
+                self.aliases.insert(alias.clone());
+            }
+            Op::AddFdSet { set, .. } | Op::PassDevice { set, .. } => {
+                self.last_set = self.last_set.max(*set);
+            }
+            _ => {}
         }
     }
 

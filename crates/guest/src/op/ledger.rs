@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_host::{Error as HostError, Host};
+use passthru_host::{Error as HostError, Host, ProcessId};
 
 use super::apply::{Begun, Context, Note, answer_error, apply};
 use super::effect::Effect;
@@ -40,11 +40,12 @@ impl Ledger {
         }
     }
 
-    /// Returns the ledger of a guest whose manager and VMM have ended.
+    /// Returns the ledger of a guest that a former manager has left, with its VMM or without it. A
+    /// drop undoes the operations.
     ///
     /// # Errors
-    /// If the journal cannot be opened, then [`JournalError::Write`].
-    pub(crate) fn of_dead_guest(world: World, state: JournalState) -> Result<Self, JournalError> {
+    /// If the journal cannot be opened, then its error.
+    pub(crate) fn resume(world: World, state: JournalState) -> Result<Self, JournalError> {
         let journal = Journal::open(world.folder.path())?;
         Ok(Self {
             world,
@@ -55,7 +56,47 @@ impl Ledger {
         })
     }
 
-    /// Returns what the operations work on.
+    /// Notes that this process manages the guest, which runs, from now on.
+    ///
+    /// # Errors
+    /// If the journal cannot be written, then [`JournalError::Write`].
+    pub(crate) fn adopt(&mut self, manager: ProcessId) -> Result<(), JournalError> {
+        if let Some(journal) = &mut self.journal {
+            journal.adopted(manager)?;
+        }
+        let resumed = self.entries.iter().find(|entry| entry.op == Op::Resume);
+        let begun = resumed.filter(|entry| entry.state == EntryState::Begun);
+        if let Some(number) = begun.map(|entry| entry.number) {
+            self.finish(number, None)?;
+        }
+        self.has_run = true;
+        Ok(())
+    }
+
+    /// Notes a new fact about an operation that is in force.
+    ///
+    /// # Errors
+    /// If the journal cannot be written, then [`JournalError::Write`].
+    pub(crate) fn renew(&mut self, number: u32, effect: Effect) -> Result<(), JournalError> {
+        if let Some(journal) = &mut self.journal {
+            journal.effect(number, &effect)?;
+        }
+        for entry in self.entries.iter_mut().filter(|e| e.number == number) {
+            entry.effect = Some(effect.clone());
+        }
+        Ok(())
+    }
+
+    /// Leaves all operations in force, for a successor.
+    pub(crate) fn leave(&mut self) {
+        self.entries.clear();
+        self.world.settle();
+        if let Some(devices) = self.world.assignment.take() {
+            devices.keep();
+        }
+    }
+
+    /// Returns the world that the operations work on.
     pub(crate) fn world(&mut self) -> &mut World {
         &mut self.world
     }

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use passthru_host::Host;
 use serde::Serialize;
 
-use super::folder::{FOLDER_PREFIX, folder_path, has_manager, read_remains};
+use super::folder::{FOLDER_PREFIX, check_remains, folder_path, has_manager};
 
 /// Guest whose manager, a `passthru` process, has died without ending the guest in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,8 +48,8 @@ pub fn dead_guests(run: &Path, host: &Host) -> Vec<DeadGuest> {
         if !matches!(has_manager(run, &name), Ok(false)) {
             continue;
         }
-        let survivor = match read_remains(&folder_path(run, &name), &name, host) {
-            Ok(_) => None,
+        let survivor = match check_remains(&folder_path(run, &name), &name, host) {
+            Ok(()) => None,
             Err(error) => Some(error.to_string()),
         };
         dead.push(DeadGuest { name, survivor });

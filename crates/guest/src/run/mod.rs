@@ -5,6 +5,7 @@ pub(crate) mod control_socket;
 pub(crate) mod dead_guest;
 mod device_change;
 pub(crate) mod ending;
+pub(crate) mod exit_status;
 pub(crate) mod folder;
 pub(crate) mod forget;
 pub(crate) mod guest;

@@ -7,14 +7,15 @@ use passthru_pci::Address;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::journal::JournalState;
 use crate::op::ledger::Ledger;
 use crate::op::op::Op;
 use crate::op::world::World;
-use crate::run::folder::{GuestFolder, read_remains};
+use crate::run::folder::{GuestFolder, Remains, read_remains};
 use crate::start::record::Records;
 use crate::start::user::User;
 
-/// What a recovery did.
+/// Result of a recovery.
 #[derive(Debug, Default, Serialize)]
 pub struct Recovered {
     /// Name of the guest.
@@ -27,12 +28,12 @@ pub struct Recovered {
 }
 
 /// Undoes what is left of a guest whose manager and VMM have ended. Does nothing if nothing is
-/// left.
+/// left. A VMM that lives is killed if its guest never ran.
 ///
 /// # Errors
 /// - If a manager of the guest lives, then [`FolderError::Running`](crate::FolderError::Running).
-/// - If the VMM may live, then [`FolderError::VmmLives`](crate::FolderError::VmmLives) or
-///   [`FolderError::VmmUnseen`](crate::FolderError::VmmUnseen).
+/// - If the guest runs on, then [`FolderError::VmmLives`](crate::FolderError::VmmLives).
+/// - If that is not known, then [`FolderError::VmmUnseen`](crate::FolderError::VmmUnseen).
 /// - If the journal cannot be used, then [`Error::Folder`] or [`Error::Journal`].
 pub fn recover(name: &str, records: &Records, run: &Path, host: &Host) -> Result<Recovered, Error> {
     let folder = GuestFolder::lock(run, name)?;
@@ -66,16 +67,59 @@ fn undo_remains(
     host: &Host,
     kept: &[Address],
 ) -> Result<Recovered, Error> {
-    let mut recovered = Recovered {
-        name: folder.name().to_owned(),
-        ..Recovered::default()
-    };
-    let Some(state) = read_remains(folder.path(), folder.name(), host)? else {
-        // Without a journal, nothing but the folder was made.
-        remove(folder);
-        return Ok(recovered);
-    };
+    let remains = read_remains(folder.path(), folder.name(), host)?;
+    recover_locked(folder, records, host, kept, remains)
+}
 
+/// Undoes the remains of a guest whose lock the caller has, but for the `kept` devices. A VMM whose
+/// guest never ran is killed first.
+///
+/// # Errors
+/// - If the guest runs on in its VMM, then [`FolderError::VmmLives`](crate::FolderError::VmmLives).
+/// - If the journal cannot be used, then [`Error::Journal`].
+pub(crate) fn recover_locked(
+    folder: &GuestFolder,
+    records: &Records,
+    host: &Host,
+    kept: &[Address],
+    remains: Remains,
+) -> Result<Recovered, Error> {
+    let name = folder.name();
+    match remains {
+        Remains::Nothing => {
+            remove(folder);
+            Ok(Recovered::nothing(name))
+        }
+        Remains::Dead(state) => roll_back(folder, records, host, kept, state),
+        Remains::Alive(state, vmm) => {
+            let error = vmm.error(name);
+            if state.may_have_run || !vmm.kill() {
+                return Err(error.into());
+            }
+            roll_back(folder, records, host, kept, state)
+        }
+    }
+}
+
+impl Recovered {
+    /// Returns the result for a guest of which nothing but its folder was left.
+    pub(crate) fn nothing(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Undoes what the journal of a guest has in force, but for the `kept` devices. The VMM has ended.
+pub(crate) fn roll_back(
+    folder: &GuestFolder,
+    records: &Records,
+    host: &Host,
+    kept: &[Address],
+    state: JournalState,
+) -> Result<Recovered, Error> {
+    let mut recovered = Recovered::nothing(folder.name());
     for entry in &state.entries {
         if let Op::Bind { device, .. } = &entry.op
             && !kept.contains(device)
@@ -86,7 +130,7 @@ fn undo_remains(
 
     let user = User::own(state.header.user);
     let world = World::new(host, user, records.clone(), folder.clone());
-    let mut ledger = Ledger::of_dead_guest(world, state)?;
+    let mut ledger = Ledger::resume(world, state)?;
     recovered.not_restored = ledger.undo_remains(|op| match op {
         Op::Bind { device, .. } => kept.contains(device),
         _ => false,

@@ -8,18 +8,28 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use crate::run::exit_status::exit_status;
 use crate::vmm_log::VmmLog;
 
 /// Longest time of one wait for the process.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The VMM's process. A drop kills it.
+/// The VMM's process. A drop kills it, unless the process is left to a successor.
 #[derive(Debug)]
 pub(crate) struct Vmm {
-    child: Child,
+    process: Process,
     /// Descriptor that is readable once the process has ended.
     pidfd: OwnedFd,
     log: Option<VmmLog>,
+    is_left: bool,
+}
+
+/// The relation of this process to the VMM's process.
+#[derive(Debug)]
+enum Process {
+    Child(Child),
+    /// A former manager spawned the process, which has this number.
+    Adopted(u32),
 }
 
 impl Vmm {
@@ -33,7 +43,12 @@ impl Vmm {
                 if let Some(log) = &mut log {
                     log.note(&format!("the VMM begins as process {}", child.id()));
                 }
-                Ok(Self { child, pidfd, log })
+                Ok(Self {
+                    process: Process::Child(child),
+                    pidfd,
+                    log,
+                    is_left: false,
+                })
             }
             Err(errno) => {
                 end(&mut child);
@@ -42,12 +57,34 @@ impl Vmm {
         }
     }
 
+    /// Watches a process that a former manager spawned. A drop leaves the process alone, until
+    /// [`Vmm::set_left`].
+    pub(crate) fn adopted(pid: u32, pidfd: OwnedFd, log: Option<VmmLog>) -> Self {
+        Self {
+            process: Process::Adopted(pid),
+            pidfd,
+            log,
+            is_left: true,
+        }
+    }
+
+    /// Sets whether a drop leaves the process to a successor.
+    pub(crate) fn set_left(&mut self, is_left: bool) {
+        self.is_left = is_left;
+    }
+
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.process {
+            Process::Child(child) => child.id(),
+            Process::Adopted(pid) => *pid,
+        }
     }
 
     pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
+        match &mut self.process {
+            Process::Child(child) => child.stdout.take(),
+            Process::Adopted(_) => None,
+        }
     }
 
     pub(crate) fn log(&self) -> Option<&VmmLog> {
@@ -90,15 +127,21 @@ impl Vmm {
     pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
         let deadline = Instant::now() + time;
         loop {
-            match self.child.try_wait() {
-                Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return true,
+            if self.has_ended() {
+                return true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
             self.poll(None, left);
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        match &mut self.process {
+            Process::Child(child) => !matches!(child.try_wait(), Ok(None)),
+            Process::Adopted(_) => is_readable(&self.pidfd),
         }
     }
 
@@ -120,7 +163,10 @@ impl Vmm {
     /// Waits until the process has ended. Returns its exit status and its last messages.
     pub(crate) fn wait(&mut self) -> (io::Result<ExitStatus>, String) {
         while !self.ends_within(INTERVAL) {}
-        let status = self.child.wait();
+        let status = match &mut self.process {
+            Process::Child(child) => child.wait(),
+            Process::Adopted(_) => exit_status(&self.pidfd),
+        };
         let Some(log) = &mut self.log else {
             return (status, String::new());
         };
@@ -144,8 +190,23 @@ impl AsFd for Vmm {
 
 impl Drop for Vmm {
     fn drop(&mut self) {
-        end(&mut self.child);
+        if self.is_left {
+            return;
+        }
+        match &mut self.process {
+            Process::Child(child) => end(child),
+            Process::Adopted(_) => {
+                self.kill();
+                while !self.ends_within(INTERVAL) {}
+            }
+        }
     }
+}
+
+/// Returns whether a process has ended, by its descriptor.
+fn is_readable(pidfd: &OwnedFd) -> bool {
+    let mut fds = [watched(pidfd.as_fd())];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// Kills a process unless it has ended, and waits for its end. Its descriptors are closed then.

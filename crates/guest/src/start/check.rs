@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::opener::Opener;
 use crate::plan::start_plan::{StartPlan, device_faults, requests};
 use crate::plan::type1::{self, check_groups};
-use crate::run::folder::{folder_path, read_remains};
+use crate::run::folder::{check_remains, folder_path};
 use crate::start::last_firmware::foreign_variables_note;
 use crate::start::nvram;
 use crate::start::opened::check_files;
@@ -30,7 +30,7 @@ use crate::start::user::{User, UserOrigin};
 /// - If two devices cannot share their IOMMU group, then [`Error::SharedGroup`].
 pub fn check(plan: &StartPlan, host: &Host) -> Result<(), Error> {
     let folder = folder_path(&plan.run_dir, &plan.name);
-    read_remains(&folder, &plan.name, host)?;
+    check_remains(&folder, &plan.name, host)?;
     check_host(plan, host)
 }
 

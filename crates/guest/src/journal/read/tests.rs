@@ -125,3 +125,45 @@ fn journal_of_a_newer_program_is_left_alone() {
         "{error}"
     );
 }
+
+#[test]
+fn successor_goes_on_where_the_journal_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let before = read(folder.path());
+    let path = Journal::path_in(folder.path());
+    let mut text = fs::read_to_string(&path).unwrap();
+    text.push_str("{\"line\":\"begin\",\"num");
+    fs::write(&path, text).unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.adopted(process(9)).unwrap();
+    journal.begin(8, &Op::Resume).unwrap();
+    let state = read(folder.path());
+
+    assert_eq!(state.header.manager, process(9));
+    assert_eq!(state.entries.len(), before.entries.len() + 1);
+    assert!(state.may_have_run && !state.has_run && !before.may_have_run);
+}
+
+#[test]
+fn used_aliases_and_sets_stay_used() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let device = "0000:01:00.0".parse().unwrap();
+    let add = Op::AddDevice {
+        alias: "hostdev7".into(),
+        device,
+        options: serde_json::Value::Null,
+    };
+    journal
+        .begin(8, &Op::PassDevice { device, set: 12 })
+        .unwrap();
+    journal.begin(9, &add).unwrap();
+    journal.failed(9).unwrap();
+    journal.failed(8).unwrap();
+    let state = read(folder.path());
+
+    assert!(state.aliases.contains("hostdev7"));
+    assert_eq!(state.last_set, 12);
+}

@@ -69,6 +69,14 @@ impl GuestFolder {
         Ok(())
     }
 
+    /// Opens the folder that a former manager has made.
+    ///
+    /// # Errors
+    /// If the folder cannot be opened, or others may write to it, then [`FolderError::Make`].
+    pub(crate) fn open(&mut self) -> Result<(), FolderError> {
+        self.make()
+    }
+
     /// Removes the folder with all that is in it.
     ///
     /// # Errors

@@ -4,11 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use passthru_domain::Domain;
-#[cfg(test)]
-use passthru_host::read_own_within;
-use passthru_host::replace;
+use passthru_host::{read_own_within, replace};
 
-#[cfg(test)]
+use super::guest_folder::folder_path;
+
 /// Largest size of the file, in bytes. A document has 16 MiB at most, and grows as it is completed.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -28,7 +27,6 @@ pub(crate) fn write_domain(folder: &Path, domain: &Domain) -> io::Result<()> {
     replace(&domain_path(folder), domain.format_running().as_bytes())
 }
 
-#[cfg(test)]
 /// Reads the domain from a guest's folder.
 ///
 /// # Errors
@@ -40,7 +38,16 @@ pub(crate) fn read_domain(folder: &Path) -> io::Result<Domain> {
     Domain::parse_running(&text).map_err(not_a_domain)
 }
 
-#[cfg(test)]
+/// Reads the complete domain of a guest that runs, without the passwords of its screens. `run` is
+/// the folder of the folders of all guests.
+///
+/// # Errors
+/// - If the file cannot be read, or others can change it, then the error of that.
+/// - If the file is not a domain, then `InvalidData`.
+pub fn live_domain(run: &Path, name: &str) -> io::Result<Domain> {
+    read_domain(&folder_path(run, name))
+}
+
 fn not_a_domain(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

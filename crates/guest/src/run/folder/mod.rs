@@ -9,5 +9,6 @@ mod survivor;
 pub use error::FolderError;
 pub(crate) use guest_folder::{FOLDER_PREFIX, GuestFolder, has_manager};
 pub use guest_folder::{RUN_DIR, folder_path};
-pub(crate) use live_domain::{domain_path, write_domain};
-pub(crate) use survivor::read_remains;
+pub use live_domain::live_domain;
+pub(crate) use live_domain::{domain_path, read_domain, write_domain};
+pub(crate) use survivor::{LivingVmm, Remains, check_remains, read_remains};

@@ -4,60 +4,126 @@
 //! also looks for the process that the journal names. A lock held by the VMM would prove nothing,
 //! since the VMM is not trusted.
 
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
 
 use passthru_host::{Host, ProcessId};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::error::FolderError;
 use crate::journal::{Journal, JournalState, read_journal};
+use crate::run::vmm::Vmm;
 
-/// Reads what a dead manager left of a guest, by the journal in the guest's folder. Returns `None`
-/// if there is no journal.
+/// Remains of a guest whose manager has died.
+#[derive(Debug)]
+pub(crate) enum Remains {
+    /// The guest has no journal: nothing but its folder was made.
+    Nothing,
+    /// The VMM has ended, or there never was one.
+    Dead(JournalState),
+    /// The VMM lives.
+    Alive(JournalState, LivingVmm),
+}
+
+/// A VMM that has outlived its manager.
+#[derive(Debug)]
+pub(crate) struct LivingVmm {
+    pub(crate) process: ProcessId,
+    /// Descriptor of this very process.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// Time for a VMM to end after SIGKILL. It unpins the guest's memory.
+const KILL_TIME: Duration = Duration::from_secs(60);
+
+impl LivingVmm {
+    /// Kills the VMM of a guest that never ran. Returns whether it has ended.
+    pub(crate) fn kill(self) -> bool {
+        let mut vmm = Vmm::adopted(self.process.pid, self.pidfd, None);
+        vmm.kill();
+        vmm.ends_within(KILL_TIME)
+    }
+
+    /// Returns the error about this VMM of a guest.
+    pub(crate) fn error(&self, guest: &str) -> FolderError {
+        FolderError::VmmLives {
+            name: guest.into(),
+            pid: self.process.pid,
+        }
+    }
+}
+
+/// Reads what a dead manager left of a guest, by the journal in the guest's folder.
 ///
 /// The result is certain only while the caller holds the guest's lock.
 ///
 /// # Errors
-/// - If the VMM lives, then [`FolderError::VmmLives`] or [`FolderError::VmmUnseen`].
+/// - If it cannot be determined whether the VMM lives, then [`FolderError::VmmUnseen`].
 /// - If the journal cannot be used, then [`FolderError::BadJournal`].
-pub(crate) fn read_remains(
-    folder: &Path,
-    name: &str,
-    host: &Host,
-) -> Result<Option<JournalState>, FolderError> {
+pub(crate) fn read_remains(folder: &Path, name: &str, host: &Host) -> Result<Remains, FolderError> {
     let path = Journal::path_in(folder);
     let state = read_journal(folder).map_err(|source| FolderError::BadJournal {
         name: name.into(),
         path: path.clone(),
         source,
     })?;
-    if let Some(vmm) = state.as_ref().and_then(JournalState::vmm)
-        && host.may_live(vmm)
-    {
-        return Err(living_vmm(name, vmm, host, path));
+    let Some(state) = state else {
+        return Ok(Remains::Nothing);
+    };
+    let Some(vmm) = state.vmm().filter(|vmm| host.may_live(vmm)) else {
+        return Ok(Remains::Dead(state));
+    };
+    let unseen = FolderError::VmmUnseen {
+        name: name.into(),
+        pid: vmm.pid,
+        journal: path,
+    };
+    if !is_certain(vmm, host) {
+        return Err(unseen);
     }
 
-    Ok(state)
+    let pid = i32::try_from(vmm.pid).ok().and_then(Pid::from_raw);
+    let opened = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    let pidfd = match opened {
+        Some(Ok(pidfd)) => pidfd,
+        Some(Err(Errno::SRCH)) => return Ok(Remains::Dead(state)),
+        _ => return Err(unseen),
+    };
+    // The number may have passed to another process before the descriptor was open.
+    if !host.may_live(vmm) {
+        return Ok(Remains::Dead(state));
+    }
+    if !is_certain(vmm, host) {
+        return Err(unseen);
+    }
+    let process = vmm.clone();
+    Ok(Remains::Alive(state, LivingVmm { process, pidfd }))
 }
 
-/// Returns the error about a VMM that may live. Names a process as the VMM only if it is the very
-/// process of the journal.
-fn living_vmm(name: &str, vmm: &ProcessId, host: &Host, journal: PathBuf) -> FolderError {
-    let is_certain = !vmm.boot_id.is_empty() && host.process(vmm.pid).as_ref() == Some(vmm);
-    let name = name.to_owned();
-    if is_certain {
-        FolderError::VmmLives { name, pid: vmm.pid }
-    } else {
-        FolderError::VmmUnseen {
-            name,
-            pid: vmm.pid,
-            journal,
-        }
+/// Checks that no VMM of a guest lives that the guest has run in.
+///
+/// # Errors
+/// - If such a VMM lives, then [`FolderError::VmmLives`].
+/// - Those of [`read_remains`].
+pub(crate) fn check_remains(folder: &Path, name: &str, host: &Host) -> Result<(), FolderError> {
+    match read_remains(folder, name, host)? {
+        Remains::Alive(state, vmm) if state.may_have_run => Err(vmm.error(name)),
+        _ => Ok(()),
     }
+}
+
+/// Returns whether a number is that of the very process of the journal.
+fn is_certain(vmm: &ProcessId, host: &Host) -> bool {
+    !vmm.boot_id.is_empty() && host.process(vmm.pid).as_ref() == Some(vmm)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
 
     use super::*;
     use crate::journal::Header;
@@ -74,19 +140,32 @@ mod tests {
         journal.effect(1, &Effect::Process(vmm.clone())).unwrap();
     }
 
-    fn remains(folder: &Path) -> Result<Option<JournalState>, FolderError> {
+    fn remains(folder: &Path) -> Result<Remains, FolderError> {
         read_remains(folder, "vm", &Host::new())
+    }
+
+    /// Starts a process in the place of a VMM.
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
     }
 
     #[test]
     fn vmm_of_a_dead_manager_is_found_while_it_lives() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(remains(folder.path()).unwrap(), None);
+        let host = Host::new();
 
-        let mut command = std::process::Command::new("sleep");
-        let mut vmm = command.arg("60").spawn().unwrap();
-        leave(folder.path(), &Host::new().process(vmm.id()).unwrap());
-        let error = remains(folder.path()).unwrap_err();
+        assert!(matches!(remains(folder.path()), Ok(Remains::Nothing)));
+
+        let mut vmm = sleeper();
+        leave(folder.path(), &host.process(vmm.id()).unwrap());
+
+        let found = remains(folder.path()).unwrap();
+        assert!(matches!(found, Remains::Alive(_, found) if found.process.pid == vmm.id()));
+        check_remains(folder.path(), "vm", &host).unwrap();
+
+        let mut journal = Journal::open(folder.path()).unwrap();
+        journal.begin(2, &Op::Resume).unwrap();
+        let error = check_remains(folder.path(), "vm", &host).unwrap_err();
         assert!(
             matches!(error, FolderError::VmmLives { pid, .. } if pid == vmm.id()),
             "{error}"
@@ -94,7 +173,20 @@ mod tests {
 
         vmm.kill().unwrap();
         vmm.wait().unwrap();
-        assert!(remains(folder.path()).unwrap().is_some());
+        assert!(matches!(remains(folder.path()), Ok(Remains::Dead(_))));
+    }
+
+    #[test]
+    fn vmm_whose_guest_never_ran_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = sleeper();
+        leave(folder.path(), &Host::new().process(child.id()).unwrap());
+        let Ok(Remains::Alive(_, vmm)) = remains(folder.path()) else {
+            panic!("the VMM lives")
+        };
+
+        assert!(vmm.kill());
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
 
     #[test]
