@@ -55,6 +55,16 @@ pub enum Error {
     /// Error of the guest's folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A guest that runs cannot be adopted. Its VMM runs on.
+    #[error("cannot manage guest '{name}' again; its VMM (process {pid}) runs on")]
+    NotAdopted {
+        /// Name of the guest.
+        name: String,
+        /// Process of the VMM.
+        pid: u32,
+        /// Cause.
+        source: Box<Error>,
+    },
     /// Error of the guest's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),

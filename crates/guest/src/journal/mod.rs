@@ -13,4 +13,4 @@ mod read;
 pub use error::JournalError;
 pub(crate) use journal::Journal;
 pub(crate) use line::Header;
-pub(crate) use read::{Entry, EntryState, JournalState, read_journal};
+pub(crate) use read::{Entry, EntryState, JournalState, UsedUp, read_journal};

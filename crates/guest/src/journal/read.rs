@@ -1,6 +1,6 @@
 //! The reader of a journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,21 @@ pub(crate) struct JournalState {
     pub(crate) may_have_run: bool,
     /// Number for the next operation.
     pub(crate) next: u32,
+    /// Names and numbers of the running VMM.
+    pub(crate) used: UsedUp,
+}
+
+/// Names and numbers that a run of a guest has used up, by the changes of its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UsedUp {
     /// Aliases of all devices that were ever plugged in.
     pub(crate) aliases: BTreeSet<String>,
-    /// Highest number of an fd set of the VMM that was ever used.
+    /// Highest number of an fd set of the VMM.
     pub(crate) last_set: u32,
+    /// Ids of all parts of devices that were ever made.
+    pub(crate) parts: BTreeSet<String>,
+    /// Block nodes of the media that were changed, by the aliases of their drives.
+    pub(crate) media: BTreeMap<String, Option<String>>,
 }
 
 /// The part of the first line that all versions have.
@@ -118,8 +129,7 @@ fn parse(text: &[u8], path: PathBuf) -> Result<Option<JournalState>, JournalErro
         has_run: false,
         may_have_run: false,
         next: 1,
-        aliases: BTreeSet::new(),
-        last_set: 0,
+        used: UsedUp::default(),
     };
     for (index, line) in lines {
         state.apply(parse_line(line, index + 1, &path)?);
@@ -159,12 +169,7 @@ impl JournalState {
                 }
             }
             Line::Done { number } => {
-                let mut resumes = false;
-                if let Some(entry) = self.entry(number) {
-                    entry.state = EntryState::Done;
-                    resumes = entry.op == Op::Resume;
-                }
-                self.has_run |= resumes;
+                self.note_done(number);
                 self.entries
                     .retain(|entry| entry.number != number || !entry.op.is_final());
             }
@@ -180,15 +185,34 @@ impl JournalState {
         }
     }
 
+    /// Notes that an operation is in force.
+    fn note_done(&mut self, number: u32) {
+        let Some(entry) = self.entry(number) else {
+            return;
+        };
+        entry.state = EntryState::Done;
+        match &entry.op {
+            Op::Resume => self.has_run = true,
+            Op::ChangeMedium { drive, to, .. } => {
+                let medium = (drive.clone(), to.clone());
+                self.used.media.extend([medium]);
+            }
+            _ => {}
+        }
+    }
+
     /// Notes what an operation uses up, even if it fails or is undone.
     fn note_used(&mut self, op: &Op) {
         match op {
             Op::Resume => self.may_have_run = true,
             Op::AddDevice { alias, .. } => {
-                self.aliases.insert(alias.clone());
+                self.used.aliases.insert(alias.clone());
             }
-            Op::AddFdSet { set, .. } | Op::PassDevice { set, .. } => {
-                self.last_set = self.last_set.max(*set);
+            Op::AddPart { id, .. } => {
+                self.used.parts.insert(id.clone());
+            }
+            Op::AddFdSet { set, .. } | Op::PassDevice { set, .. } | Op::PassFile { set, .. } => {
+                self.used.last_set = self.used.last_set.max(*set);
             }
             _ => {}
         }

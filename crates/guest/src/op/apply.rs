@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::journal::JournalError;
 use crate::plan::handover::HandoverItem;
 use crate::plan::start_plan::StartPlan;
+use crate::run::connection::monitor_error;
 use crate::run::control_socket;
 use crate::run::folder::write_domain;
 use crate::run::machine::Machine;
@@ -29,7 +30,7 @@ use crate::start::{has_stdio, nvram, passwords, vfio_folder};
 use crate::vmm_log::VmmLog;
 
 /// Time limit for the answers of the VMM. A VMM that does not hang answers at once.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// What an operation of a start gets besides the world.
 pub(crate) struct Context<'a> {
@@ -270,13 +271,6 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
     world.vmm = named;
     world.machine = Some(Machine::new(vmm, monitor));
     Ok(())
-}
-
-fn monitor_error(source: std::io::Error) -> Error {
-    Error::Monitor(monitor::Error::Io {
-        what: "connect".into(),
-        source,
-    })
 }
 
 /// Empties the logs of the last start, now that this start has succeeded.

@@ -10,6 +10,7 @@ use passthru_qemu::{
     Capabilities, Fragment, PlugResolve, Style, Want, WantKind, fragment, medium, next_node,
 };
 
+use crate::journal::UsedUp;
 use crate::op::op::PartKind;
 use crate::plan::handover::{Delivery, Handover};
 use crate::transaction::{Transaction, TransactionEnd};
@@ -69,6 +70,22 @@ impl Hotplug {
         };
         hotplug.use_up_aliases(domain);
         hotplug.note_start_parts(domain);
+        hotplug
+    }
+
+    /// Returns the state of a guest that a former manager has left. `used` is from its journal.
+    pub(crate) fn adopted(domain: &Domain, capabilities: Capabilities, used: UsedUp) -> Self {
+        let mut hotplug = Self::new(domain, &Handover::default(), capabilities);
+        // The parts of attached devices are in force by operations of their own.
+        let attached = &used.aliases;
+        hotplug
+            .start_parts
+            .retain(|alias, _| !attached.contains(alias));
+        hotplug.change_media(used.media);
+        hotplug.used.extend(used.aliases);
+        hotplug.next_set = FIRST_SET.max(used.last_set.saturating_add(1));
+        let next = next_node(used.parts.iter().map(String::as_str));
+        hotplug.next_node = hotplug.next_node.max(next);
         hotplug
     }
 

@@ -19,6 +19,7 @@ use crate::plan::type1;
 use crate::run::control_socket::control_path;
 use crate::run::folder::{domain_path, folder_path};
 use crate::start::nvram;
+use crate::vmm_log::log_path;
 
 impl StartPlan {
     /// Returns the operations of the start, in their order. A start executes them, and the guest's
@@ -59,7 +60,7 @@ impl StartPlan {
             path: domain_path(&folder),
         });
         ops.push(Op::OpenLog {
-            path: self.log_dir.join(format!("{}.log", self.name)),
+            path: log_path(&self.log_dir, &self.name),
         });
         ops.extend(self.make_vfio_folder(host)?);
         ops.push(self.spawn());

@@ -18,7 +18,6 @@ use crate::op::op::Op;
 use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
 use crate::run::machine::Machine;
-use crate::vmm_log::VmmLog;
 
 /// Number of events to handle in one call, so that the caller gets its turn.
 const MAX_EVENTS: usize = 64;
@@ -47,6 +46,8 @@ pub(crate) struct Lifecycle {
     on_reboot: LifecycleAction,
     /// Whether the next power-off starts the guest again.
     restarts: bool,
+    /// Whether the guest powered off while it had no manager, so that no event tells it.
+    pub(crate) is_off: bool,
     /// Whether the log already has the message that the VMM stays.
     has_warned: bool,
 }
@@ -117,24 +118,6 @@ impl Guest {
         let answer = self.machine.monitor().deadline();
         let change = self.transaction_deadline();
         answer.into_iter().chain(change).min()
-    }
-
-    /// Returns the descriptor of the VMM's messages. If it is readable, call
-    /// [`Guest::handle_log`]. `None` while no message is taken.
-    pub fn log_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.machine.log().and_then(VmmLog::poll_fd)
-    }
-
-    /// Returns the time at which to call [`Guest::handle_log`] for a VMM that writes too much.
-    pub fn log_deadline(&self) -> Option<Instant> {
-        self.machine.log().and_then(VmmLog::deadline)
-    }
-
-    /// Takes some messages of the VMM, and logs them. Does not wait.
-    pub fn handle_log(&mut self) {
-        if let Some(log) = self.machine.vmm().log_mut() {
-            log.ready();
-        }
     }
 
     /// Returns the VMM's standard output, if it is a pipe. Later calls return `None`.
@@ -221,7 +204,7 @@ impl Guest {
     /// Returns whether to call [`Guest::handle_events`] now: events are buffered, and so do not
     /// make the monitor's descriptor readable.
     pub fn has_events(&self) -> bool {
-        self.machine.monitor().has_buffered()
+        self.machine.monitor().has_buffered() || self.lifecycle.is_off
     }
 
     /// Drops the answer to a command, now or when it comes.
@@ -238,6 +221,10 @@ impl Guest {
     pub fn handle_events(&mut self, watch: &mut dyn FnMut(&Event)) -> Result<bool, Error> {
         let advanced = self.machine.advance();
         self.advance_transaction();
+        let is_off = std::mem::take(&mut self.lifecycle.is_off);
+        if is_off && self.shut_down(&Value::Null)? {
+            return Ok(true);
+        }
         for _ in 0..MAX_EVENTS {
             let Some(event) = self.machine.take_event() else {
                 break;
@@ -335,6 +322,7 @@ impl Lifecycle {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
             restarts: false,
+            is_off: false,
             has_warned: false,
         }
     }

@@ -49,6 +49,22 @@ impl Machine {
         &mut self.vmm
     }
 
+    /// Takes charge of a VMM whose guest runs: from now on, a drop ends it.
+    pub(crate) fn take_charge(&mut self) {
+        self.may_have_run = true;
+        self.vmm.set_left(false);
+        if let Some(log) = self.vmm.log_mut() {
+            log.note(&format!("process {} takes charge", std::process::id()));
+            log.show();
+        }
+    }
+
+    /// Leaves the VMM to a successor: a drop does not end it any more.
+    pub(crate) fn leave(&mut self) {
+        self.may_have_run = false;
+        self.vmm.set_left(true);
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.vmm.pid()
     }

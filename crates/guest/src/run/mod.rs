@@ -1,5 +1,7 @@
 //! A guest that runs: its VMM, its monitor, its folder, its end, and what a dead one leaves.
 
+pub(crate) mod adopt;
+pub(crate) mod connection;
 pub(crate) mod console;
 pub(crate) mod control_socket;
 pub(crate) mod dead_guest;
@@ -10,5 +12,6 @@ pub(crate) mod folder;
 pub(crate) mod forget;
 pub(crate) mod guest;
 pub(crate) mod machine;
+mod messages;
 pub(crate) mod recover;
 pub(crate) mod vmm;

@@ -8,4 +8,5 @@ mod log_reader;
 mod vmm_log;
 
 pub use log_reader::LogReader;
+pub(crate) use vmm_log::log_path;
 pub use vmm_log::{LOG_DIR, VmmLog};

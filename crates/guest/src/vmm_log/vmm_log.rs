@@ -15,6 +15,11 @@ use super::log_file::LogFile;
 /// Folder of the logs of the VMMs that root started.
 pub const LOG_DIR: &str = "/var/log/passthru";
 
+/// Returns the path of the log of a guest's VMM.
+pub(crate) fn log_path(folder: &Path, guest: &str) -> PathBuf {
+    folder.join(format!("{guest}.log"))
+}
+
 /// Name of the FIFO in the guest's folder.
 const FIFO: &str = "stderr";
 /// Number of lines that are kept in memory.

@@ -3,6 +3,7 @@
 use passthru_pci::Address;
 
 use super::request::Request;
+use crate::record::Record;
 use crate::usage::HeldDisks;
 use crate::{Claim, Device, Error, Host, HostSurvey, ProcessId};
 
@@ -79,6 +80,43 @@ impl Host {
             Ok(()) => Ok(assignment),
             Err(failure) => Err(assignment.undo(failure)),
         }
+    }
+
+    /// Claims the devices that the VMM of a guest has, for the successor of the guest's manager. A
+    /// drop gives back those that the former manager took.
+    ///
+    /// # Errors
+    /// Those of [`claim_again`](Self::claim_again), for a device that the VMM has. The devices stay
+    /// as they are.
+    pub fn assign_again(
+        &self,
+        devices: &[Address],
+        guest: &str,
+        vmm: &ProcessId,
+    ) -> Result<Assignment, Error> {
+        let mut again = Vec::new();
+        for device in devices {
+            let claim = match self.claim_again(*device, guest, vmm) {
+                // The manager died before it handed the device over, or after it took it back.
+                Err(Error::NotHandedOver { .. }) => self.claim(*device, Some(guest))?,
+                claimed => claimed?,
+            };
+            let record = self.record(*device)?.and_then(Record::without_note);
+            again.push(AssignedDevice {
+                claim,
+                disks: HeldDisks::default(),
+                give_back: record.is_some_and(|record| record.guest.as_deref() == Some(guest)),
+            });
+        }
+
+        Ok(Assignment {
+            host: self.clone(),
+            guest: Some(guest.to_owned()),
+            requests: Vec::new(),
+            force: false,
+            survey: None,
+            devices: again,
+        })
     }
 
     /// Checks devices for an assignment, and takes none yet.

@@ -153,7 +153,7 @@ fn used_aliases_and_sets_stay_used() {
     let device = "0000:01:00.0".parse().unwrap();
     let add = Op::AddDevice {
         alias: "hostdev7".into(),
-        device,
+        device: Some(device),
         options: serde_json::Value::Null,
     };
     journal
@@ -164,6 +164,6 @@ fn used_aliases_and_sets_stay_used() {
     journal.failed(8).unwrap();
     let state = read(folder.path());
 
-    assert!(state.aliases.contains("hostdev7"));
-    assert_eq!(state.last_set, 12);
+    assert!(state.used.aliases.contains("hostdev7"));
+    assert_eq!(state.used.last_set, 12);
 }
