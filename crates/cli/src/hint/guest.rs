@@ -131,7 +131,7 @@ fn record_hint(error: &RecordError) -> Option<String> {
 fn folder_hint(error: &FolderError) -> Option<String> {
     match error {
         FolderError::VmmLives { pid, .. } => Some(format!(
-            "wait until process {pid} has written its data and ended, or end it: kill {pid}"
+            "wait until the guest has ended, or end its process: kill {pid}"
         )),
         FolderError::VmmUnseen { journal, .. } => Some(format!(
             "run it where the guest was started, on the host or in its container, with /proc \

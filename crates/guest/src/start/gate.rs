@@ -57,8 +57,7 @@ impl Gate {
     ) -> io::Result<Child> {
         let Self { ours, theirs } = self;
         thread::scope(|scope| {
-            // `Command::spawn` returns once the program begins. The calling thread spawns: the
-            // kernel sends the child its signal at the end of a parent's thread.
+            // `Command::spawn` returns once the program begins.
             let builder = thread::Builder::new().name("gate".into());
             let admitting = builder.spawn_scoped(scope, move || admit(&ours, name))?;
             let spawned = command.spawn();
@@ -164,6 +163,25 @@ mod tests {
         });
         assert_eq!(error.unwrap_err().to_string(), "no journal");
         assert!(!std::path::Path::new(&format!("/proc/{number}")).exists());
+    }
+
+    #[test]
+    fn process_without_its_parents_gate_never_runs() {
+        // What the child does at the gate of a parent that was killed.
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let waiting = thread::spawn(move || pass(&theirs));
+        let mut number = [0; 4];
+        recv(&ours, &mut number, RecvFlags::empty()).unwrap();
+        drop(ours);
+        let error = waiting.join().unwrap().unwrap_err();
+
+        assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
     }
 
     #[test]

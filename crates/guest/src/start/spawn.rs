@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 use crate::start::gate::Gate;
@@ -67,7 +67,8 @@ impl Process<'_> {
                 Stdio::null()
             })
             .stderr(self.stderr.map_or_else(Stdio::null, Stdio::from));
-        lower(&mut command, self.user, Some(self.memlock), self.vfio);
+        // The VMM outlives this process, so that a successor can manage it.
+        lower(&mut command, self.user, Some(self.memlock), self.vfio, None);
         let highest = self
             .fds
             .iter()
@@ -94,37 +95,50 @@ impl Process<'_> {
 
 impl User {
     /// Spawns a command that asks an emulator for its capabilities. The command is confined as a
-    /// VMM is. Without root, it runs as the caller and loses only the caller's keys.
+    /// VMM is, and ends with this process. Without root, it runs as the caller and loses only the
+    /// caller's keys.
     ///
     /// # Errors
     /// If the kernel refuses a step, then the kernel's error.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        lower(command, self, None, None);
+        let parent = rustix::process::getpid();
+        lower(command, self, None, None, Some(parent));
         command.spawn()
     }
 }
 
 /// Makes the command's process give up its privileges. If this process is root, these are all
-/// privileges; else those that a process without root can give up.
-fn lower(command: &mut Command, user: &User, memlock: Option<u64>, vfio: Option<OwnedFd>) {
+/// privileges; else those that a process without root can give up. With `parent`, which is this
+/// process, the command's process ends with it.
+fn lower(
+    command: &mut Command,
+    user: &User,
+    memlock: Option<u64>,
+    vfio: Option<OwnedFd>,
+    parent: Option<Pid>,
+) {
     if nix::unistd::Uid::effective().is_root() {
-        confine(command, user, memlock, vfio);
+        confine(command, user, memlock, vfio, parent);
     } else {
-        restrict(command);
+        restrict(command, parent);
     }
 }
 
 /// Makes the command's process, which stays the caller's, give up its privileges without root.
-fn restrict(command: &mut Command) {
-    let parent = rustix::process::getpid();
+fn restrict(command: &mut Command, parent: Option<Pid>) {
     // SAFETY: as in `confine`: system calls alone, with values captured before the fork.
     unsafe { command.pre_exec(move || become_restricted(parent)) };
 }
 
 /// Makes the command's process give up all privileges, and every descriptor but its own.
-fn confine(command: &mut Command, user: &User, memlock: Option<u64>, vfio: Option<OwnedFd>) {
+fn confine(
+    command: &mut Command,
+    user: &User,
+    memlock: Option<u64>,
+    vfio: Option<OwnedFd>,
+    parent: Option<Pid>,
+) {
     let user = user.clone();
-    let parent = rustix::process::getpid();
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe
     // calls are permitted. It makes only system calls, with values that were captured before the
     // fork, and allocates nothing.
@@ -151,7 +165,7 @@ fn become_unprivileged(
     user: &User,
     memlock: Option<u64>,
     vfio: Option<&OwnedFd>,
-    parent: rustix::process::Pid,
+    parent: Option<Pid>,
 ) -> io::Result<()> {
     // In a session of its own, the child gets no Ctrl-C of the terminal. The manager gets it and
     // ends the guest in order.
@@ -194,7 +208,7 @@ fn enter_own_vfio(mount: &OwnedFd) -> io::Result<()> {
 
 /// Gives up privileges in a child that stays the caller's. Keeps the caller's limit on locked
 /// memory.
-fn become_restricted(parent: rustix::process::Pid) -> io::Result<()> {
+fn become_restricted(parent: Option<Pid>) -> io::Result<()> {
     rustix::process::setsid()?;
     join_new_keyring()?;
     // A saved uid or gid could be taken back.
@@ -206,7 +220,7 @@ fn become_restricted(parent: rustix::process::Pid) -> io::Result<()> {
 }
 
 /// Gives up privileges that a process can give up without root.
-fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
+fn give_up_the_rest(parent: Option<Pid>) -> io::Result<()> {
     rustix::thread::clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(
@@ -220,7 +234,9 @@ fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
     limit(Resource::Core, 0)?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    end_with(parent)?;
+    if let Some(parent) = parent {
+        end_with(parent)?;
+    }
     close_on_exec_from(3)
 }
 
@@ -229,7 +245,7 @@ fn give_up_the_rest(parent: rustix::process::Pid) -> io::Result<()> {
 ///
 /// # Errors
 /// If the parent has ended already, then `BrokenPipe`.
-fn end_with(parent: rustix::process::Pid) -> io::Result<()> {
+fn end_with(parent: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     if rustix::process::getppid() == Some(parent) {
         Ok(())
@@ -344,7 +360,7 @@ mod tests {
         assert!(!output(|command| user.spawn(command)).contains(&name));
 
         let restricted = |command: &mut Command| {
-            restrict(command);
+            restrict(command, None);
             command.spawn()
         };
         assert!(!output(restricted).contains(&name));

@@ -1,5 +1,6 @@
 //! `passthru run` on the virtual host: complete runs with real devices, and their failures.
 
+mod adopt;
 mod console;
 mod control;
 mod descriptors;

@@ -139,7 +139,7 @@ pub(super) fn hostdev(device: &str, before: &str, after: &str) -> String {
     )
 }
 
-/// A running guest. Drop kills its manager.
+/// A running guest. Drop kills its manager and its QEMU.
 pub(super) struct Running {
     manager: Child,
     console: Receiver<String>,
@@ -232,8 +232,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let vmm = GuestManager(self.manager()).child();
         let _ = self.manager.kill();
         let _ = self.manager.wait();
+        // QEMU outlives its manager.
+        if let Some(vmm) = vmm {
+            let _ = Command::new("kill")
+                .args(["-KILL", &vmm.to_string()])
+                .status();
+        }
     }
 }
 
