@@ -2,8 +2,11 @@
 //! the VMM without privileges. The end of the guest gives the devices back.
 //!
 //! [`StartPlan`] decides what a start will do and changes nothing. [`start`] does it and returns a
-//! [`Guest`], paused. [`Guest::finish`] waits for its end and gives the devices back. Nothing here
-//! prints or reads the environment.
+//! [`Guest`], paused. [`Guest::finish`] waits for its end and gives the devices back.
+//!
+//! A guest outlives this process. [`adopt`] takes over one whose manager has died or called
+//! [`Guest::leave`], and [`recover`] undoes what is left of a dead one. Nothing here prints or
+//! reads the environment.
 
 mod error;
 mod journal;

@@ -141,7 +141,9 @@ fn take_over(
 
     let console = find_console(&mut machine, &domain, patience)?;
     let mut lifecycle = Lifecycle::from_domain(&domain);
-    lifecycle.is_off = status == Some("shutdown");
+    if status == Some("shutdown") {
+        lifecycle.note_missed_end();
+    }
     let capabilities = settings.capabilities.clone();
     let capabilities = capabilities.unwrap_or_else(|| built_in(&domain));
     let hotplug = Hotplug::adopted(&domain, capabilities, state.used.clone());

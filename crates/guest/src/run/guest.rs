@@ -47,7 +47,7 @@ pub(crate) struct Lifecycle {
     /// Whether the next power-off starts the guest again.
     restarts: bool,
     /// Whether the guest powered off while it had no manager, so that no event tells it.
-    pub(crate) is_off: bool,
+    is_off: bool,
     /// Whether the log already has the message that the VMM stays.
     has_warned: bool,
 }
@@ -113,7 +113,7 @@ impl Guest {
     }
 
     /// Returns the time at which to call [`Guest::handle_events`] without an event: the time limit
-    /// of an answer, or the next look at a change of devices.
+    /// of an answer or the next look at a change of devices.
     pub fn deadline(&self) -> Option<Instant> {
         let answer = self.machine.monitor().deadline();
         let change = self.transaction_deadline();
@@ -317,6 +317,15 @@ impl AsFd for Guest {
 }
 
 impl Lifecycle {
+    /// Notes that the guest powered off or rebooted while it had no manager. Which of the two is
+    /// not known, so its VMM stays if either of the actions says so.
+    pub(crate) fn note_missed_end(&mut self) {
+        self.is_off = true;
+        if self.on_reboot == LifecycleAction::Preserve {
+            self.on_poweroff = LifecycleAction::Preserve;
+        }
+    }
+
     pub(crate) fn from_domain(domain: &Domain) -> Self {
         Self {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
