@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use passthru_host::{Host, ProcessId};
-use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::error::FolderError;
@@ -80,24 +79,15 @@ pub(crate) fn read_remains(folder: &Path, name: &str, host: &Host) -> Result<Rem
         pid: vmm.pid,
         journal: path,
     };
-    if !is_certain(vmm, host) {
-        return Err(unseen);
-    }
-
     let pid = i32::try_from(vmm.pid).ok().and_then(Pid::from_raw);
     let opened = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
-    let pidfd = match opened {
-        Some(Ok(pidfd)) => pidfd,
-        Some(Err(Errno::SRCH)) => return Ok(Remains::Dead(state)),
-        _ => return Err(unseen),
-    };
     // The number may have passed to another process before the descriptor was open.
     if !host.may_live(vmm) {
         return Ok(Remains::Dead(state));
     }
-    if !is_certain(vmm, host) {
+    let Some(Ok(pidfd)) = opened.filter(|_| is_certain(vmm, host)) else {
         return Err(unseen);
-    }
+    };
     let process = vmm.clone();
     Ok(Remains::Alive(state, LivingVmm { process, pidfd }))
 }
