@@ -167,3 +167,25 @@ fn used_aliases_and_sets_stay_used() {
     assert!(state.used.aliases.contains("hostdev7"));
     assert_eq!(state.used.last_set, 12);
 }
+
+/// A journal that a program of version 1 wrote: journals on hosts must be read by later programs.
+#[test]
+fn journal_of_version_1_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("version_1.journal");
+    fs::write(Journal::path_in(folder.path()), text).unwrap();
+    let state = read(folder.path());
+    let vmm = ProcessId {
+        pid: 42,
+        start_time: 9,
+        ..process(42)
+    };
+    let ops = Vec::from_iter(state.entries.iter().map(|entry| &entry.op));
+
+    assert_eq!(state.vmm(), Some(&vmm));
+    assert_eq!(state.header.manager.pid, 43);
+    assert_eq!((state.header.guest.as_str(), state.next), ("web", 12));
+    assert!(state.has_run && state.may_have_run);
+    assert_eq!(ops.len(), 10);
+    assert!(matches!(ops[7], Op::HandOver { device } if device.to_string() == "0000:01:00.0"));
+}
