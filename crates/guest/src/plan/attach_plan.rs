@@ -240,3 +240,6 @@ fn add_objects(
 
     Ok(ops)
 }
+
+#[cfg(test)]
+mod tests;
