@@ -11,6 +11,7 @@ mod fake;
 mod files;
 mod firmware;
 mod hostile;
+mod kill;
 mod memlock;
 mod messages;
 mod nvme_disk;
