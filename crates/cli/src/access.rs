@@ -28,6 +28,7 @@ impl AccessLists {
         Ok(Access {
             operators: members(&self.operators)?,
             admins: members(&self.admins)?,
+            vmm: None,
         })
     }
 }

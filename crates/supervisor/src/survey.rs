@@ -1,6 +1,5 @@
 //! The guests of a user, as their files show them.
 
-use std::io;
 use std::path::Path;
 
 use passthru_guest::{dead_guests, folder_path, guest_names};
@@ -20,14 +19,15 @@ pub struct SurveyedGuest {
 }
 
 /// Lists the guests whose folders are below `run`, sorted by name.
-///
-/// # Errors
-/// If the status of a guest cannot be read, then that error. The other guests are not listed then.
-pub fn survey(run: &Path, host: &Host) -> io::Result<Vec<SurveyedGuest>> {
+/// Warns about a status that cannot be read.
+pub fn survey(run: &Path, host: &Host) -> Vec<SurveyedGuest> {
     let mut guests = Vec::new();
     let dead = dead_guests(run, host);
     for name in guest_names(run) {
-        let status = Status::read(&folder_path(run, &name))?;
+        let status = Status::read(&folder_path(run, &name)).unwrap_or_else(|error| {
+            tracing::warn!("cannot read the status of guest '{name}': {error}");
+            None
+        });
         let attendance = match dead.iter().find(|dead| dead.name == name) {
             None => Attendance::Attended,
             Some(dead) if dead.survivor.is_some() => Attendance::Unattended,
@@ -41,5 +41,5 @@ pub fn survey(run: &Path, host: &Host) -> io::Result<Vec<SurveyedGuest>> {
     }
 
     guests.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(guests)
+    guests
 }

@@ -127,7 +127,7 @@ impl Guest {
             Ok(Some(event)) => event,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!("{error}");
+                tracing::debug!("{error}");
                 return;
             }
         };

@@ -92,13 +92,14 @@ impl Ending {
     }
 
     /// Begins the end, unless it has begun: asks the guest to power off. `time`, if it is given, is
-    /// the time that the guest has from now on.
+    /// the time that the guest has from now on. A guest that was asked before gets no more time.
     pub fn begin(&mut self, guest: &mut Guest, time: Option<Duration>) -> Option<EndingNotice> {
         self.power_off_time = time.unwrap_or(self.power_off_time);
         match (self.stage, time) {
             (Stage::Running, _) => self.advance(guest),
             (Stage::PoweringOff, Some(time)) => {
-                self.enter(Stage::PoweringOff, time);
+                let deadline = Instant::now() + time;
+                self.deadline = self.deadline.map(|old| old.min(deadline));
                 None
             }
             _ => None,
@@ -122,7 +123,10 @@ impl Ending {
 
     /// Notes that the VMM was told to quit, by [`Guest::handle_events`].
     pub fn note_quit(&mut self) {
-        self.enter(Stage::Quitting, QUIT_TIME);
+        // The VMM can claim as often as it likes that its guest has powered off.
+        if self.stage < Stage::Quitting {
+            self.enter(Stage::Quitting, QUIT_TIME);
+        }
     }
 
     /// Goes on without the monitor, after [`Guest::handle_events`] failed. A closed monitor means
@@ -146,8 +150,10 @@ impl Ending {
     }
 
     fn terminate(&mut self, guest: &mut Guest) {
-        guest.terminate();
-        self.enter(Stage::Terminating, TERMINATE_TIME);
+        if self.stage < Stage::Terminating {
+            guest.terminate();
+            self.enter(Stage::Terminating, TERMINATE_TIME);
+        }
     }
 }
 

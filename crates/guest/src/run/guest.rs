@@ -47,6 +47,8 @@ pub(crate) struct Lifecycle {
     /// Whether the next power-off starts the guest again.
     restarts: bool,
     /// Whether the guest powered off while it had no manager, so that no event tells it.
+    has_missed_end: bool,
+    /// Whether the guest has powered off, and its VMM stays.
     is_off: bool,
     /// Whether the log already has the message that the VMM stays.
     has_warned: bool,
@@ -154,17 +156,34 @@ impl Guest {
         self.lifecycle.on_poweroff = LifecycleAction::Destroy;
         self.lifecycle.on_reboot = LifecycleAction::Destroy;
         self.lifecycle.restarts = false;
+        self.press_power_button()
+    }
+
+    /// Presses the power button. A guest that is paused goes on first, to see the button.
+    fn press_power_button(&mut self) -> Result<(), Error> {
+        if !self.lifecycle.is_off {
+            self.machine.ask(&Command::Cont)?;
+        }
         self.machine.ask(&Command::SystemPowerdown)
     }
 
-    /// Asks the guest to power off, as [`Guest::power_down`] does, and starts it again then. Does
-    /// not wait: the guest may ignore this.
+    fn start_again(&mut self) -> Result<(), Error> {
+        self.lifecycle.is_off = false;
+        self.machine.ask(&Command::SystemReset)?;
+        self.machine.ask(&Command::Cont)
+    }
+
+    /// Asks the guest to power off, as [`Guest::power_down`] does, and starts it again then. Starts
+    /// a guest that has powered off at once. Does not wait: the guest may ignore this.
     ///
     /// # Errors
     /// If the monitor cannot be used, then [`Error::Monitor`].
     pub fn reboot(&mut self) -> Result<(), Error> {
+        if self.lifecycle.is_off {
+            return self.start_again();
+        }
         self.lifecycle.restarts = true;
-        self.machine.ask(&Command::SystemPowerdown)
+        self.press_power_button()
     }
 
     /// Queues a command of QEMU's monitor. [`Guest::take_answer`] returns its answer, once
@@ -204,7 +223,7 @@ impl Guest {
     /// Returns whether to call [`Guest::handle_events`] now: events are buffered, and so do not
     /// make the monitor's descriptor readable.
     pub fn has_events(&self) -> bool {
-        self.machine.monitor().has_buffered() || self.lifecycle.is_off
+        self.machine.monitor().has_buffered() || self.lifecycle.has_missed_end
     }
 
     /// Drops the answer to a command, now or when it comes.
@@ -221,8 +240,8 @@ impl Guest {
     pub fn handle_events(&mut self, watch: &mut dyn FnMut(&Event)) -> Result<bool, Error> {
         let advanced = self.machine.advance();
         self.advance_transaction();
-        let is_off = std::mem::take(&mut self.lifecycle.is_off);
-        if is_off && self.shut_down(&Value::Null)? {
+        let has_missed_end = std::mem::take(&mut self.lifecycle.has_missed_end);
+        if has_missed_end && self.shut_down(&Value::Null)? {
             return Ok(true);
         }
         for _ in 0..MAX_EVENTS {
@@ -232,6 +251,10 @@ impl Guest {
             tracing::debug!(name = event.name, "event");
             watch(&event);
             self.note_device_event(&event);
+            if event.name == "RESET" {
+                // A guest that resets itself has rebooted: its next power-off is its own.
+                self.lifecycle.restarts = false;
+            }
             if event.name == "SHUTDOWN" && self.shut_down(&event.data)? {
                 return Ok(true);
             }
@@ -296,10 +319,10 @@ impl Guest {
         match action {
             LifecycleAction::Destroy => self.quit().map(|()| true),
             LifecycleAction::Restart | LifecycleAction::RenameRestart => {
-                self.machine.ask(&Command::SystemReset)?;
-                self.machine.ask(&Command::Cont).map(|()| false)
+                self.start_again().map(|()| false)
             }
             LifecycleAction::Preserve => {
+                self.lifecycle.is_off = true;
                 if !std::mem::replace(&mut self.lifecycle.has_warned, true) {
                     tracing::warn!("the guest has powered off; its VMM stays (on_poweroff)");
                 }
@@ -320,7 +343,7 @@ impl Lifecycle {
     /// Notes that the guest powered off or rebooted while it had no manager. Which of the two is
     /// not known, so its VMM stays if either of the actions says so.
     pub(crate) fn note_missed_end(&mut self) {
-        self.is_off = true;
+        self.has_missed_end = true;
         if self.on_reboot == LifecycleAction::Preserve {
             self.on_poweroff = LifecycleAction::Preserve;
         }
@@ -331,6 +354,7 @@ impl Lifecycle {
             on_poweroff: domain.on_poweroff.unwrap_or(LifecycleAction::Destroy),
             on_reboot: domain.on_reboot.unwrap_or(LifecycleAction::Restart),
             restarts: false,
+            has_missed_end: false,
             is_off: false,
             has_warned: false,
         }

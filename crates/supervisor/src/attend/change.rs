@@ -53,6 +53,7 @@ impl Supervisor {
         let notes = self.guest.begin_attach(document, settings);
         let notes = notes.map_err(|error| (self.explain)(&error))?;
         self.change = Some(Change::new(client, notes));
+        self.follow_change();
         Ok(Begun::Later)
     }
 
@@ -73,6 +74,7 @@ impl Supervisor {
         let begun = self.guest.begin_detach(device, settings);
         begun.map_err(|error| (self.explain)(&error))?;
         self.change = Some(Change::new(client, Vec::new()));
+        self.follow_change();
         Ok(Begun::Later)
     }
 
@@ -126,7 +128,7 @@ fn end_response(end: TransactionEnd, notes: &[Note], explain: Explain) -> Respon
             return Response::Result(json!({ "aliases": end.aliases, "notes": notes }));
         }
         Ok(()) => {
-            let text = "the guest has released the device, and the host has not got it back";
+            let text = "the guest has released the device, but the host has not got it back";
             ErrorMessage::new(ErrorKind::NotRestored, text)
         }
         Err(error) => explain(&error),

@@ -16,6 +16,10 @@ use crate::control::{ClientId, ErrorKind, ErrorMessage, Incoming, Request, Respo
 /// Longest time that a guest may get for what it is asked to do: a day.
 const MAX_TIME: u64 = 86_400;
 
+/// Largest number of clients' commands that wait for QEMU. The monitor takes 64: the others are for
+/// the supervisor.
+const MAX_WAITING: usize = 32;
+
 /// State of a request after its begin.
 pub(super) enum Begun {
     /// The request has this result.
@@ -67,7 +71,6 @@ impl Supervisor {
             Request::Reboot { reset: true } => self.ask(client, &Command::SystemReset),
             Request::Reboot { reset: false } => {
                 self.refuse_while_ending()?;
-                self.wake();
                 self.guest.reboot().map_err(|error| emulator(&error))?;
                 Ok(Begun::Done(Value::Null))
             }
@@ -86,7 +89,16 @@ impl Supervisor {
                 let command = read_command(&line)?;
                 self.submit(client, &command, true)
             }
-            Request::Attach { xml, .. } => self.attach(client, &xml),
+            Request::Attach {
+                xml,
+                fds,
+                accept_new_device: false,
+            } if fds.is_empty() => self.attach(client, &xml),
+            Request::Attach { .. } => {
+                let message = "this program cannot attach with descriptors or with another device \
+                               at a known address yet";
+                Err(ErrorMessage::new(ErrorKind::Unsupported, message))
+            }
             Request::Detach {
                 device,
                 timeout,
@@ -105,16 +117,9 @@ impl Supervisor {
             self.ending.force(&mut self.guest);
             return;
         }
-        self.wake();
+        self.guest.interrupt_transaction();
         let notice = self.ending.begin(&mut self.guest, time);
         tell(notice, foreground);
-    }
-
-    /// Lets a paused guest go on: it does not see its power button otherwise.
-    fn wake(&mut self) {
-        if self.status.state == crate::status::GuestState::Paused {
-            let _ = self.guest.submit(&Command::Cont);
-        }
     }
 
     fn ask(&mut self, client: ClientId, command: &Command) -> Result<Begun, ErrorMessage> {
@@ -128,6 +133,11 @@ impl Supervisor {
         command: &Command,
         shows_answer: bool,
     ) -> Result<Begun, ErrorMessage> {
+        self.forget_waiting();
+        if self.waiting.len() >= MAX_WAITING {
+            let message = "too many commands wait for QEMU's answer";
+            return Err(ErrorMessage::new(ErrorKind::Busy, message));
+        }
         let ticket = self.guest.submit(command);
         let ticket = ticket.map_err(|error| emulator(&error))?;
         self.waiting.push(Waiting {
@@ -136,6 +146,22 @@ impl Supervisor {
             shows_answer,
         });
         Ok(Begun::Later)
+    }
+
+    /// Forgets the requests of clients that are gone.
+    fn forget_waiting(&mut self) {
+        let Some(server) = &self.server else {
+            return;
+        };
+        let guest = &mut self.guest;
+        self.waiting.retain(|waiting| {
+            let is_open = server.is_open(waiting.client);
+            if !is_open {
+                guest.forget_answer(waiting.ticket);
+            }
+            is_open
+        });
+        self.stopping.retain(|client| server.is_open(*client));
     }
 
     pub(super) fn refuse_while_ending(&self) -> Result<(), ErrorMessage> {
@@ -172,7 +198,7 @@ impl Supervisor {
             ErrorMessage::new(ErrorKind::Host, message)
         })?;
         let result = Response::Result(json!({ "console": path }));
-        if let Some(holder) = holder {
+        if let Some(holder) = holder.filter(|holder| *holder != client) {
             server.close(holder);
         }
         foreground.leave_console();

@@ -75,7 +75,11 @@ impl Supervisor {
     /// about: the guest is worth more than its commands.
     pub fn new(mut guest: Guest, host: &Host, settings: Settings) -> Self {
         let listener = guest.take_control();
-        let server = listener.map(|listener| Server::new(listener, guest.name(), settings.access));
+        let access = Access {
+            vmm: Some(guest.uid()),
+            ..settings.access
+        };
+        let server = listener.map(|listener| Server::new(listener, guest.name(), access));
         let server = match server.transpose() {
             Ok(server) => server,
             Err(error) => {
@@ -273,21 +277,30 @@ impl Supervisor {
     }
 
     /// Gives the devices back, and answers the clients that wait for the end.
-    fn finish(self) -> Ended {
+    fn finish(mut self) -> Ended {
+        self.ending.note_quit();
+        self.write_status();
         let Self {
             guest,
             mut server,
             stopping,
             events,
             change,
+            waiting,
             ..
         } = self;
-        let ended = guest.finish();
         if let Some(server) = &mut server {
             events.finish(server);
             if let Some(change) = change {
                 change.end_with_guest(server);
             }
+            for waiting in waiting {
+                waiting.end_with_guest(server);
+            }
+        }
+
+        let ended = guest.finish();
+        if let Some(server) = &mut server {
             let response = end_response(&ended);
             for client in stopping {
                 server.send(client, &response, None);

@@ -3,7 +3,7 @@
 use passthru_qemu::monitor::{Error as MonitorError, Ticket};
 use serde_json::{Value, json};
 
-use crate::control::{ClientId, ErrorKind, ErrorMessage, Response};
+use crate::control::{ClientId, ErrorKind, ErrorMessage, Response, Server};
 
 /// A request that waits for an answer of the monitor.
 #[derive(Debug)]
@@ -15,6 +15,13 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Tells the client that the guest ended before the answer.
+    pub(super) fn end_with_guest(&self, server: &mut Server) {
+        let message = "the guest ended before QEMU's answer";
+        let message = ErrorMessage::new(ErrorKind::Interrupted, message);
+        server.send(self.client, &Response::Error(message), None);
+    }
+
     /// Returns the response to the client for the answer of the monitor.
     pub(super) fn response(&self, answer: Result<Value, MonitorError>) -> Response {
         match answer {

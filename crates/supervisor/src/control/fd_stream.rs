@@ -13,7 +13,7 @@ use rustix::cmsg_space;
 use rustix::io::{Errno, Result};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
 };
 
 /// Largest number of descriptors with a message.
@@ -39,6 +39,16 @@ pub(super) fn send(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) ->
         &mut control,
         SendFlags::NOSIGNAL,
     )
+}
+
+/// Receives some bytes, and leaves the descriptors that come with them to the kernel, which closes
+/// them. Returns 0 at the end of the stream.
+///
+/// # Errors
+/// If the socket fails, then its error.
+pub(super) fn receive_bytes(stream: &UnixStream, buffer: &mut [u8]) -> Result<usize> {
+    let (_, count) = recv(stream, buffer, RecvFlags::empty())?;
+    Ok(count)
 }
 
 /// Receives some bytes, and adds the descriptors that come with them to `fds`. Returns 0 at the end

@@ -38,6 +38,8 @@ pub struct Access {
     pub operators: Members,
     /// Those with [`Right::Admin`].
     pub admins: Members,
+    /// User of the VMM. Unless this process runs as that user too, it never has a right.
+    pub vmm: Option<u32>,
 }
 
 /// The process that made a connection, as it was at that moment.
@@ -84,6 +86,10 @@ impl Members {
 impl Access {
     /// Returns the right of a client of a process that runs as the user `own_uid`.
     pub fn right_of(&self, peer: &Peer, own_uid: u32) -> Right {
+        let is_vmm = self.vmm == Some(peer.uid) && peer.uid != own_uid;
+        if is_vmm {
+            return Right::None;
+        }
         if peer.uid == 0 || peer.uid == own_uid || self.admins.contain(peer) {
             Right::Admin
         } else if self.operators.contain(peer) {
@@ -117,6 +123,7 @@ mod tests {
                 users: vec![1_000],
                 groups: vec![100],
             },
+            vmm: Some(2_000),
         }
     }
 
@@ -153,6 +160,12 @@ mod tests {
         assert_eq!(nothing.right_of(&peer(0, 0, &[]), 1_000), Right::Admin);
         assert_eq!(nothing.right_of(&peer(1_000, 5, &[]), 1_000), Right::Admin);
         assert_eq!(nothing.right_of(&peer(1_001, 0, &[0]), 1_000), Right::None);
+    }
+
+    #[test]
+    fn user_of_the_vmm_has_no_right() {
+        assert_eq!(access().right_of(&peer(2_000, 100, &[200]), 0), Right::None);
+        assert_eq!(access().right_of(&peer(2_000, 5, &[]), 2_000), Right::Admin);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::response::{ErrorKind, Hello, Response};
 pub const MAX_CLIENTS: usize = 16;
 /// Number of clients that only administrators can be, so that operators cannot lock them out.
 const ADMIN_CLIENTS: usize = 4;
+/// Largest number of clients of one user who is not an administrator.
+const CLIENTS_OF_A_USER: usize = 6;
 /// Number of connections that are accepted in one turn of the loop.
 const ACCEPTED_AT_ONCE: usize = 16;
 /// Pause after a connection could not be accepted, since this process has no descriptor left.
@@ -169,7 +171,7 @@ impl Server {
             return Ok(None);
         }
 
-        if !self.has_room(right) {
+        if !self.has_room(client.peer.uid, right) {
             let message = format!("the guest '{}' has too many clients", self.guest);
             client.refuse(ErrorKind::Busy, message);
             return Ok(None);
@@ -182,8 +184,15 @@ impl Server {
         Ok(Some(id))
     }
 
-    fn has_room(&self, right: Right) -> bool {
+    fn has_room(&self, uid: u32, right: Right) -> bool {
         if self.clients.len() >= MAX_CLIENTS {
+            return false;
+        }
+        let same = self
+            .clients
+            .values()
+            .filter(|client| client.peer.uid == uid);
+        if right < Right::Admin && same.count() >= CLIENTS_OF_A_USER {
             return false;
         }
         let clients = self.clients.values();

@@ -37,6 +37,7 @@ fn access() -> Access {
             groups: vec![4_200],
         },
         admins: Members::default(),
+        vmm: None,
     }
 }
 

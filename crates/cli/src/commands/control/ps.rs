@@ -13,10 +13,9 @@ use serde_json::Value;
 
 use crate::duration::duration_text;
 use crate::error::Error;
-use crate::exit::Code;
 use crate::folder::run_dir;
 use crate::message::say;
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::terminal;
 
 #[derive(clap::Args)]
@@ -39,27 +38,16 @@ struct Row {
     devices: Vec<String>,
 }
 
-/// The status of a guest cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the status of the guests in {}", run.display())]
-struct Unreadable {
-    run: std::path::PathBuf,
-    source: std::io::Error,
-}
-
 /// Prints the guests of the caller, and those of root whose supervisors answer the caller.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let run = run_dir();
-    let guests = match survey(&run, &Host::new()) {
-        Ok(guests) => guests,
-        Err(source) => return Err(Error::new(Code::Failure, Unreadable { run, source })),
-    };
+    let guests = survey(&run, &Host::new());
     let mut rows = Vec::from_iter(guests.into_iter().map(row));
     if run != *RUN_DIR {
         rows.extend(rows_of_root());
     }
     if args.json {
-        return print(&format!("{:#}\n", serde_json::json!({ "guests": rows })));
+        return print_json(&serde_json::json!({ "guests": rows }));
     }
 
     let states = ["dead", "unattended"];
