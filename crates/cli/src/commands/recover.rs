@@ -9,7 +9,7 @@ use crate::exit::Code;
 use crate::folder::run_dir;
 use crate::hint::host_hint;
 use crate::host::this_host;
-use crate::output::print;
+use crate::output::{print, print_json};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
 
     if args.json {
-        print(&format!("{:#}\n", json!({ "guests": recovered })))?;
+        print_json(&json!({ "guests": recovered }))?;
     } else {
         print(&recovered.iter().map(text).collect::<String>())?;
     }

@@ -139,11 +139,11 @@ fn monitor_and_events_are_open_to_root_within_limits() {
     let bypass = r#"{"execute": "device_del", "arguments": {"id": "hostdev0"}}"#;
     let refused = passthru(&["qmp", "asked", bypass]);
     assert_eq!(refused.status.code(), Some(4));
-    assert!(refused.stderr.contains("supervisor's own"), "{refused}");
+    assert!(refused.stderr.contains("may bypass"), "{refused}");
 
-    let wrong = passthru(&["qmp", "asked", r#"{"execute": "no-such-command"}"#]);
+    let wrong = passthru(&["qmp", "asked", r#"{"execute": "query-nothing"}"#]);
     assert_eq!(wrong.status.code(), Some(5));
-    assert!(wrong.stderr.contains("no-such-command"), "{wrong}");
+    assert!(wrong.stderr.contains("query-nothing"), "{wrong}");
 
     let mut command = Command::new("passthru");
     let mut listener = command

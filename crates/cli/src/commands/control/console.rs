@@ -11,6 +11,7 @@ use crate::commands::run::{Console, ConsoleInput, OutputBuffer};
 use crate::error::Error;
 use crate::exit::Code;
 use crate::message::say;
+use crate::signals::Signals;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +30,7 @@ struct Unusable(#[source] std::io::Error);
 
 /// Reason for which the console left this terminal.
 enum Left {
-    /// The user typed the escape key.
+    /// The user typed the escape key, or a signal came.
     Escape,
     /// The guest's end of the console is closed.
     Closed,
@@ -39,6 +40,8 @@ enum Left {
 
 /// Moves bytes between the guest's console and the standard streams, until the escape key.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    // A signal must not leave the terminal in raw mode.
+    let signals = Signals::catch()?;
     let mut client = connect(&args.name).map_err(client_error)?;
     let request = Request::Console { force: args.force };
     let mut answer = client.call(&request, &[]).map_err(client_error)?;
@@ -54,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         );
     }
 
-    let left = stay(&client, console);
+    let left = stay(&client, console, &signals);
     match left {
         Left::Escape => say!(
             "\npassthru: left the console; guest '{}' runs on",
@@ -66,12 +69,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn stay(client: &Client, mut console: Console) -> Left {
+fn stay(client: &Client, mut console: Console, signals: &Signals) -> Left {
     let stdin = std::io::stdin();
     let stdout = std::io::stdout();
     let mut output = OutputBuffer::default();
     loop {
-        let mut fds = vec![PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
         let mut input = None;
         if console.wants_input() {
             input = Some(fds.len());
@@ -88,7 +94,11 @@ fn stay(client: &Client, mut console: Console) -> Left {
             None => {}
         }
 
-        if poll(&mut fds, None).is_err() {
+        let polled = poll(&mut fds, None);
+        if signals.taken() > 0 {
+            return Left::Escape;
+        }
+        if polled.is_err() {
             continue;
         }
         let is_taken = is_ready(&fds, Some(0));
@@ -99,9 +109,7 @@ fn stay(client: &Client, mut console: Console) -> Left {
         if has_input && console.read_input() == ConsoleInput::Escape {
             return Left::Escape;
         }
-        if output.has_room() {
-            console.transfer(&mut output);
-        }
+        console.transfer(&mut output);
         if is_taken {
             output.finish();
             return Left::Taken;

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::GuestArgs;
 use super::request::for_each_reply;
 use crate::error::Error;
-use crate::output::print;
+use crate::output::{escaped, print};
 
 /// Prints the events until the guest ends, a line each.
 pub(crate) fn run(args: &GuestArgs) -> Result<(), Error> {
     let mut client = args.connect()?;
     for_each_reply(&mut client, &Request::Events {}, |reply| {
         let line = match reply {
-            Reply::Event(event) if args.json => event.to_string(),
+            Reply::Event(event) if args.json => escaped(&event.to_string()),
             Reply::Event(event) => text(&event),
             Reply::Lost(count) if args.json => json!({ "lost": count }).to_string(),
             Reply::Lost(count) => format!("{count} events were lost: they were not read in time"),

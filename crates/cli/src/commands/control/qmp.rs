@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::GuestArgs;
 use crate::error::Error;
 use crate::exit::Code;
-use crate::output::print;
+use crate::output::print_json;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,5 +27,5 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let line: Value = serde_json::from_str(&args.command)
         .map_err(|error| Error::new(Code::Usage, NotJson(error)))?;
     let answer = args.guest.call(&Request::Qmp { line })?;
-    print(&format!("{answer:#}\n"))
+    print_json(&answer)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::refusal::client_error;
 use crate::error::Error;
 use crate::folder::run_dir;
-use crate::output::print;
+use crate::output::{print, print_json};
 
 /// Arguments of a command for one guest.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ impl GuestArgs {
     /// Prints an answer as JSON, or the text if that is asked for.
     pub(super) fn show(&self, answer: &Value, text: &str) -> Result<(), Error> {
         if self.json {
-            print(&format!("{answer:#}\n"))
+            print_json(answer)
         } else {
             print(text)
         }

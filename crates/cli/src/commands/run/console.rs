@@ -98,15 +98,28 @@ impl Console {
         }
     }
 
-    /// Moves bytes in both directions, without waiting. Returns whether the guest had output.
+    /// Moves bytes in both directions, without waiting, as far as there is room for them. Returns
+    /// whether the guest had output.
     pub(crate) fn transfer(&mut self, output: &mut OutputBuffer) -> bool {
-        let Some(pty) = &self.pty else { return false };
+        self.write_input();
+        output.has_room() && self.read_output(output)
+    }
+
+    /// Passes the user's input on to the guest.
+    fn write_input(&mut self) {
+        let Some(pty) = self.pty.as_ref().filter(|_| !self.pending.is_empty()) else {
+            return;
+        };
         match rustix::io::write(pty, &self.pending) {
             Ok(n) => drop(self.pending.drain(..n)),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.pending.clear(),
+            // The VMM has closed its end.
+            Err(_) => self.pty = None,
         }
+    }
 
+    fn read_output(&mut self, output: &mut OutputBuffer) -> bool {
+        let Some(pty) = &self.pty else { return false };
         let mut buffer = [0; CHUNK];
         match rustix::io::read(pty, &mut buffer) {
             Ok(n) if n > 0 => {

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::Error;
 use crate::exit::Code;
+use crate::message::{self, say};
 use crate::output::print;
 use crate::service;
 use crate::signals::Signals;
@@ -40,6 +41,9 @@ pub(super) fn run_detached() -> Result<ExitCode, Error> {
     if line.is_empty() {
         // The supervisor has told the reason.
         let status = child.wait().map_err(unstartable)?;
+        if status.code().is_none() {
+            say!("passthru: the guest's supervisor ended with {status}");
+        }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         return Ok(code.map_or(Code::Failure.into(), ExitCode::from));
     }
@@ -112,8 +116,9 @@ pub(super) fn leave_session() -> Result<(), Error> {
 
 /// Says that the guest runs, and leaves the terminal. From now on, messages go to `log`.
 pub(super) fn leave_terminal(line: &str, log: Option<File>) -> io::Result<()> {
-    let _ = print(line);
     let null = File::options().read(true).write(true).open("/dev/null")?;
+    message::flush();
+    let _ = print(line);
     let errors = match log {
         Some(log) => log,
         None => null.try_clone()?,

@@ -88,9 +88,7 @@ impl Foreground for Terminal<'_> {
         let mut is_asked = ready.contains(&SIGNALS) && self.signals.taken() > 0;
         if let Some(console) = &mut self.console {
             is_asked |= ready.contains(&STDIN) && console.read_input() == ConsoleInput::Escape;
-            if self.output.has_room() {
-                console.transfer(&mut self.output);
-            }
+            console.transfer(&mut self.output);
         }
 
         if ready.contains(&VMM_OUTPUT) {
