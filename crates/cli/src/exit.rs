@@ -70,7 +70,9 @@ impl Code {
             | HotplugError::UnplugRefused { .. }
             | HotplugError::NotReleased { .. } => Self::Guest,
             HotplugError::Refused { .. } | HotplugError::NoDescriptor { .. } => Self::Emulator,
-            HotplugError::Memlock { .. } => Self::Host,
+            HotplugError::Memlock { .. }
+            | HotplugError::VfioNode { .. }
+            | HotplugError::GroupStays { .. } => Self::Host,
             _ => Self::Failure,
         }
     }

@@ -42,6 +42,19 @@ impl Host {
         }
     }
 
+    /// Checks that the kernel offers iommufd, without loading a module. The kernel may offer it once
+    /// a module is loaded, and the check passes then.
+    ///
+    /// # Errors
+    /// [`Error::NoIommufd`] or [`Error::NoCdev`]. A missing IOMMU is no error here: each device
+    /// that needs one has its own.
+    pub fn check_iommufd(&self) -> Result<(), Error> {
+        match self.capabilities().missing() {
+            None | Some(Error::NoIommu) => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
     /// Checks the capabilities for iommufd, after loading the modules of iommufd and VFIO.
     ///
     /// # Errors
@@ -94,13 +107,15 @@ mod tests {
         let tree = Tree::new();
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
 
+        tree.host().check_iommufd().unwrap();
+
         tree.dir("sys/kernel/iommu_groups/0");
-        assert!(matches!(
-            tree.host().require_iommufd(),
-            Err(Error::NoIommufd)
-        ));
+        for checked in [tree.host().require_iommufd(), tree.host().check_iommufd()] {
+            assert!(matches!(checked, Err(Error::NoIommufd)));
+        }
 
         tree.dir("sys/class/misc/iommu");
+        tree.host().check_iommufd().unwrap();
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoCdev)));
 
         tree.file(

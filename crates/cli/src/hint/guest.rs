@@ -157,6 +157,7 @@ fn hotplug_hint(error: &HotplugError) -> Option<String> {
             "stop what uses the device in the guest and try again, give the guest more time with \
              --timeout, or use --force, which resets the guest"
         }
+        HotplugError::GroupStays { .. } => "shut the guest down: the devices leave it together",
         _ => return None,
     };
     Some(hint.into())

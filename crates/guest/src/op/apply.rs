@@ -1,6 +1,7 @@
 //! The execution of operations.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -174,8 +175,10 @@ pub(crate) fn apply(
         | Op::AddFdSet { .. }
         | Op::AddObject { .. }
         | Op::PassDevice { .. }
+        | Op::AddVfioNode { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
+        | Op::RemoveVfioNode { .. }
         | Op::RemoveObject { .. }
         | Op::PassFile { .. }
         | Op::AddPart { .. }
@@ -245,6 +248,7 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
     };
     let mut log = world.log.take();
     let stderr = log.as_mut().map(VmmLog::open_writer).transpose();
+    let vfio = world.vfio.as_ref().map(OwnedFd::try_clone).transpose();
     let hard_limit = rustix::process::getrlimit(Resource::Memlock).maximum;
     let process = Process {
         program: &plan.line.emulator,
@@ -254,7 +258,7 @@ fn spawn(plan: &StartPlan, world: &mut World, note: &mut Note<'_>) -> Result<(),
         memlock: plan.memlock.bytes_to_set(hard_limit),
         stdout: has_stdio(&plan.domain),
         stderr: stderr.map_err(spawn_error)?,
-        vfio: world.vfio.take(),
+        vfio: vfio.map_err(spawn_error)?,
         fds: std::mem::take(&mut world.opened),
     };
     let host = world.host.clone();

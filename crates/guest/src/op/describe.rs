@@ -108,8 +108,10 @@ impl fmt::Display for Op {
             | Self::AddFdSet { .. }
             | Self::AddObject { .. }
             | Self::PassDevice { .. }
+            | Self::AddVfioNode { .. }
             | Self::AddDevice { .. }
             | Self::RemoveDevice { .. }
+            | Self::RemoveVfioNode { .. }
             | Self::RemoveObject { .. }
             | Self::PassFile { .. }
             | Self::AddPart { .. }
@@ -189,6 +191,15 @@ impl Op {
             } => write!(f, "put another medium into {drive}"),
             Self::ChangeMedium { drive, .. } => write!(f, "take the medium out of {drive}"),
             Self::RemovePart { kind, id } => write!(f, "remove the {kind} {id} from the VMM"),
+            Self::AddVfioNode { device, group } => {
+                write!(
+                    f,
+                    "put /dev/vfio/{group} of {device} into the VMM's /dev/vfio"
+                )
+            }
+            Self::RemoveVfioNode { group } => {
+                write!(f, "take /dev/vfio/{group} out of the VMM's /dev/vfio")
+            }
             Self::RemoveObject { object } => write!(f, "remove {object} from the VMM"),
             Self::RewriteDomain { path } => {
                 write!(f, "keep the guest's changed domain in {}", path.display())

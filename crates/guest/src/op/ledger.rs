@@ -1,5 +1,7 @@
 //! The operations that are in force for one guest.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use passthru_host::{Error as HostError, Host, ProcessId};
@@ -15,6 +17,7 @@ use crate::journal::{Entry, EntryState, Header, Journal, JournalError, JournalSt
 use crate::opener::Opener;
 use crate::start::record::Ids;
 use crate::start::slow_start::SlowStart;
+use crate::start::vfio_folder;
 
 /// The operations in force for one guest, with its journal. A drop undoes them, the last one first.
 #[derive(Debug)]
@@ -231,6 +234,11 @@ impl Ledger {
     /// Returns the opener of the guest's user.
     pub(crate) fn opener(&self) -> Opener<'_> {
         self.world.opener()
+    }
+
+    /// Returns the VMM's own `/dev/vfio`; `None` if the VMM has none.
+    pub(crate) fn vfio_folder(&self) -> io::Result<Option<OwnedFd>> {
+        vfio_folder::find(&self.world)
     }
 
     /// Returns the operations that may be in force, in their order.

@@ -105,8 +105,10 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         | Op::AddFdSet { .. }
         | Op::AddObject { .. }
         | Op::PassDevice { .. }
+        | Op::AddVfioNode { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
+        | Op::RemoveVfioNode { .. }
         | Op::RemoveObject { .. }
         | Op::PassFile { .. }
         | Op::AddPart { .. }

@@ -196,6 +196,13 @@ pub enum Op {
         /// Number of the fd set, which is never used again.
         set: u32,
     },
+    /// Put the node of an IOMMU group into the running VMM's own `/dev/vfio`.
+    AddVfioNode {
+        /// Address of a device in the group.
+        device: Address,
+        /// Number of the group.
+        group: u32,
+    },
     /// Plug a device into the running guest.
     AddDevice {
         /// Alias of the device, which is never used again.
@@ -257,6 +264,11 @@ pub enum Op {
     RewriteDomain {
         /// Path of the file.
         path: PathBuf,
+    },
+    /// Take the node of an IOMMU group away that the VMM has from its start.
+    RemoveVfioNode {
+        /// Number of the group.
+        group: u32,
     },
     /// Remove an iommufd object that the VMM has from its start.
     RemoveObject {
@@ -323,8 +335,10 @@ impl Op {
             | Self::AddFdSet { .. }
             | Self::AddObject { .. }
             | Self::PassDevice { .. }
+            | Self::AddVfioNode { .. }
             | Self::AddDevice { .. }
             | Self::RemoveDevice { .. }
+            | Self::RemoveVfioNode { .. }
             | Self::RemoveObject { .. }
             | Self::PassFile { .. }
             | Self::AddPart { .. }
@@ -354,6 +368,7 @@ impl Op {
         matches!(
             self,
             Self::RemoveDevice { .. }
+                | Self::RemoveVfioNode { .. }
                 | Self::RemoveObject { .. }
                 | Self::RemovePart { .. }
                 | Self::RewriteDomain { .. }

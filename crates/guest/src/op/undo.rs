@@ -104,8 +104,10 @@ pub(crate) fn undo(
         | Op::AddFdSet { .. }
         | Op::AddObject { .. }
         | Op::PassDevice { .. }
+        | Op::AddVfioNode { .. }
         | Op::AddDevice { .. }
         | Op::RemoveDevice { .. }
+        | Op::RemoveVfioNode { .. }
         | Op::RemoveObject { .. }
         | Op::PassFile { .. }
         | Op::AddPart { .. }

@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) to_empty: Vec<File>,
     /// Log of the VMM's messages, until the VMM is spawned.
     pub(crate) log: Option<VmmLog>,
-    /// Mount of the VMM's own `/dev/vfio`, until it is spawned.
+    /// Mount of the VMM's own `/dev/vfio`.
     pub(crate) vfio: Option<OwnedFd>,
     /// The control socket, until the guest that is started takes it over.
     pub(crate) control: Option<UnixListener>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use passthru_domain::device::hostdev::Hostdev;
 use passthru_domain::device::{Devices, Item};
 use passthru_domain::{Backend, DeviceDocument, Domain, Note};
-use passthru_host::Request;
+use passthru_host::{Host, Request};
 use passthru_pci::Address;
 
 use crate::error::Error;
@@ -16,14 +16,16 @@ use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
 use crate::plan::plug_ops::PluggedDevice;
 use crate::plan::start_ops::take_devices;
-use crate::plan::start_plan::{requests, size_of_file};
+use crate::plan::start_plan::{backends, requests, size_of_file};
+use crate::plan::type1::{self, check_groups};
 use crate::start::images;
 use crate::transaction::{HotplugError, Step};
 
 /// Choices of the caller for an attach.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttachSettings {
-    /// Backend of the devices that name none; iommufd if it is absent.
+    /// Backend of the devices that name none. If it is absent, then type1 if another device of the
+    /// guest is on type1, or the kernel or QEMU has no iommufd; else iommufd.
     pub backend: Option<Backend>,
 }
 
@@ -45,6 +47,8 @@ struct Device {
     alias: String,
     /// Address on the host, if the device is one of the host's.
     address: Option<Address>,
+    /// Backend, if the device is one of the host's.
+    backend: Option<Backend>,
 }
 
 impl AttachPlan {
@@ -63,7 +67,19 @@ impl AttachPlan {
     ) -> Result<Self, Error> {
         let plugged = before.plug(document, &hotplug.capabilities, &hotplug.used)?;
         let mut domain = plugged.domain;
-        domain.set_default_backend(settings.backend.unwrap_or(Backend::Iommufd));
+        let mut notes = plugged.notes;
+        let reason = reason_for_type1(before, hotplug, ledger.host());
+        let reason = reason.filter(|_| settings.backend.is_none());
+        let backend = match (settings.backend, &reason) {
+            (Some(backend), _) => backend,
+            (None, Some(_)) => Backend::Type1,
+            (None, None) => Backend::Iommufd,
+        };
+        if let Some(reason) = reason.filter(|_| names_no_backend(&domain, &plugged.items)) {
+            let message = format!("backend {backend} for the devices that name none: {reason}");
+            notes.push(Note::new(message, None));
+        }
+        domain.set_default_backend(backend);
         check_backends(&domain)?;
         let mut devices = Vec::new();
         for item in &plugged.items {
@@ -77,9 +93,14 @@ impl AttachPlan {
         let mut requests = requests(&domain);
         requests.retain(|request| taken.binary_search(&request.address).is_ok());
 
+        check_groups(&domain, ledger.host())?;
+        check_own_folder(&domain, &devices, ledger)?;
+
         let mut ops = Vec::new();
-        if !requests.is_empty() && before.iommufd_objects().is_empty() {
-            let backends = vec![Backend::Iommufd.to_string()];
+        let mut new_backends = backends(&domain);
+        new_backends.retain(|backend| !backends(before).contains(backend));
+        if !new_backends.is_empty() {
+            let backends = new_backends.iter().map(ToString::to_string).collect();
             ops.push(Op::LoadModules { backends });
         }
         ops.extend(take_devices(&requests, ledger.host())?);
@@ -104,6 +125,9 @@ impl AttachPlan {
             plugged_device.item = device.item;
             plugged_device.alias = &device.alias;
             plugged_device.address = device.address;
+            if let (Some(address), Some(Backend::Type1)) = (device.address, device.backend) {
+                ops.extend(add_node(address, before, &ops, ledger.host())?);
+            }
             ops.extend(plugged_device.ops(hotplug)?);
         }
 
@@ -132,7 +156,7 @@ impl AttachPlan {
             memlock,
             aliases: devices.into_iter().map(|device| device.alias).collect(),
             requests,
-            notes: plugged.notes,
+            notes,
         })
     }
 }
@@ -146,15 +170,12 @@ impl Device {
                 item,
                 alias,
                 address: None,
+                backend: None,
             });
         };
         let Some(address) = hostdev.pci() else {
             return Err(unsupported(domain, item, "it is not a PCI device").into());
         };
-        if domain.backend(hostdev) != Some(Backend::Iommufd) {
-            let reason = "a device on type1 cannot be attached yet";
-            return Err(unsupported(domain, item, reason).into());
-        }
         if hostdev.iommufd_fd.is_some() {
             let reason = "a descriptor that the caller handed in is taken at the start alone";
             return Err(unsupported(domain, item, reason).into());
@@ -163,8 +184,75 @@ impl Device {
             item,
             alias,
             address: Some(address),
+            backend: domain.backend(hostdev),
         })
     }
+}
+
+/// Returns whether the backend of one of these devices is left to the caller.
+fn names_no_backend(domain: &Domain, items: &[Item]) -> bool {
+    let mut hostdevs = items
+        .iter()
+        .filter_map(|item| hostdev(&domain.devices, *item));
+    hostdevs.any(|hostdev| hostdev.is_vfio() && domain.backend(hostdev).is_none())
+}
+
+/// Returns the reason why a new device that names no backend gets type1; `None` if it gets iommufd.
+fn reason_for_type1(before: &Domain, hotplug: &Hotplug, host: &Host) -> Option<String> {
+    let mut hostdevs = before.devices.assigned();
+    let on_type1 = hostdevs.find(|hostdev| before.backend(hostdev) == Some(Backend::Type1));
+    if let Some(other) = on_type1 {
+        let other = other.host_name();
+        return Some(format!(
+            "{other} of the guest has it, and QEMU does not mix them"
+        ));
+    }
+    if let Err(lack) = host.check_iommufd() {
+        return Some(lack.to_string());
+    }
+    let has_iommufd = hotplug.capabilities.has_iommufd();
+    (!has_iommufd).then(|| "the guest's QEMU has no iommufd".into())
+}
+
+/// Checks that the VMM has a `/dev/vfio` of its own if one of the devices is on type1.
+fn check_own_folder(
+    domain: &Domain,
+    devices: &[Device],
+    ledger: &Ledger,
+) -> Result<(), HotplugError> {
+    let mut on_type1 = devices
+        .iter()
+        .filter(|device| device.backend == Some(Backend::Type1));
+    let Some(device) = on_type1.next() else {
+        return Ok(());
+    };
+    if matches!(ledger.vfio_folder(), Ok(Some(_))) {
+        return Ok(());
+    }
+    let reason = "the guest was started without a device on type1, so its VMM has no /dev/vfio of \
+                  its own";
+    Err(unsupported(domain, device.item, reason))
+}
+
+/// Returns the operation that gives the VMM the node of a device's group. Returns `None` if the VMM
+/// has the node, or another operation gives it.
+fn add_node(
+    device: Address,
+    before: &Domain,
+    ops: &[Op],
+    host: &Host,
+) -> Result<Option<Op>, Error> {
+    let Some(group) = host.device(device)?.group else {
+        return Ok(None);
+    };
+    let present = type1::devices(&type1::functions(before), host)?;
+    let is_planned = ops
+        .iter()
+        .any(|op| matches!(op, Op::AddVfioNode { group: of, .. } if *of == group));
+    if is_planned || present.iter().any(|other| other.group == Some(group)) {
+        return Ok(None);
+    }
+    Ok(Some(Op::AddVfioNode { device, group }))
 }
 
 /// Checks that the VMM can have the backends of all devices. A VMM that cannot ends.

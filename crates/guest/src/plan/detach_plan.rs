@@ -1,8 +1,10 @@
 //! The plan of a detach: from a device to the steps, changing nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use passthru_domain::Domain;
+use passthru_host::Host;
 use passthru_pci::Address;
 
 use crate::journal::Entry;
@@ -12,6 +14,7 @@ use crate::plan::attach_plan::hostdev;
 use crate::plan::hotplug::Hotplug;
 use crate::plan::memlock::Memlock;
 use crate::plan::start_plan::size_of_file;
+use crate::plan::type1;
 use crate::transaction::{HotplugError, Step};
 
 /// Time that a guest has to release a device, unless the caller chooses another.
@@ -78,6 +81,16 @@ impl DetachPlan {
         let after = &unplugged.domain;
         let memlock = Memlock::for_domain(after, &|path| size_of_file(path, &opener));
         let limit = memlock.needed();
+        let groups = freed_groups(&addresses, domain, after, ledger.host())?;
+        for group in &groups {
+            let is_attached = entries
+                .iter()
+                .any(|entry| matches!(&entry.op, Op::AddVfioNode { group: of, .. } if of == group));
+            if !is_attached {
+                steps.push(Step::Do(Op::RemoveVfioNode { group: *group }));
+            }
+        }
+
         let objects = unused_objects(domain, after);
         for entry in entries.iter().rev() {
             let is_undone = match &entry.op {
@@ -88,6 +101,7 @@ impl DetachPlan {
                 | Op::HandOver { device }
                 | Op::Bind { device, .. }
                 | Op::Claim { device, .. } => addresses.contains(device),
+                Op::AddVfioNode { group, .. } => groups.contains(group),
                 Op::AddObject { object, .. } | Op::AddFdSet { object, .. } => {
                     objects.contains(object)
                 }
@@ -145,6 +159,38 @@ pub(crate) fn remove_parts(alias: &str, hotplug: &Hotplug, entries: &[Entry]) ->
     parts
         .map(|(kind, id)| Step::Do(Op::RemovePart { kind, id }))
         .collect()
+}
+
+/// Returns the IOMMU groups that the VMM no longer opens once devices on type1 are detached.
+fn freed_groups(
+    detached: &[Address],
+    before: &Domain,
+    after: &Domain,
+    host: &Host,
+) -> Result<BTreeSet<u32>, HotplugError> {
+    let mut groups = BTreeSet::new();
+    let mut by_type1 = type1::functions(before);
+    by_type1.retain(|address| detached.contains(address));
+    for device in by_type1 {
+        let Some(group) = group_of(device, host) else {
+            continue;
+        };
+        let mut others = type1::functions(after).into_iter();
+        if let Some(other) = others.find(|other| group_of(*other, host) == Some(group)) {
+            return Err(HotplugError::GroupStays {
+                device,
+                group,
+                other,
+            });
+        }
+        groups.insert(group);
+    }
+
+    Ok(groups)
+}
+
+fn group_of(device: Address, host: &Host) -> Option<u32> {
+    host.device(device).ok()?.group
 }
 
 /// Returns the alias of a device of the host that is named by its address.

@@ -152,24 +152,13 @@ impl StartPlan {
 
     /// Returns the backends of the devices, each once.
     pub(crate) fn backends(&self) -> Vec<Backend> {
-        let functions = self.domain.devices.assigned_functions();
-        let mut backends = Vec::new();
-        for backend in [Backend::Iommufd, Backend::Type1] {
-            let mut used = functions.iter().map(|f| self.domain.backend_of_function(f));
-            if used.any(|used| used == Some(backend)) {
-                backends.push(backend);
-            }
-        }
-        backends
+        backends(&self.domain)
     }
 
     /// Checks that the kernel has the backends of the devices, after loading their modules.
     pub(crate) fn require_backends(&self, host: &Host) -> Result<(), Error> {
         for backend in self.backends() {
-            match backend {
-                Backend::Iommufd => host.require_iommufd()?,
-                Backend::Type1 => host.require_type1()?,
-            }
+            require_backend(backend, host)?;
         }
         Ok(())
     }
@@ -258,6 +247,27 @@ fn request(function: &AssignedFunction<'_>) -> Request {
     }
 
     request
+}
+
+/// Returns the backends of a domain's devices, each once.
+pub(crate) fn backends(domain: &Domain) -> Vec<Backend> {
+    let functions = domain.devices.assigned_functions();
+    let mut backends = Vec::new();
+    for backend in [Backend::Iommufd, Backend::Type1] {
+        let mut used = functions.iter().map(|f| domain.backend_of_function(f));
+        if used.any(|used| used == Some(backend)) {
+            backends.push(backend);
+        }
+    }
+    backends
+}
+
+/// Checks that the kernel has a backend, after loading its modules.
+pub(crate) fn require_backend(backend: Backend, host: &Host) -> Result<(), passthru_host::Error> {
+    match backend {
+        Backend::Iommufd => host.require_iommufd(),
+        Backend::Type1 => host.require_type1(),
+    }
 }
 
 /// Returns one error for each device of the host that a start does not support.

@@ -79,4 +79,6 @@ fn is_on_type1(domain: &Domain, function: &AssignedFunction<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod hotplug_tests;
+#[cfg(test)]
 mod tests;

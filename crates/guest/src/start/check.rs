@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use passthru_domain::Domain;
+use passthru_domain::{Backend, Domain};
 use passthru_host::{Comparison, Host, Identity, Request};
 use passthru_pci::Address;
 
 use crate::error::Error;
 use crate::opener::Opener;
-use crate::plan::start_plan::{StartPlan, device_faults, requests};
-use crate::plan::type1::{self, check_groups};
+use crate::plan::start_plan::{StartPlan, backends, device_faults, requests};
+use crate::plan::type1::check_groups;
 use crate::run::folder::{check_remains, folder_path};
 use crate::start::last_firmware::foreign_variables_note;
 use crate::start::nvram;
@@ -65,8 +65,12 @@ pub fn check_devices(domain: &Domain, host: &Host) -> Result<(), Error> {
 /// Returns the reasons of the host against the devices of a domain, which are requested.
 fn check_functions(domain: &Domain, requests: &[Request], host: &Host) -> Vec<Error> {
     let mut errors = Vec::new();
-    if !type1::functions(domain).is_empty() {
-        errors.extend(host.check_type1().err().map(Error::from));
+    for backend in backends(domain) {
+        let checked = match backend {
+            Backend::Iommufd => host.check_iommufd(),
+            Backend::Type1 => host.check_type1(),
+        };
+        errors.extend(checked.err().map(Error::from));
     }
     let refused = passthru_host::Error::several(host.check_all(requests));
     errors.extend(refused.map(Error::from));

@@ -6,13 +6,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use passthru_host::{Host, VfioNode};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chownat, makedev, mknodat};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, fstat, makedev,
+    mknodat, open, openat2, unlinkat,
+};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen,
 };
 
 use crate::error::Error;
+use crate::op::world::World;
 use crate::plan::start_plan::StartPlan;
 use crate::plan::type1;
 use crate::start::user::User;
@@ -49,21 +54,71 @@ fn make(nodes: &[VfioNode], user: &User) -> io::Result<OwnedFd> {
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    let uid = Uid::from_raw(user.uid());
-    let gid = Gid::from_raw(user.gid.as_raw());
     for node in nodes {
-        let name = node.name.as_str();
-        let mode = Mode::RUSR | Mode::WUSR;
-        let number = makedev(node.major, node.minor);
-        mknodat(&mount, name, FileType::CharacterDevice, mode, number)?;
-        chownat(
-            &mount,
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?;
+        add(&mount, node, user)?;
     }
-
     Ok(mount)
+}
+
+/// Adds a node for the VMM's user to the VMM's own `/dev/vfio`, which the VMM may see already.
+/// Replaces a node of that name.
+///
+/// # Errors
+/// If the kernel refuses a step, then the kernel's error. Nothing is added then.
+pub(crate) fn add(folder: &OwnedFd, node: &VfioNode, user: &User) -> io::Result<()> {
+    let name = node.name.as_str();
+    remove(folder, name)?;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let number = makedev(node.major, node.minor);
+    mknodat(folder, name, FileType::CharacterDevice, mode, number)?;
+    let owned = set_owner(folder, name, user.uid(), user.gid.as_raw());
+    if owned.is_err() {
+        let _ = unlinkat(folder, name, AtFlags::empty());
+    }
+    Ok(owned?)
+}
+
+/// Takes the node of a group out of the VMM's own `/dev/vfio`, if the node is there. The kernel
+/// gives the number of the node to another group later.
+///
+/// A VMM can keep a reference to the node (`O_PATH`) and open it later. So the node loses its owner
+/// and all access first.
+///
+/// # Errors
+/// If the kernel refuses a step, then the kernel's error.
+pub(crate) fn remove(folder: &OwnedFd, name: &str) -> io::Result<()> {
+    match set_owner(folder, name, 0, 0) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    }
+    chmodat(folder, name, Mode::empty(), AtFlags::empty())?;
+    Ok(unlinkat(folder, name, AtFlags::empty())?)
+}
+
+fn set_owner(folder: &OwnedFd, name: &str, uid: u32, gid: u32) -> Result<(), Errno> {
+    let uid = Some(Uid::from_raw(uid));
+    let gid = Some(Gid::from_raw(gid));
+    chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Returns the `/dev/vfio` of a VMM's own; `None` if the VMM has none. Also works for a successor of
+/// the process that made the folder.
+pub(crate) fn find(world: &World) -> io::Result<Option<OwnedFd>> {
+    if let Some(mount) = &world.vfio {
+        return mount.try_clone().map(Some);
+    }
+    let Some(vmm) = &world.vmm else {
+        return Ok(None);
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(format!("/proc/{}/root", vmm.pid), flags, Mode::empty())?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let folder = match openat2(&root, "dev/vfio", flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    // Only a folder of the VMM's own is a mount.
+    let above = openat2(&root, "dev", flags, Mode::empty(), resolve)?;
+    let is_own = fstat(&folder)?.st_dev != fstat(&above)?.st_dev;
+    Ok(is_own.then_some(folder))
 }

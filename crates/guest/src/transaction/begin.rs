@@ -1,10 +1,11 @@
 //! The begin of a transaction's operations. None of them waits.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use passthru_domain::IommufdObject;
-use passthru_host::{Assignment, Request};
+use passthru_domain::{Backend, IommufdObject};
+use passthru_host::{Assignment, Error as HostError, Host, Request};
 use passthru_pci::Address;
 use passthru_qemu::monitor::Command;
 use passthru_qemu::{PlugResolve, Want, iommufd_step};
@@ -22,8 +23,10 @@ use crate::op::ledger::Ledger;
 use crate::op::op::{Op, PartKind};
 use crate::op::world::World;
 use crate::opener::OpenMode;
+use crate::plan::start_plan::require_backend;
 use crate::run::machine::Machine;
 use crate::start::opened::{iommufd_context, open_cdev};
+use crate::start::vfio_folder;
 
 /// Objects that the operations of a transaction work on.
 pub(super) struct Scene<'a> {
@@ -51,10 +54,13 @@ impl Scene<'_> {
     /// The error of the operation. Nothing of it is in force then.
     pub(super) fn begin(&mut self, op: &Op) -> Result<Wait, Error> {
         match op {
-            Op::LoadModules { .. } => self.begin_job(op, |world| {
-                let host = world.host.clone();
-                Box::new(move |_| Ok(host.require_iommufd()?))
-            }),
+            Op::LoadModules { backends } => {
+                let backends = backends.clone();
+                self.begin_job(op, |world| {
+                    let host = world.host.clone();
+                    Box::new(move |_| Ok(require_backends(&backends, &host)?))
+                })
+            }
             Op::LoadDrivers { drivers } => self.begin_job(op, |world| {
                 let host = world.host.clone();
                 let drivers = drivers.clone();
@@ -114,7 +120,8 @@ impl Scene<'_> {
                 device, options, ..
             } => {
                 let mut options = options.clone();
-                if device.is_some() {
+                // A device on type1 is opened by the VMM itself.
+                if device.is_some() && options.get("iommufd").is_some() {
                     options["fd"] = Value::String(self.number(op)?);
                 }
                 self.ask(&Command::DeviceAdd { device: options })
@@ -157,6 +164,21 @@ impl Scene<'_> {
             }
             Op::RemovePart { kind, id } => self.ask(&removal(*kind, id)),
             Op::RemoveDevice { alias, device } => Ok(self.remove(alias, *device)),
+            Op::AddVfioNode { device, group } => {
+                self.change_vfio_folder(*group, |folder, world| {
+                    let found = world
+                        .host
+                        .device(*device)
+                        .and_then(|device| world.host.type1_nodes(&[device]));
+                    match found.map_err(io::Error::other)?.pop() {
+                        Some(node) if node.name == group.to_string() => {
+                            vfio_folder::add(folder, &node, &world.user)
+                        }
+                        _ => Err(io::ErrorKind::NotFound.into()),
+                    }
+                })
+            }
+            Op::RemoveVfioNode { group } => self.remove_vfio_node(*group),
             Op::RemoveObject { object } => self.ask(&Command::ObjectDel { id: object.clone() }),
             _ => Err(Error::OutOfPlace { op: op.to_string() }),
         }
@@ -176,6 +198,30 @@ impl Scene<'_> {
     /// Sends a command, whose answer ends the operation.
     pub(super) fn ask(&mut self, command: &Command) -> Result<Wait, Error> {
         Ok(Wait::Answer(self.machine.submit(command)?))
+    }
+
+    /// Takes the node of a group out of the VMM's own `/dev/vfio`.
+    pub(super) fn remove_vfio_node(&mut self, group: u32) -> Result<Wait, Error> {
+        self.change_vfio_folder(group, |folder, _| {
+            vfio_folder::remove(folder, &group.to_string())
+        })
+    }
+
+    fn change_vfio_folder(
+        &mut self,
+        group: u32,
+        change: impl FnOnce(&OwnedFd, &World) -> io::Result<()>,
+    ) -> Result<Wait, Error> {
+        let world = self.ledger.world();
+        let found = vfio_folder::find(world);
+        let changed = found.and_then(|folder| match folder {
+            Some(folder) => change(&folder, world),
+            None => Err(io::ErrorKind::NotFound.into()),
+        });
+        match changed {
+            Ok(()) => Ok(Wait::Nothing),
+            Err(source) => Err(HotplugError::VfioNode { group, source }.into()),
+        }
     }
 
     /// Begins work in a thread.
@@ -234,6 +280,16 @@ pub(super) fn removal(kind: PartKind, id: &str) -> Command {
         PartKind::Node => Command::BlockdevDel { node_name: id },
         PartKind::Netdev => Command::NetdevDel { id },
     }
+}
+
+/// Checks that the kernel has the backends with these names.
+fn require_backends(names: &[String], host: &Host) -> Result<(), HostError> {
+    for backend in [Backend::Iommufd, Backend::Type1] {
+        if names.iter().any(|name| name == backend.as_str()) {
+            require_backend(backend, host)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the work that claims a device. The first claim checks all devices.

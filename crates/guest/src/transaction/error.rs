@@ -77,6 +77,25 @@ pub enum HotplugError {
         /// Cause.
         source: io::Error,
     },
+    /// The node of a group cannot be added to the VMM's own `/dev/vfio`, or removed there.
+    #[error("cannot change /dev/vfio/{group} in the VMM's own /dev/vfio")]
+    VfioNode {
+        /// Number of the group.
+        group: u32,
+        /// Cause.
+        source: io::Error,
+    },
+    /// A device cannot be detached without another one of its IOMMU group: the VMM keeps the group
+    /// open.
+    #[error("{device} cannot be detached alone: the guest keeps {other} of IOMMU group {group}")]
+    GroupStays {
+        /// Address of the device on the host.
+        device: Address,
+        /// Number of the group.
+        group: u32,
+        /// Address of the other device.
+        other: Address,
+    },
     /// The VMM has no descriptor for an operation.
     #[error("the VMM has no descriptor to {op}")]
     NoDescriptor {

@@ -64,6 +64,7 @@ impl Scene<'_> {
                     number => self.remove_fd(*set, number.as_ref()),
                 }
             }
+            Op::AddVfioNode { group, .. } => self.remove_vfio_node(*group),
             Op::AddDevice { .. } if is_gone => Ok(Wait::Nothing),
             Op::AddDevice { alias, device, .. } => Ok(self.remove(alias, *device)),
             _ => Ok(Wait::Nothing),
@@ -102,7 +103,10 @@ pub(super) fn is_needed(op: &Op, entries: &[Entry], held: &[Address]) -> bool {
             held.contains(device)
                 || others.any(|other| matches!(other, Op::Bind { device: of, .. } if of == device))
         }
-        Op::Bind { device, .. } | Op::PassDevice { device, .. } | Op::HandOver { device } => {
+        Op::Bind { device, .. }
+        | Op::PassDevice { device, .. }
+        | Op::AddVfioNode { device, .. }
+        | Op::HandOver { device } => {
             held.contains(device)
                 || others.any(
                     |other| matches!(other, Op::AddDevice { device: Some(of), .. } if of == device),

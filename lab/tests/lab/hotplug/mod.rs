@@ -5,3 +5,4 @@ mod detach;
 mod parts;
 mod several;
 mod support;
+mod type1;

@@ -218,8 +218,12 @@ fn iommufd_that_the_kernel_lacks_has_code_4() {
     let _ = host();
     let named = Domain::new("lacks-iommufd").hostdev(NVME, IOMMUFD, "");
     let unset = Domain::new("lacks-iommufd").hostdev(NVME, "", "");
-    for (domain, arguments) in [(named, ""), (unset, "--backend iommufd")] {
-        let refused = run_without_iommufd(&domain, arguments);
+    for (domain, arguments) in [
+        (&named, ""),
+        (&named, "--dry-run"),
+        (&unset, "--backend iommufd"),
+    ] {
+        let refused = run_without_iommufd(domain, arguments);
         assert_eq!(refused.status.code(), Some(4), "{refused}");
         for words in [
             "the running kernel has no iommufd",

@@ -20,14 +20,14 @@ fn disk(target: &str, bus: u8, managed: &str) -> String {
     )
 }
 
-fn hostdev(bus: u8, iommufd: &str) -> String {
+pub(super) fn hostdev(bus: u8, iommufd: &str) -> String {
     format!(
         "<hostdev mode='subsystem' type='pci' managed='yes'><driver iommufd='{iommufd}'/><source>\
          <address domain='0' bus='{bus}' slot='0' function='0'/></source></hostdev>"
     )
 }
 
-fn plan(root: &Path, devices: &str) -> StartPlan {
+pub(super) fn plan(root: &Path, devices: &str) -> StartPlan {
     let xml = format!(
         "<domain type='kvm'><name>vm</name><memory>1048576</memory><os><type arch='x86_64' \
          machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"
@@ -36,7 +36,7 @@ fn plan(root: &Path, devices: &str) -> StartPlan {
 }
 
 /// Adds a device on `vfio-pci`, in a group, to a copy of a host.
-fn add_device(root: &Path, bus: u8, group: u32) {
+pub(super) fn add_device(root: &Path, bus: u8, group: u32) {
     let address = format!("0000:{bus:02x}:00.0");
     let dir = root.join("sys/devices").join(&address);
     let groups = root.join("sys/kernel/iommu_groups");
@@ -201,5 +201,17 @@ fn kernel_without_type1_is_refused() {
             matches!(errors[0], Error::Host(passthru_host::Error::NoType1)),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn kernel_without_iommufd_is_refused_for_iommufd_alone() {
+    let root = tempfile::tempdir().unwrap();
+    add_device(root.path(), 5, 12);
+    for (iommufd, is_refused) in [("yes", true), ("no", false)] {
+        let plan = plan(root.path(), &hostdev(5, iommufd));
+        let error = check_host(&plan, &Host::at(root.path())).unwrap_err();
+        let words = "the running kernel has no iommufd";
+        assert_eq!(error.to_string().contains(words), is_refused, "{error}");
     }
 }
