@@ -42,8 +42,8 @@ impl Host {
         }
     }
 
-    /// Checks that the kernel offers iommufd, without loading a module. The kernel may offer it once
-    /// a module is loaded, and the check passes then.
+    /// Checks that the kernel offers iommufd, without loading a module. If only the modules are not
+    /// loaded, the check passes.
     ///
     /// # Errors
     /// [`Error::NoIommufd`] or [`Error::NoCdev`]. A missing IOMMU is no error here: each device

@@ -101,8 +101,8 @@ fn set_owner(folder: &OwnedFd, name: &str, uid: u32, gid: u32) -> Result<(), Err
     chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// Returns the `/dev/vfio` of a VMM's own; `None` if the VMM has none. Also works for a successor of
-/// the process that made the folder.
+/// Returns the VMM's own `/dev/vfio`; `None` if the VMM has none. Also works for a successor of the
+/// process that made the folder.
 pub(crate) fn find(world: &World) -> io::Result<Option<OwnedFd>> {
     if let Some(mount) = &world.vfio {
         return mount.try_clone().map(Some);
