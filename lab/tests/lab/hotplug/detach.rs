@@ -7,10 +7,10 @@ use passthru_lab::devices::{NVME, NVME_SHA256};
 use passthru_lab::{HeldResources, host};
 use passthru_qemu::monitor::Command;
 
-use super::support::{COUNT, LiveDomain, host_state, hostdev};
+use super::support::{LiveDomain, host_state, hostdev};
 
 /// Number of changes that a test of leaks makes.
-const CYCLES: usize = 20;
+const CYCLES: usize = 8;
 
 #[test]
 fn detach_waits_for_the_guest() {
@@ -96,18 +96,15 @@ fn detach_of_a_start_device_gives_it_back() {
 fn many_cycles_leak_nothing() {
     let lab = host();
     let host_before = host_state(lab, NVME);
-    let mut domain = LiveDomain::new("cycles");
-    domain.script = COUNT;
-    let mut guest = domain.start();
-    guest.wait_for("pci ");
-    let count: u32 = guest.read_word().parse().unwrap();
+    let mut guest = LiveDomain::new("cycles").start();
+    guest.wait_for("ready");
     let mut before = None;
     for cycle in 0..CYCLES {
         guest.attach(&hostdev(NVME, "")).result.unwrap();
-        guest.wait_for(&format!("pci {} devices", count + 1));
+        guest.wait_for("sum");
         let settings = DetachSettings::default();
         guest.detach(NVME, settings).result.unwrap();
-        guest.wait_for(&format!("pci {count} devices"));
+        guest.wait_for("gone");
 
         // QEMU itself keeps a descriptor of a mapped BAR for each cycle, and one of KVM after the
         // first cycle.
