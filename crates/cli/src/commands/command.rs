@@ -69,10 +69,14 @@ pub(crate) enum Command {
     /// A device that had no driver goes to the driver that the kernel finds for it. Gives back also
     /// devices that a killed `passthru run` left.
     Unbind(unbind::Args),
-    /// Put back what guests have left whose supervisor died
+    /// Attend guests whose supervisor died, and put back what dead guests left
     ///
-    /// Devices go back to their drivers, and folders and sockets of the guests are removed.
+    /// A guest that runs on gets a new supervisor. For other guests, devices go back to their
+    /// drivers, and folders and sockets are removed.
     Recover(recover::Args),
+    /// Attend a guest that runs without a supervisor
+    #[command(hide = true)]
+    Supervise(run_guest::SuperviseArgs),
     /// Remove the record of a guest: its user id, the identities of its devices, its firmware
     ///
     /// Refused while the guest or its VMM lives. Its images and firmware variables stay.
@@ -106,7 +110,8 @@ pub(crate) fn run(command: &Command, program: fn() -> clap::Command) -> Result<E
         Command::List(args) => list::run(args).map(|()| ExitCode::SUCCESS),
         Command::Bind(args) => bind::run(args).map(|()| ExitCode::SUCCESS),
         Command::Unbind(args) => unbind::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Recover(args) => recover::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Recover(args) => recover::run(args),
+        Command::Supervise(args) => run_guest::supervise(args),
         Command::Forget(args) => forget::run(args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => completions::run(args, program()).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args, program()).map(|()| ExitCode::SUCCESS),

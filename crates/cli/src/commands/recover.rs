@@ -1,9 +1,14 @@
-//! `passthru recover`: puts back what guests have left whose supervisor died.
+//! `passthru recover`: attends guests whose supervisor died, and puts back what dead guests left.
 
-use passthru_guest::{RECORD_DIR, Records};
-use passthru_guest::{Recovered, dead_guests, recover};
+use std::process::ExitCode;
+
+use passthru_guest::{
+    Error as GuestError, FolderError, RECORD_DIR, Records, Recovered, dead_guests, guest_names,
+    recover,
+};
 use serde_json::json;
 
+use super::run::start_supervisor;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::folder::run_dir;
@@ -22,7 +27,7 @@ pub(crate) struct Args {
 }
 
 /// Recovers the guests, and goes on after one that fails.
-pub(crate) fn run(args: &Args) -> Result<(), Error> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let run = run_dir();
     let host = this_host();
     let records = Records::new(RECORD_DIR);
@@ -32,10 +37,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
 
     let mut recovered = Vec::new();
+    let mut attended = Vec::new();
     let mut errors = Vec::new();
+    let mut failed = None;
+    let known = guest_names(&run);
     for name in &names {
+        if !known.contains(name) {
+            let error = format!("there is nothing of a guest '{name}'");
+            errors.push(Error::new(Code::Failure, error));
+            continue;
+        }
         match recover(name, &records, &run, &host) {
             Ok(guest) => recovered.push(guest),
+            Err(GuestError::Folder(FolderError::VmmLives { .. })) => {
+                match start_supervisor(name)? {
+                    Ok(_) => attended.push(name),
+                    Err(code) => failed = Some(code),
+                }
+            }
             Err(error) => errors.push(Error::from(error)),
         }
     }
@@ -44,11 +63,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
 
     if args.json {
-        print_json(&json!({ "guests": recovered }))?;
+        print_json(&json!({ "guests": recovered, "attended": attended }))?;
     } else {
-        print(&recovered.iter().map(text).collect::<String>())?;
+        let mut lines = recovered.iter().map(text).collect::<String>();
+        for name in attended {
+            lines += &format!("{name}: runs, and has a supervisor again\n");
+        }
+        print(&lines)?;
     }
-    Error::several(errors).map_or(Ok(()), Err)
+    match Error::several(errors) {
+        Some(error) => Err(error),
+        None => Ok(failed.unwrap_or(ExitCode::SUCCESS)),
+    }
 }
 
 /// Returns the line about a guest that was recovered.

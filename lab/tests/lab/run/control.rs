@@ -349,3 +349,56 @@ fn log_keeps_what_a_detached_vmm_floods() {
     let missing = passthru(&["logs", "no-such-guest"]);
     assert_eq!(missing.status.code(), Some(1));
 }
+
+#[test]
+fn guest_outlives_its_supervisor_and_gets_another() {
+    let _ = host();
+    let xml = Domain::new("orphaned")
+        .hostdev(NVME, "<driver iommufd='yes'/>", "")
+        .script(TICKS)
+        .write();
+    let xml = xml.to_str().unwrap();
+    let _ = passthru(&["run", "--detach", xml]).expect_success();
+    let vmm = json(&["info", "orphaned", "--json"])["pid"].clone();
+    let first = supervisor("orphaned");
+    let _ = run(Command::new("kill").args(["-KILL", &first.to_string()])).expect_success();
+    wait_for("guest without supervisor", || {
+        json(&["ps", "--json"])["guests"][0]["state"] == "unattended"
+    });
+    let asked = passthru(&["info", "orphaned"]);
+    assert!(asked.stderr.contains("has no supervisor"), "{asked}");
+
+    let other = Domain::new("thief").hostdev(NVME, "", "").write();
+    let refused = passthru(&["run", "--no-console", other.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(refused.stderr.contains("orphaned"), "{refused}");
+
+    let again = passthru(&["run", "--no-console", xml]);
+    assert_eq!(again.status.code(), Some(4));
+    assert!(again.stderr.contains(&vmm.to_string()), "{again}");
+
+    let recovered = passthru(&["recover"]).expect_success();
+    assert!(
+        recovered.stdout.contains("has a supervisor again"),
+        "{recovered}"
+    );
+    let info = json(&["info", "orphaned", "--json"]);
+    assert_eq!(info["pid"], vmm);
+    assert_eq!(info["state"], "running");
+    let mut console = ConsoleClient::open(&["orphaned"]);
+    console.wait_for("tick");
+
+    // A service manager starts a supervisor again by the guest's XML.
+    let second = supervisor("orphaned");
+    let _ = run(Command::new("kill").args(["-KILL", &second.to_string()])).expect_success();
+    wait_for("guest without supervisor", || {
+        json(&["ps", "--json"])["guests"][0]["state"] == "unattended"
+    });
+    let _ = passthru(&["run", "--adopt", "--detach", xml]).expect_success();
+    assert_eq!(json(&["info", "orphaned", "--json"])["pid"], vmm);
+
+    let _ = passthru(&["stop", "orphaned", "--timeout", "0"]).expect_success();
+    assert_all_back("orphaned", &[(NVME, "nvme")]);
+    let nothing = passthru(&["recover", "orphaned"]);
+    assert_eq!(nothing.status.code(), Some(1));
+}

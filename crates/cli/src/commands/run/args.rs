@@ -17,6 +17,11 @@ pub(crate) struct Args {
     /// own: see `passthru ps`, `console`, `logs` and `stop`.
     #[arg(long, conflicts_with_all = ["dry_run", "raw_console"])]
     pub(super) detach: bool,
+    /// Attend the guest if its VMM runs already, instead of starting it
+    ///
+    /// A service manager restarts a supervisor so.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) adopt: bool,
     /// Be the supervisor that --detach starts
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub(super) detached: bool,

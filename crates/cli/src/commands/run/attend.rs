@@ -25,15 +25,52 @@ use crate::message::say;
 use crate::service;
 use crate::signals::Signals;
 
+/// Time that a guest has to power off unless its start says otherwise.
+const STOP_TIME: Duration = Duration::from_secs(30);
+
+/// How a supervisor stands to the user's terminal.
+pub(super) struct Manner {
+    /// Whether it leaves the terminal.
+    is_detached: bool,
+    /// Whether the guest's console comes to the terminal.
+    shows_console: bool,
+    /// Whether Ctrl-C goes to the guest's console.
+    is_raw: bool,
+    /// Time that the guest has to power off when it is asked to.
+    stop_time: Duration,
+}
+
+impl Manner {
+    /// Returns the manner that the arguments of `run` ask for.
+    pub(super) fn of_run(args: &Args) -> Self {
+        Self {
+            is_detached: args.detached,
+            shows_console: !args.no_console && !args.detached,
+            is_raw: args.raw_console,
+            stop_time: Duration::from_secs(args.stop_timeout),
+        }
+    }
+
+    /// Returns the manner of a supervisor that adopts a guest by its name.
+    pub(super) fn of_supervisor(is_detached: bool) -> Self {
+        Self {
+            is_detached,
+            shows_console: false,
+            is_raw: false,
+            stop_time: STOP_TIME,
+        }
+    }
+}
+
 /// Lets the guest run, and stays until it has ended. Returns the exit code of the command.
 pub(super) fn attend(
-    args: &Args,
+    manner: &Manner,
     mut guest: Guest,
     host: &Host,
     signals: &Signals,
     access: Access,
 ) -> Result<ExitCode, Error> {
-    let console = connect(args, &guest);
+    let console = connect(manner, &guest);
     if let Err(error) = guest.resume(&|| signals.taken() > 0) {
         drop(console);
         say!("passthru: {error}; ending the VMM");
@@ -46,9 +83,21 @@ pub(super) fn attend(
         };
     }
 
+    attend_running(manner, guest, host, signals, access, console)
+}
+
+/// Stays with a guest that runs until it has ended. Returns the exit code of the command.
+pub(super) fn attend_running(
+    manner: &Manner,
+    mut guest: Guest,
+    host: &Host,
+    signals: &Signals,
+    access: Access,
+    console: Option<Console>,
+) -> Result<ExitCode, Error> {
     service::tell_ready(guest.name());
     if console.as_ref().is_some_and(Console::on_terminal) {
-        let keys = if args.raw_console {
+        let keys = if manner.is_raw {
             "Ctrl-] ends the guest"
         } else {
             "Ctrl-C or Ctrl-] ends the guest"
@@ -61,10 +110,10 @@ pub(super) fn attend(
 
     let settings = Settings {
         access,
-        stop_time: Duration::from_secs(args.stop_timeout),
+        stop_time: manner.stop_time,
         explain: guest_message,
     };
-    let ended = if args.detached {
+    let ended = if manner.is_detached {
         detach(&guest);
         guest.hide_messages();
         Supervisor::new(guest, host, settings).run(&mut Detached(signals))
@@ -105,11 +154,10 @@ fn open_log(guest: &str) -> io::Result<File> {
         .and_then(|log| log.set_len(0).map(|()| log))
 }
 
-/// Connects the guest's console, unless the arguments keep it off the terminal.
-fn connect(args: &Args, guest: &Guest) -> Option<Console> {
-    let is_wanted = !args.no_console && !args.detached;
-    let path = guest.console().filter(|_| is_wanted)?;
-    match Console::connect(path, guest.uid(), args.raw_console) {
+/// Connects the guest's console, unless it is kept off the terminal.
+pub(super) fn connect(manner: &Manner, guest: &Guest) -> Option<Console> {
+    let path = guest.console().filter(|_| manner.shows_console)?;
+    match Console::connect(path, guest.uid(), manner.is_raw) {
         Ok(console) => Some(console),
         Err(e) => {
             tracing::warn!("cannot show the guest's console {}: {e}", path.display());

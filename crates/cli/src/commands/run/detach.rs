@@ -30,10 +30,21 @@ const DETACHED: &str = "--detached";
 #[error("cannot start the guest's supervisor")]
 struct Unstartable(#[source] io::Error);
 
-/// Starts the supervisor, and waits until its guest runs. A signal meanwhile ends the start.
+/// Starts the supervisor of a new guest, and waits until the guest runs.
 pub(super) fn run_detached() -> Result<ExitCode, Error> {
+    match spawn_supervisor(supervisor_arguments(std::env::args_os().skip(1)))? {
+        Ok(line) => print(&line).map(|()| ExitCode::SUCCESS),
+        Err(code) => Ok(code),
+    }
+}
+
+/// Starts a supervisor with these arguments, and waits until its guest runs. Returns the line that
+/// it printed then, or its exit code if it ended before. A signal meanwhile ends the start.
+pub(super) fn spawn_supervisor(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Result<String, ExitCode>, Error> {
     let signals = Signals::catch()?;
-    let mut child = spawn().map_err(unstartable)?;
+    let mut child = spawn(arguments).map_err(unstartable)?;
     let line = match child.stdout.take() {
         Some(stdout) => wait_for_line(stdout, &signals, &child),
         None => String::new(),
@@ -45,20 +56,19 @@ pub(super) fn run_detached() -> Result<ExitCode, Error> {
             say!("passthru: the guest's supervisor ended with {status}");
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        return Ok(code.map_or(Code::Failure.into(), ExitCode::from));
+        return Ok(Err(code.map_or(Code::Failure.into(), ExitCode::from)));
     }
-    print(&line)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Ok(line))
 }
 
 fn unstartable(error: io::Error) -> Error {
     Error::new(Code::Failure, Unstartable(error))
 }
 
-/// Spawns the supervisor with the arguments of this process.
-fn spawn() -> io::Result<Child> {
+/// Runs this program again.
+fn spawn(arguments: impl IntoIterator<Item = OsString>) -> io::Result<Child> {
     Command::new(std::env::current_exe()?)
-        .args(supervisor_arguments(std::env::args_os().skip(1)))
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
 }

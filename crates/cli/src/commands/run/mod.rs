@@ -1,5 +1,6 @@
 //! `passthru run`: a guest in the foreground, from its XML to its devices given back.
 
+mod adopting;
 mod args;
 mod attend;
 mod backend;
@@ -14,6 +15,7 @@ mod output_buffer;
 mod planning;
 mod session;
 
+pub(crate) use adopting::{SuperviseArgs, start_supervisor, supervise};
 pub(crate) use args::Args;
 pub(crate) use session::run;
 

@@ -2,16 +2,19 @@
 
 use std::process::ExitCode;
 
-use passthru_guest::{Error as GuestError, RecordError, start};
+use passthru_guest::{Adopted, Error as GuestError, Guest, RecordError, start};
+use passthru_host::Host;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::adopting::adopt_guest;
 use super::args::Args;
-use super::attend::attend;
+use super::attend::{Manner, attend, attend_running, connect};
 use super::detach::{leave_session, run_detached};
 use super::dry_run::dry_run;
 use super::notices::Notices;
 use super::planning::plan;
 use crate::config::Config;
+use crate::document::Document;
 use crate::error::Error;
 use crate::host::this_host;
 use crate::signals::Signals;
@@ -35,6 +38,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let config = Config::read(args.config.as_deref())?;
     let access = config.access.resolve()?;
     let host = this_host();
+    let manner = Manner::of_run(args);
+    if args.adopt
+        && let Some(guest) = adopt_former(&document, &config, &host, &signals)?
+    {
+        let console = connect(&manner, &guest);
+        return attend_running(&manner, guest, &host, &signals, access, console);
+    }
     let mut notices = Notices::default();
     if args.dry_run {
         let plan = plan(args, &document, &config, &host, &mut notices)?;
@@ -49,13 +59,29 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         signals.hold();
         message::start_writer();
         match start(plan, &host, &|| signals.taken() > 0) {
-            Ok(guest) => return attend(args, guest, &host, &signals, access),
+            Ok(guest) => return attend(&manner, guest, &host, &signals, access),
             Err(GuestError::Record(RecordError::UidTaken { .. })) if tries < TRIES => tries += 1,
             Err(error) => return Err(error.into()),
         }
         if signals.end_again() {
             return Err(GuestError::Interrupted.into());
         }
+    }
+}
+
+/// Adopts the guest of a document, if it runs. Puts back what is left of it otherwise.
+fn adopt_former(
+    document: &Document,
+    config: &Config,
+    host: &Host,
+    signals: &Signals,
+) -> Result<Option<Guest>, Error> {
+    let name = input::parse(document)?.name.unwrap_or_default();
+    signals.hold();
+    match adopt_guest(&name, config, host, signals)? {
+        Adopted::Runs(guest) => Ok(Some(*guest)),
+        Adopted::Recovered(_) if signals.end_again() => Err(GuestError::Interrupted.into()),
+        Adopted::Recovered(_) => Ok(None),
     }
 }
 
