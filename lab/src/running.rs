@@ -57,6 +57,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(20));
         }
+
         None
     }
 

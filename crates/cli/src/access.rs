@@ -41,6 +41,7 @@ fn members(names: &[String]) -> Result<Members, Error> {
             None => members.users.push(user_id(name)?),
         }
     }
+
     Ok(members)
 }
 

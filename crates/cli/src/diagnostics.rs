@@ -207,6 +207,7 @@ fn with_place(
         value["column"] = column.into();
         value["length"] = text.chars().count().into();
     }
+
     value
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn read(path: &Path) -> Result<Document, Error> {
         let bytes = read_bounded(io::stdin(), MAX_BYTES);
         return document("<stdin>".into(), bytes);
     }
+
     let bytes = open(path).and_then(|file| read_bounded(file, MAX_BYTES));
     document(path.display().to_string(), bytes)
 }
@@ -154,6 +155,7 @@ mod tests {
         let fifo = folder.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
         assert_eq!(read(&fifo).unwrap().text(), "");
+
         let (message, _) = message_and_hint(read(Path::new("/dev/zero")).unwrap_err());
         assert_eq!(message, "/dev/zero has more than 16 MiB");
     }
@@ -177,6 +179,7 @@ mod tests {
         let (message, hint) = message_and_hint(utf_16);
         assert_eq!(message, "x is not UTF-8 text");
         assert!(hint.contains("UTF-16"));
+
         let binary = document("x".into(), Ok(b"QFI\xfb\0\0".to_vec())).unwrap_err();
         assert!(message_and_hint(binary).1.contains("another encoding"));
     }

@@ -34,14 +34,22 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
 pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        let is_mark = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if is_mark || (c.is_control() && c != '\n') {
+        if is_direction_mark(c) || (c.is_control() && c != '\n') {
             text += &format!("\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }
     }
+
     text
+}
+
+/// Returns whether a character changes the direction of the text around it.
+const fn is_direction_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]

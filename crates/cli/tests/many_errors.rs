@@ -124,8 +124,10 @@ fn run_reports_emulator_and_devices_together() {
              slot='0' function='0'/></source></hostdev>"
         ));
     }
+
     let (code, errors) = errors_without_emulator(&["run", "--dry-run"], &devices);
     assert_eq!(code, Some(5), "{errors:#?}");
+
     assert_each(&errors, &["/nonexistent/qemu", "fffe:01:00.0"]);
     assert!(errors[1].contains("fffe:02:00.0"), "{errors:#?}");
 }

@@ -19,6 +19,7 @@ fn stderr(output: &Output) -> String {
 fn name_of_two_descriptors_is_refused() {
     let twice = run(&["--fd", "gpu=7", "--fd", "nic=8", "--fd", "gpu=9"]);
     assert_eq!(twice.status.code(), Some(2));
+
     let message = stderr(&twice);
     let expected = "two descriptors have the name 'gpu': 7 and 9";
     assert!(message.contains(expected), "{message}");
@@ -35,7 +36,9 @@ fn name_of_a_service_manager_is_compared_with_fd() {
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_passthru")]);
     let output = shell.output().unwrap();
+
     assert_eq!(output.status.code(), Some(2));
+
     let message = stderr(&output);
     assert!(message.contains("the name 'nic': 4 and 9"), "{message}");
 }

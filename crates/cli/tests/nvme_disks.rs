@@ -33,6 +33,7 @@ fn iommufd_asked_for_by_option_is_refused_with_a_hostdev() {
     ] {
         assert!(text.contains(words), "'{words}' is not in: {text}");
     }
+
     let converted = passthru(&["convert"], DISK);
     let line = String::from_utf8(converted.stdout).unwrap();
     assert!(
@@ -47,6 +48,7 @@ fn disks_on_one_controller_are_valid_with_a_note() {
     let valid = passthru(&["validate"], &(DISK.to_owned() + &second));
     let text = String::from_utf8(valid.stderr).unwrap();
     assert_eq!(valid.status.code(), Some(0), "{text}");
+
     let words = "disk 'vda' and disk 'vdb' are on one controller, 0000:01:00.0";
     assert!(text.contains(words), "{text}");
 }

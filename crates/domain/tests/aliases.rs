@@ -91,6 +91,7 @@ fn aliases_of_a_running_guest_are_ignored() {
     }
 
     let written = check(&guest("q35", &devices)).unwrap().format();
+
     assert!(!written.contains("<alias"), "{written}");
 }
 
@@ -110,6 +111,7 @@ fn formatted_guest_keeps_its_aliases() {
         let other = again.devices.info(second).unwrap();
         assert_eq!(info.id(), other.id());
     }
+
     assert_eq!(domain.devices.interfaces[0].info().id(), "net0");
     assert_eq!(domain.devices.interfaces[1].info().id(), "ua-uplink");
 }

@@ -365,6 +365,7 @@ fn unassigned_device_has_no_address() {
     let kept = pci("").replace("</hostdev>", "<address type='unassigned'/></hostdev>");
     let domain = accepted(&kept);
     assert_eq!(domain.devices.pci_address(Item::Hostdev(0)), None);
+
     refused(
         "<rng model='virtio'><backend model='builtin'/><address type='unassigned'/></rng>",
         "is not a host device",

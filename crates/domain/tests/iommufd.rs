@@ -127,6 +127,7 @@ fn named_descriptor_gives_an_object_without_a_device() {
     let later = "<iommufd enabled='yes' fdgroup='g'/>";
     let objects = [object("iommufd0", name("g"))];
     assert_eq!(with(later, "").iommufd_objects(), objects);
+
     let by_type1 = hostdev(1, "<driver name='vfio' iommufd='no'/>");
     assert_eq!(with(later, &by_type1).iommufd_objects(), objects);
     assert_eq!(with("<iommufd enabled='yes'/>", "").iommufd_objects(), []);
@@ -214,6 +215,7 @@ fn names_are_those_of_devices_and_objects_with_iommufd() {
 
     let group = "<iommufd enabled='yes' fdgroup='7'/>";
     assert_eq!(used_names(group, ""), [format!("7 at {group}")]);
+
     let numbers = hostdev(1, "<iommufdFd>23</iommufdFd>");
     assert!(used_names("", &numbers).is_empty());
 }

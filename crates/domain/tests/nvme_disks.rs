@@ -87,6 +87,7 @@ fn nvme_disk_with_iommufd_of_the_domain_is_refused() {
     let hint = errors.iter().next().unwrap().hint.clone().unwrap();
     let (_, hostdev) = hint.split_once(": ").unwrap();
     accepted(&guest_with("<iommufd enabled='yes'/>", hostdev));
+
     assert!(hostdev.contains("managed='yes'"), "{hostdev}");
 }
 
@@ -104,7 +105,9 @@ fn iommufd_asked_for_by_the_caller_is_refused_for_disks() {
     let domain = accepted(&guest("q35", &devices));
     let errors = domain.check_disk_backend(Backend::Iommufd, "--backend iommufd");
     let message = errors.unwrap_err().to_string();
+
     assert!(message.contains("--backend iommufd asks"), "{message}");
+
     domain
         .check_disk_backend(Backend::Type1, "--backend type1")
         .unwrap();
@@ -125,6 +128,7 @@ fn two_disks_on_one_controller_are_noted_and_not_started() {
     );
     let errors = domain.check_nvme_controllers().unwrap_err();
     let error = errors.iter().next().unwrap();
+
     assert!(error.message.contains("cannot start"), "{error}");
     assert!(error.span.is_some());
 }

@@ -19,6 +19,7 @@ fn errors(xml: &str) -> Vec<String> {
         let text = error.span.map_or("", |span| &xml[span]);
         errors.push(format!("{text}: {}", error.message));
     }
+
     errors
 }
 
@@ -145,6 +146,7 @@ fn note_on_the_backend_stands_once_a_guest() {
         "hostdev 0000:01:00.0 names no backend: type1, unless the caller chooses iommufd; \
          the same holds for 2 more host devices"
     );
+
     let start = notes[0].span.clone().unwrap().start;
     assert_eq!(Some(start), xml.find("<hostdev"));
 }

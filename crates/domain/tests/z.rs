@@ -199,6 +199,7 @@ fn crypto_adapter(uuid: u32) -> String {
 fn crypto_adapter_has_no_address_and_a_second_is_refused() {
     let domain = accepted(&crypto_adapter(1));
     assert_eq!(domain.devices.info(Item::Hostdev(0)).unwrap().address, None);
+
     refused(
         "s390-ccw-virtio",
         &format!("{}{}", crypto_adapter(1), crypto_adapter(2)),

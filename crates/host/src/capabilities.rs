@@ -131,6 +131,7 @@ mod tests {
         tree.file("sys/kernel/iommu_groups/0/name", "vfio-noiommu\n");
         assert!(!tree.host().capabilities().iommu);
         assert!(matches!(tree.host().require_iommufd(), Err(Error::NoIommu)));
+
         tree.dir("sys/kernel/iommu_groups/1");
         assert!(tree.host().capabilities().iommu);
     }

@@ -17,6 +17,7 @@ impl Host {
                 values.insert(name, value);
             }
         }
+
         values
     }
 }
@@ -34,6 +35,7 @@ mod tests {
 
         let expected = [("product_sku", ""), ("sys_vendor", "Example, Inc.")];
         let expected = expected.map(|(file, value)| (file.to_owned(), value.to_owned()));
+
         assert_eq!(tree.host().dmi(), expected.into());
         assert!(Tree::new().host().dmi().is_empty());
     }

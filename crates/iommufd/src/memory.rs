@@ -179,6 +179,7 @@ mod tests {
         let memory = DmaMemory::alloc(4096).unwrap();
         let end = memory.len() - 2;
         assert_eq!(memory.write(end, b"abc"), 2);
+
         let mut bytes = [0; 3];
         assert_eq!(memory.read(end, &mut bytes), 2);
         assert_eq!(&bytes, b"ab\0");

@@ -24,6 +24,7 @@ impl BootOrder {
                 by_class.push((info.id().to_owned(), place));
             }
         }
+
         Self { by_class }
     }
 

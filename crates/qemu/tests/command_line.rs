@@ -298,6 +298,7 @@ fn named_descriptor_has_placeholder_and_name() {
     let given: Vec<_> = names
         .filter(|(_, group, fd)| !group.is_null() || !fd.is_null())
         .collect();
+
     assert_eq!(
         json!(given),
         json!([
@@ -357,7 +358,9 @@ fn flash_without_nvram_has_a_second_flash_memory() {
     let domain = Domain::parse(xml).unwrap().complete(&capabilities).unwrap();
     let line = command_line(&domain, &capabilities, Style::Standalone).unwrap();
     let text = line.pretty(&Paths);
+
     assert!(text.contains("pflash1=libvirt-pflash1-storage"), "{text}");
+
     let file = r#""filename":"/var/lib/passthru/nvram/vm_VARS.fd","node-name":"libvirt-pflash1-"#;
     assert!(text.contains(file), "{text}");
 }

@@ -156,6 +156,7 @@ fn password_that_waits_is_not_shown_for_debugging() {
 
     let shown = format!("{qmp:?} {:?}", password("velvet"));
     let bytes = format!("{:?}", b"velvet");
+
     assert!(!shown.contains("velvet"), "{shown}");
     assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
 }
@@ -315,6 +316,7 @@ fn end_of_the_emulator_is_closed_and_not_a_timeout() {
     });
     let error = qmp.unwrap().execute(&Command::Quit).unwrap_err();
     assert!(error.is_closed(), "{error}");
+
     peer.join().unwrap();
 }
 

@@ -296,6 +296,7 @@ fn answer_before_its_command_is_sent_is_dropped() {
     let answers = format!("{GREETING}{{\"return\":\"early\",\"id\":2}}\n");
     theirs.write_all(answers.as_bytes()).unwrap();
     qmp.advance().unwrap();
+
     assert!(qmp.take_answer(ticket).is_none());
 }
 

@@ -74,6 +74,7 @@ fn buses_come_before_the_controllers_on_them() {
     let port = line
         .iter()
         .position(|word| word.contains(r#""id":"pci.2""#));
+
     assert!(port.unwrap() < bridge, "{line:?}");
 
     let switch = "<controller type='pci' index='1' model='pcie-switch-upstream-port'>\
@@ -92,6 +93,7 @@ fn absent_usb_controller_with_an_address_gives_no_option() {
     let controller = format!("<controller type='usb' model='none'>{at}</controller>");
     let line = words(&guest(Arch::X86_64, "q35", "", &controller));
     let without = words(&guest(Arch::X86_64, "q35", "", &controller.replace(at, "")));
+
     assert_eq!(line, without);
     assert!(line.iter().any(|word| word.contains("usb=off")));
 }

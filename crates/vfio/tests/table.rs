@@ -127,6 +127,7 @@ fn assert_shown(column: &str, row: &str, tests: &str) {
         let is_test = tests.contains(&format!("fn {name}("));
         assert!(is_test, "{row}: there is no test {name}");
     }
+
     let is_shown = !names.is_empty() || column.contains("no test");
     assert!(is_shown, "{row}: no test is named");
 }

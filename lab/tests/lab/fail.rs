@@ -24,6 +24,7 @@ fn open_descriptor_is_counted_until_closed() {
     let before = HeldResources::read().unwrap();
     let file = File::open("/dev/null").unwrap();
     assert_ne!(HeldResources::read().unwrap(), before);
+
     drop(file);
     assert_eq!(HeldResources::read().unwrap(), before);
 }

@@ -96,6 +96,7 @@ fn guest_reads_the_assigned_disk_through_iommufd() {
     let mut qemu = qemu(&Guest::new());
     qemu.args(["-object", "iommufd,id=iommufd0", "-device", &device]);
     let console = run_guest(LIMIT, &mut qemu).expect_success().stdout;
+
     assert_eq!(sum_in(&console), Some(devices::NVME_SHA256), "{console}");
 }
 

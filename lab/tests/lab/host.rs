@@ -50,6 +50,7 @@ fn second_bind_and_unbind_change_nothing() {
     let _give_back = GiveBack(&[NVME]);
     let first = passthru(&["bind", NVME]).expect_success().stdout;
     assert_eq!(passthru(&["bind", NVME]).expect_success().stdout, first);
+
     let first = passthru(&["unbind", NVME]).expect_success().stdout;
     assert_eq!(passthru(&["unbind", NVME]).expect_success().stdout, first);
     assert_eq!(driver(NVME).as_deref(), Some("nvme"));

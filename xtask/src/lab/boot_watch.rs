@@ -33,6 +33,7 @@ impl BootWatch {
             self.since = Instant::now();
             self.done = KernelLog::read(&self.log).booted();
         }
+
         !self.done && self.since.elapsed() > limit
     }
 }

@@ -64,6 +64,7 @@ impl Cache {
             eprintln!("waiting for another `lab setup` to end");
             flock(&lock, FlockOperation::LockExclusive)?;
         }
+
         Ok(Lock { _file: lock })
     }
 
@@ -274,6 +275,7 @@ mod tests {
         let entry = cache.entry("disks", &[]);
         entry.make(|_| Ok(())).unwrap();
         let _lock = cache.lock_for_use().unwrap();
+
         assert!(cache.remove(&[entry.path().to_owned()]).is_err());
         assert!(entry.is_complete());
     }

@@ -133,6 +133,7 @@ impl Paragraph {
                 report.note(Rule::LongSentence, file, self.line, sentence);
             }
         }
+
         self.text.clear();
     }
 }

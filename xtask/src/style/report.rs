@@ -142,6 +142,7 @@ impl Report {
                 list.push_str(&format!("{place}\n"));
             }
         }
+
         list
     }
 

@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
             Err(error) => errors.push(Error::from(error)),
         }
     }
+
     for error in recovered.iter().flat_map(|guest| &guest.not_restored) {
         errors.push(Error::new(Code::NotRestored, error.to_string()).hint(host_hint(error)));
     }
@@ -71,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         }
         print(&lines)?;
     }
+
     match Error::several(errors) {
         Some(error) => Err(error),
         None => Ok(failed.unwrap_or(ExitCode::SUCCESS)),

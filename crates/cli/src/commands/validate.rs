@@ -81,6 +81,7 @@ fn examine(args: &Args, document: &Document) -> Result<Examination, Error> {
         let note = found.domain.as_ref().and_then(firmware::table_note);
         found.notes.extend(note);
     }
+
     // Parts without a command line, and parts that the probed QEMU does not have.
     found.check(|domain| capabilities.check(domain));
     Ok(found)

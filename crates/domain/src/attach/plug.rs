@@ -183,6 +183,7 @@ impl Added {
             self.errors.push(Error::new(message).at(span));
             return;
         }
+
         match medium::put_in(&mut disks[drive], disk) {
             Ok(()) => self.media.push(Item::Disk(drive)),
             Err(error) => self.errors.push(error),

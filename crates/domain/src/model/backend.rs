@@ -63,6 +63,7 @@ impl Domain {
                 plain.push(hostdev);
             }
         }
+
         let mut by_iommufd = plain
             .iter()
             .copied()

@@ -152,6 +152,7 @@ mod tests {
             let error = Descriptor::read(text).unwrap_err();
             assert_eq!(error, "expected a whole number from 0 to 4294967295");
         }
+
         for text in ["", "a:b", "tür", "a\tb", "\u{7f}", &"n".repeat(256)] {
             let error = Descriptor::read(text).unwrap_err();
             assert!(error.contains("printable ASCII"), "{text}: {error}");

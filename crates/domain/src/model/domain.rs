@@ -303,6 +303,7 @@ impl Domain {
             let message = "<domain> needs the attribute 'type' ('kvm' or 'qemu')";
             v.lacks(&["type"], message.into());
         }
+
         if self.name.is_none() {
             v.lacks(&["name"], "<domain> needs a <name>".into());
         }

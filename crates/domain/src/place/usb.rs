@@ -232,6 +232,7 @@ impl UsbBuses {
             }
             self.open.pop_first();
         }
+
         None
     }
 }
@@ -276,6 +277,7 @@ mod tests {
             let controller = Controller::new(ControllerType::Usb, index, model);
             devices.controllers.push(controller);
         }
+
         UsbBuses::new(&devices)
     }
 

@@ -19,6 +19,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_kind(check, item);
         check_acpi(check, item);
     }
+
     check_acpi_indexes(check);
     check_channels(check);
     check_zpci(check);

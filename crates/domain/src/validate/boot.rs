@@ -101,6 +101,7 @@ fn check_features(check: &mut Check<'_>) {
         let message = "<firmware> chooses among firmwares, but <os> asks for no choice".to_owned();
         check.error_with_hint(&os.span, message, "set <os firmware='efi'>");
     }
+
     let secure_boot = features.wish(FirmwareFeatureName::SecureBoot);
     let enrolled_keys = features.wish(FirmwareFeatureName::EnrolledKeys);
     if secure_boot == Some(false) && enrolled_keys == Some(true) {

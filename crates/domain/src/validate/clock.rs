@@ -60,6 +60,7 @@ fn machine_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<St
             "the machine '{machine}' does not have the timer '{name}'"
         ));
     }
+
     if has_timer(arch, name) {
         return None;
     }
@@ -80,12 +81,14 @@ fn arm_error(check: &Check<'_>, timer: &Timer, name: TimerName) -> Option<String
             "the timer '{name}' is for aarch64 only, not for {arch}"
         ));
     }
+
     if check.machine.board != Board::Virt {
         let machine = &check.machine.name;
         return Some(format!(
             "the timer '{name}' is for the machine 'virt' only, not for '{machine}'"
         ));
     }
+
     if check.domain.kind == Some(VirtType::Qemu) {
         return Some(format!("the timer '{name}' needs <domain type='kvm'>"));
     }

@@ -70,6 +70,7 @@ pub(super) fn check(check: &mut Check<'_>, disk: &Disk) {
             "only a disk on the bus 'virtio' can have a model",
         );
     }
+
     check_lun(check, disk);
 }
 

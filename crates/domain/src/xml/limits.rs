@@ -84,6 +84,7 @@ impl Counts<'_> {
                 "elements are nested more than {MAX_DEPTH} deep"
             )));
         }
+
         self.element(tag)
     }
 
@@ -142,6 +143,7 @@ fn check_reference(text: &str, name: &str) -> Result<(), Error> {
         let message = "not well-formed XML: a password names a character that does not exist";
         return Err(Error::new(message.into()));
     }
+
     let shown: String = name.chars().take(20).collect();
     Err(Error::new(format!(
         "not well-formed XML: there is no character &{shown};"

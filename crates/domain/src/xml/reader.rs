@@ -132,6 +132,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             let message = format!("<{name}> appears twice in <{}>", self.tag());
             self.found.error_at_tag(message, *again, self.source);
         }
+
         all.first().copied()
     }
 
@@ -232,6 +233,7 @@ impl<'a, 'input> Reader<'a, 'input> {
         {
             error = error.hint(format!("did you mean '{near}'?"));
         }
+
         self.found.errors.push(error);
     }
 }

@@ -102,6 +102,7 @@ fn drive_of_the_same_document_takes_no_medium() {
     let document = format!("<devices>{drives}</devices>");
     let errors = plug(&domain, &document).unwrap_err();
     let first = errors.iter().next().unwrap();
+
     assert!(
         first.message.contains("two disks have the target 'sdc'"),
         "{first}"

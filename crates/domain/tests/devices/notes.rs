@@ -67,7 +67,9 @@ fn devices_that_a_set_argument_changes_are_noted() {
     let [note] = notes.as_slice() else {
         panic!("{notes:?}")
     };
+
     assert!(note.message.contains("hostdev0"), "{}", note.message);
+
     let span = note.span.clone().unwrap_or_default();
     assert!(xml[span].starts_with("<qemu:commandline"));
 }

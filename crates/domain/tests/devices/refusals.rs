@@ -334,6 +334,7 @@ fn parts_of_spice_without_a_spice_screen_are_refused() {
 
     // The first console is the serial port, and no error of its own.
     let errors = check(&guest("q35", port)).unwrap_err();
+
     assert_eq!(errors.iter().count(), 1, "{errors:?}");
 
     let audio = "<sound model='ich9'/><audio id='1' type='spice'/>";

@@ -23,6 +23,7 @@ fn passwords_of_screens_have_their_end_and_policy() {
     assert_eq!(passwords[1].protocol, GraphicsType::Spice);
     assert_eq!(passwords[1].password.as_str(), "velour");
     assert_eq!(passwords[1].connected, Some(ConnectedPolicy::Keep));
+
     let end = passwords[1].valid_to.map(UtcTime::unix_seconds);
     assert_eq!(end, Some(1_933_516_260));
 
@@ -88,6 +89,7 @@ fn vnc_that_ends_sessions_at_a_new_password_is_refused() {
         let words = "'connected' must be 'keep'";
         common::refused(&guest("q35", &screen), words, "<graphics");
     }
+
     for screen in [
         "<graphics type='vnc' passwd='velvet' connected='keep'/>",
         "<graphics type='spice' passwd='velvet' connected='disconnect'/>",

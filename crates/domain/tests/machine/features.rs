@@ -127,6 +127,7 @@ fn timers_of_other_machines_are_refused() {
         let present = timer("virt", &format!("name='{name}' present='yes'"));
         refused(&present, "for x86 only", "<timer");
     }
+
     refused(
         &timer("microvm", "name='hpet' present='yes'"),
         "does not have the timer 'hpet'",

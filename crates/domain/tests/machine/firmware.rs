@@ -69,8 +69,10 @@ fn chosen_flash_fills_in_loader_variables_and_smm() {
     let nvram = domain.os.nvram.clone().unwrap();
     assert_eq!(nvram.template.as_deref(), Some("/fw/vars"));
     assert!(nvram.lacks_location());
+
     let smm = domain.features.clone().unwrap().smm.unwrap();
     assert_eq!(smm.state, Some(OnOff::On));
+
     domain.validate(&flash(true)).unwrap();
     let again = domain.clone().complete(&flash(true)).unwrap();
     assert_eq!(again, domain);
@@ -84,6 +86,7 @@ fn chosen_flash_fills_in_loader_variables_and_smm() {
 fn own_template_and_other_host_stay_as_they_are() {
     let own = complete(&efi("<nvram template='/own'/>"), &flash(false));
     assert_eq!(own.os.nvram.unwrap().template.as_deref(), Some("/own"));
+
     let network = "<nvram type='network'><source protocol='nbd'><host name='h'/></source></nvram>";
     let domain = complete(&efi(network), &flash(false));
     let nvram = domain.os.nvram.unwrap();
@@ -97,7 +100,9 @@ fn firmware_that_does_not_fit_is_an_error_at_os() {
     let domain = Domain::parse(&xml).unwrap();
     let errors = domain.complete(&WithFirmware(None)).unwrap_err();
     let error = errors.iter().next().unwrap();
+
     assert_eq!(error.message, "no firmware fits");
+
     let span = error.span.clone().unwrap();
     assert!(xml[span].starts_with("<os"));
 }
@@ -108,6 +113,7 @@ fn read_only_flash_has_variables_without_an_nvram() {
     let nvram = implied.os.nvram.unwrap();
     assert!(nvram.lacks_location());
     assert_eq!(nvram.format, Some(FirmwareFormat::Raw));
+
     let qcow2 = accepted(&firmware("type='pflash' readonly='yes' format='qcow2'", ""));
     assert_eq!(qcow2.os.nvram.unwrap().format, Some(FirmwareFormat::Qcow2));
     for without in [
@@ -143,6 +149,7 @@ fn varstore_is_for_firmware_in_rom_alone() {
     let store = "<varstore template='/t.json' path='/v.json'/>";
     let domain = accepted(&firmware("type='rom'", store));
     assert!(domain.format().contains(store), "{}", domain.format());
+
     accepted(&efi(store));
 
     refused(
@@ -242,6 +249,7 @@ fn nvram_of_firmware_in_rom_is_accepted_and_noted() {
         "<nvram>/v</nvram>",
     ));
     assert!(flash.os.variables().is_some());
+
     let bios = with("q35", "").replace("<os>", "<os firmware='bios'>");
     let with_nvram = bios.replace("</os>", "<nvram>/v</nvram></os>");
     refused(&with_nvram, "keeps no variables", "<nvram");

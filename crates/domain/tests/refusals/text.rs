@@ -50,6 +50,7 @@ fn text_between_elements_is_shown_alone() {
     let xml = guest("q35", devices);
     let errors = check(&xml).unwrap_err();
     let found: Vec<_> = errors.iter().collect();
+
     assert_eq!(found.len(), 1, "{errors}");
     assert_eq!(
         found[0].message,
@@ -92,6 +93,7 @@ fn faulty_value_is_not_also_reported_missing() {
         let errors = check(&good.replace(from, to)).unwrap_err();
         assert_eq!(errors.iter().count(), 1, "{errors}");
     }
+
     for device in [
         "<rng model='virtio'><backend model='x'/></rng>",
         "<memballoon model='virtio'><stats period='x'/></memballoon>",

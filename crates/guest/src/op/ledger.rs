@@ -195,6 +195,7 @@ impl Ledger {
                 state: EntryState::Done,
             });
         }
+
         if begins {
             self.begin_journal()?;
         }

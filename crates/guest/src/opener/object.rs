@@ -55,6 +55,7 @@ impl Object {
             let message = "it has several hard links, and its folder belongs to another user";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
+
         Ok(())
     }
 }

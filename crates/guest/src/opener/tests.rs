@@ -282,6 +282,7 @@ fn marked_name_that_is_a_link_is_removed_not_followed() {
     fs::write(tree.at("/mnt/vm.passthru"), "").unwrap();
     symlink("/home/bob", tree.at("/mnt/vm")).unwrap();
     tree.opener().make_own_folder(Path::new("/mnt/vm")).unwrap();
+
     assert!(tree.at("/mnt/vm").symlink_metadata().unwrap().is_dir());
     assert_eq!(tree.read("/home/bob/vm/disk").unwrap(), "bob");
 }

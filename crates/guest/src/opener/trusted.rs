@@ -61,6 +61,7 @@ impl TrustedFiles<'_> {
             let message = "others than root can change its folder, or one above it";
             return Err(io::Error::other(message));
         }
+
         check_owner(self.owner, object.stat.st_uid, object.stat.st_mode)?;
         object.open(AcceptedKinds::Regular, OpenMode::Read)
     }

@@ -79,6 +79,7 @@ impl AttachPlan {
             let message = format!("backend {backend} for the devices that name none: {reason}");
             notes.push(Note::new(message, None));
         }
+
         domain.set_default_backend(backend);
         check_backends(&domain)?;
         let mut devices = Vec::new();
@@ -103,6 +104,7 @@ impl AttachPlan {
             let backends = new_backends.iter().map(ToString::to_string).collect();
             ops.push(Op::LoadModules { backends });
         }
+
         ops.extend(take_devices(&requests, ledger.host())?);
         let opener = ledger.opener();
         let memlock = Memlock::for_domain(&domain, &|path| size_of_file(path, &opener));
@@ -114,6 +116,7 @@ impl AttachPlan {
             let device = request.address;
             ops.push(Op::HandOver { device });
         }
+
         let mut plugged_device = PluggedDevice {
             domain: &domain,
             header_named: &chains.header_named,
@@ -180,6 +183,7 @@ impl Device {
             let reason = "a descriptor that the caller handed in is taken at the start alone";
             return Err(unsupported(domain, item, reason).into());
         }
+
         Ok(Self {
             item,
             alias,
@@ -207,6 +211,7 @@ fn reason_for_type1(before: &Domain, hotplug: &Hotplug, host: &Host) -> Option<S
             "{other} of the guest has it, and QEMU does not mix them"
         ));
     }
+
     if let Err(lack) = host.check_iommufd() {
         return Some(lack.to_string());
     }

@@ -119,6 +119,7 @@ impl DetachPlan {
                 steps.extend(remove_parts(alias, hotplug, entries));
             }
         }
+
         for object in objects {
             let is_attached = entries.iter().any(
                 |entry| matches!(&entry.op, Op::AddObject { object: of, .. } if *of == object),

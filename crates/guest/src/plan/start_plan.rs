@@ -259,6 +259,7 @@ pub(crate) fn backends(domain: &Domain) -> Vec<Backend> {
             backends.push(backend);
         }
     }
+
     backends
 }
 

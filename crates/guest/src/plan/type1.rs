@@ -45,6 +45,7 @@ pub(crate) fn check_groups(domain: &Domain, host: &Host) -> Result<(), Error> {
     {
         return Ok(());
     }
+
     let mut seen: BTreeMap<u32, &AssignedFunction<'_>> = BTreeMap::new();
     for function in &functions {
         let Some(group) = host.device(function.address)?.group else {

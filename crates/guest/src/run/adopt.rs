@@ -166,6 +166,7 @@ fn take_over(
         guest.leave();
         return Err(error);
     }
+
     Ok(Adopted::Runs(Box::new(guest)))
 }
 
@@ -177,6 +178,7 @@ fn take_charge(guest: &mut Guest, devices: &[Address]) -> Result<(), Error> {
         let again = world.host.assign_again(devices, world.folder.name(), vmm)?;
         world.assignment = Some(again);
     }
+
     let manager = world.host.process(std::process::id());
     let manager =
         manager.ok_or_else(|| no_file("process in", Path::new("/proc"), NotFound.into()))?;

@@ -37,6 +37,7 @@ pub fn guest_names(run: &Path) -> Vec<String> {
             .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
         names.extend(name.filter(|_| is_folder).map(str::to_owned));
     }
+
     names
 }
 

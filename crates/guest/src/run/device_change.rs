@@ -138,6 +138,7 @@ impl Guest {
         {
             self.hotplug.gone.insert(alias.clone());
         }
+
         if let Some(transaction) = &mut self.hotplug.transaction {
             transaction.note(event);
         }
@@ -166,6 +167,7 @@ impl Guest {
             );
             return;
         }
+
         self.hotplug.is_late = true;
         if let Some(transaction) = &mut self.hotplug.transaction {
             transaction.note_removed(&alias);
@@ -208,6 +210,7 @@ impl Guest {
             self.hotplug.change_media(transaction.take_media());
             has_changed = true;
         }
+
         let none = BTreeSet::new();
         let removed = match end.kind {
             TransactionKind::Attach => &none,
@@ -263,6 +266,7 @@ fn log_late_end(end: &TransactionEnd) {
         let error = error as &dyn std::error::Error;
         tracing::warn!(error, "{aliases} cannot be given back");
     }
+
     for error in &end.not_restored {
         let error = error as &dyn std::error::Error;
         tracing::error!(error, "a device was not given back");

@@ -72,6 +72,7 @@ fn check_functions(domain: &Domain, requests: &[Request], host: &Host) -> Vec<Er
         };
         errors.extend(checked.err().map(Error::from));
     }
+
     let refused = passthru_host::Error::several(host.check_all(requests));
     errors.extend(refused.map(Error::from));
     let groups = check_groups(domain, host).err();

@@ -136,6 +136,7 @@ impl FirmwareDescriptors {
             self.notes.push(note);
             return;
         }
+
         self.lost = last.lost();
         self.descriptors.insert(0, last.descriptor);
     }
@@ -193,6 +194,7 @@ fn open(path: &Path) -> io::Result<File> {
         let message = "it is not a regular file";
         return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
+
     Ok(file)
 }
 

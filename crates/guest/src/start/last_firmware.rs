@@ -45,6 +45,7 @@ impl LastFirmware {
             let template = descriptor.template();
             needed.extend(template.filter(|_| variables == StoredVariables::None));
         }
+
         let missing = needed
             .into_iter()
             .find(|path| is_missing(path, opener))

@@ -255,6 +255,7 @@ mod tests {
         std::os::unix::fs::symlink("/nonexistent/vars", &vars).unwrap();
         let domain = domain(&format!("<nvram template='/t'>{}</nvram>", vars.display()));
         let user = User::choose(None).unwrap();
+
         assert_eq!(missing(&domain, &Opener::new(&user)).unwrap(), None);
     }
 
@@ -265,6 +266,7 @@ mod tests {
         set_default_path(&mut domain);
         let user = User::choose(None).unwrap();
         let found = missing(&domain, &Opener::new(&user)).unwrap().unwrap();
+
         assert_eq!(found.path, "/nonexistent/vars");
 
         let network = "<nvram template='/t' type='network'><source protocol='nbd'>\
@@ -281,6 +283,7 @@ mod tests {
         let domain = domain(loader);
         let user = User::choose(None).unwrap();
         let error = missing(&domain, &Opener::new(&user)).unwrap_err();
+
         assert_eq!(
             error.to_string(),
             "there is no /nonexistent/vars yet, and no template of the variables of /own/code is \

@@ -91,6 +91,7 @@ pub(crate) fn remove(folder: &OwnedFd, name: &str) -> io::Result<()> {
         Err(Errno::NOENT) => return Ok(()),
         other => other?,
     }
+
     chmodat(folder, name, Mode::empty(), AtFlags::empty())?;
     Ok(unlinkat(folder, name, AtFlags::empty())?)
 }

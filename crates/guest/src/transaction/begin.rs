@@ -289,6 +289,7 @@ fn require_backends(names: &[String], host: &Host) -> Result<(), HostError> {
             require_backend(backend, host)?;
         }
     }
+
     Ok(())
 }
 

@@ -136,6 +136,7 @@ impl MediumChange {
             self.stage = Stage::Due(now + AGAIN);
             return Ok(());
         }
+
         Err(HotplugError::TrayLocked {
             drive: self.drive.clone(),
             seconds: now.saturating_duration_since(self.begin).as_secs(),

@@ -182,6 +182,7 @@ impl Removal {
             }
             .into());
         }
+
         tracing::warn!(
             "the guest has not released {}: it is reset, so that QEMU removes the device",
             self.alias

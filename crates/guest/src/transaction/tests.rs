@@ -268,6 +268,7 @@ fn attached_device_stays_in_the_journal_until_detached() {
         .run(TransactionKind::Attach, steps, LONG)
         .result
         .unwrap();
+
     assert_eq!(stage.in_force().last(), Some(&add_device()));
 
     let added = stage.ledger.entries().last().unwrap().number;
@@ -294,6 +295,7 @@ fn busy_guest_is_asked_again() {
     });
     let end = stage.run(TransactionKind::Detach, vec![remove_device()], LONG);
     end.result.unwrap();
+
     assert_eq!(stage.commands().len(), 2);
 }
 
@@ -334,6 +336,7 @@ fn closed_monitor_leaves_the_rest_to_the_end() {
     let steps = vec![Step::Do(object("a")), Step::Do(add_device())];
     let end = stage.run(TransactionKind::Attach, steps, LONG);
     let error = end.result.unwrap_err();
+
     assert!(
         matches!(&error, Error::Monitor(cause) if cause.is_closed()),
         "{error:?}"
@@ -347,11 +350,13 @@ fn interrupted_attach_is_undone() {
     let steps = vec![Step::Do(object("a")), Step::Do(object("b"))];
     let mut attach = transaction(TransactionKind::Attach, steps, LONG);
     let now = Instant::now();
+
     assert!(
         attach
             .advance(&mut stage.ledger, &mut stage.machine, now)
             .is_none()
     );
+
     attach.interrupt();
     let end = stage.go_on(&mut attach);
 
@@ -370,6 +375,7 @@ fn interrupted_detach_stops_waiting_for_the_guest() {
             .advance(&mut stage.ledger, &mut stage.machine, now)
             .is_none()
     );
+
     detach.interrupt();
     let end = stage.go_on(&mut detach);
     assert!(matches!(end.result, Err(Error::Interrupted)));

@@ -380,6 +380,7 @@ impl Transaction {
         } else {
             self.forget_media(ledger);
         }
+
         TransactionEnd {
             kind: self.kind,
             aliases: std::mem::take(&mut self.aliases),

@@ -222,6 +222,7 @@ impl Assignment {
             let disks = std::mem::take(&mut assigned.disks);
             assigned.give_back = assigned.claim.bind(driver, disks)?;
         }
+
         Ok(())
     }
 
@@ -278,6 +279,7 @@ impl Assignment {
         {
             assigned.claim.restore(false)?;
         }
+
         Ok(())
     }
 
@@ -293,6 +295,7 @@ impl Assignment {
             assigned.claim.restore(false)?;
             assigned.give_back = false;
         }
+
         Ok(())
     }
 

@@ -350,6 +350,7 @@ fn split_and_joined_assignments_keep_their_claims() {
     }
 
     let mut part = all.split_off(&devices[..1]);
+
     assert_eq!(part.devices()[0].address, devices[0]);
     assert_eq!(all.devices()[0].address, devices[1]);
     assert!(host.owner(devices[0]).is_some());

@@ -295,6 +295,7 @@ mod tests {
         host.write_record(&taken).unwrap();
 
         claim.hand_over(&vmm).unwrap();
+
         assert_eq!(host.record(nic()).unwrap().unwrap().left, taken.left);
 
         claim.take_back().unwrap();

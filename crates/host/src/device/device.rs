@@ -173,6 +173,7 @@ pub fn parse_device(text: &str) -> Result<Address, ParseAddressError> {
             return format!("{domain}:{bus}:{slot}.{function}").parse();
         }
     }
+
     text.parse()
 }
 
@@ -369,6 +370,7 @@ mod tests {
         let mut config = [0; 64];
         config[0x0e] = 0x81;
         tree.file(&format!("{dir}/config"), config);
+
         assert!(tree.host().devices().iter().all(Device::is_bridge));
     }
 

@@ -339,6 +339,7 @@ mod tests {
         tree.file(&format!("{dir}/net/eth0/addr_assign_type"), "0\n");
         tree.file(&format!("{dir}/net/eth0/address"), "52:54:00:00:00:01\n");
         assert_eq!(identity(&tree).macs.len(), 1);
+
         tree.link(&format!("{dir}/physfn"), "../0000:01:00.0");
         assert_eq!(identity(&tree).macs, [""; 0]);
     }

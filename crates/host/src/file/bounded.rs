@@ -15,5 +15,6 @@ pub fn read_bounded(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
         let message = format!("it has more than {} MiB", limit >> 20);
         return Err(io::Error::new(ErrorKind::FileTooLarge, message));
     }
+
     Ok(bytes)
 }

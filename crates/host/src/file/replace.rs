@@ -72,6 +72,7 @@ mod tests {
         fs::write(&other, "kept").unwrap();
         symlink(&other, folder.path().join("record.new")).unwrap();
         replace(&folder.path().join("record"), b"new").unwrap();
+
         assert_eq!(fs::read(&other).unwrap(), b"kept");
     }
 

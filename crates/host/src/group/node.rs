@@ -144,6 +144,7 @@ mod tests {
             .iter()
             .map(|node| (node.name.as_str(), node.major, node.minor))
             .collect();
+
         assert_eq!(names, [("vfio", 10, 196), ("12", 510, 0)]);
 
         let absent = tree.host().type1_nodes(&devices);

@@ -160,6 +160,7 @@ mod tests {
         let Err(Error::NoGroup { others_have, .. }) = check(&tree, &device, &[]) else {
             panic!()
         };
+
         assert!(!others_have);
     }
 }

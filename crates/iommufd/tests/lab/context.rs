@@ -61,8 +61,10 @@ fn container_interface_gets_the_ioas_that_was_set() {
     let ioas = ioas();
     let context = ioas.context();
     assert_eq!(context.compat_ioas().unwrap(), None);
+
     ioas.set_compat().unwrap();
     assert_eq!(context.compat_ioas().unwrap(), Some(ioas.id()));
+
     context.clear_compat_ioas().unwrap();
     assert_eq!(context.compat_ioas().unwrap(), None);
 }
@@ -95,6 +97,7 @@ fn duplicate_is_the_same_context_and_close_on_exec() {
     let ioas = ioas();
     let copy = ioas.context().duplicate().unwrap();
     assert!(fcntl_getfd(&copy).unwrap().contains(FdFlags::CLOEXEC));
+
     let other = Iommufd::from_fd(copy).unwrap();
     ioas.set_compat().unwrap();
     assert_eq!(other.compat_ioas().unwrap(), Some(ioas.id()));

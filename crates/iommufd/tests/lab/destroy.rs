@@ -45,7 +45,9 @@ fn context_lasts_as_long_as_its_ioas() {
     let context = Arc::new(Iommufd::open().unwrap());
     let ioas = Ioas::alloc(&context).unwrap();
     drop(context);
+
     assert_eq!(ioas.iova_ranges().unwrap().ranges.len(), 1);
+
     ioas.close().unwrap();
 }
 

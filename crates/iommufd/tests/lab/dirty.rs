@@ -77,6 +77,7 @@ fn tracking_starts_with_clean_pages() {
     tracked.device.write_to(tracked.mapping.iova(), &[3]);
     tracked.hwpt.set_dirty_tracking(false).unwrap();
     tracked.hwpt.set_dirty_tracking(true).unwrap();
+
     assert_eq!(tracked.dirty(true), [0; 0]);
 }
 

@@ -156,7 +156,9 @@ fn page_table_keeps_its_fault_queue() {
     let (device, queue, hwpt) = faulting(&ioas);
     let id = queue.id();
     drop((device, queue));
+
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::BUSY));
+
     drop(hwpt);
     assert_eq!(mock::destroy(ioas.context(), id), Err(Errno::NOENT));
 }

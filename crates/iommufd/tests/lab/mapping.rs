@@ -141,6 +141,7 @@ fn failed_unmap_removes_mappings_before_the_cut_one() {
         map(&ioas, &memory, Iova::At(iova)).unwrap();
     }
     ioas.unmap(0x10_0000, 0x10_1000).unwrap_err();
+
     assert_eq!(ioas.unmap_all().unwrap(), LENGTH);
 }
 
@@ -169,6 +170,7 @@ fn mapping_already_removed_fails_and_frees_its_memory() {
     let memory = memory(LENGTH);
     let mapping = ioas.map_memory(&memory, Iova::Any, Access::Read).unwrap();
     ioas.unmap_all().unwrap();
+
     assert_eq!(errno(&mapping.unmap().unwrap_err()), Some(Errno::NOENT));
     assert_eq!(Arc::strong_count(&memory), 1);
 }
@@ -300,6 +302,7 @@ fn unmapped_range_is_not_copied() {
     let iova = map(&from, &memory, Iova::At(0x10_0000)).unwrap();
     let error = copy(&from, iova, 2 * LENGTH, &to, Iova::Any).unwrap_err();
     assert_hint(&error, Errno::NOENT, "as a whole");
+
     assert_eq!(to.unmap_all().unwrap(), 0);
 }
 

@@ -66,6 +66,7 @@ fn cached_entries_are_invalidated_in_one_call() {
     let device = Device::attach(&ioas).unwrap();
     let nested = nested(&device, &nest_parent(&device, &ioas));
     assert!(has_cached(&nested, [7; 4]));
+
     nested.invalidate(raw(&entries(&[1, 2]))).unwrap();
     assert!(has_cached(&nested, [7, 0, 0, 7]));
 }
@@ -101,6 +102,7 @@ fn empty_invalidation_checks_the_type() {
     nested.invalidate(raw(&[])).unwrap();
     let error = nested.invalidate(Invalidations::VtdS1(&[])).unwrap_err();
     assert_hint(&error, Errno::INVAL, "the object's IOMMU");
+
     assert!(has_cached(&nested, [7; 4]));
 }
 

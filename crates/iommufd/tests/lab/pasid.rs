@@ -40,6 +40,7 @@ fn page_table_without_pasids_is_not_attached_to_a_pasid() {
     let plain = hwpt(&device, &ioas, false);
     let for_pasids = hwpt(&device, &ioas, true);
     device.replace(for_pasids.id()).unwrap();
+
     assert_eq!(device.attach_pasid(100, plain.id()), Err(Errno::INVAL));
     assert!(device.pasid_is_at(100, 0));
 }

@@ -68,7 +68,9 @@ fn range_that_a_device_cannot_use_is_not_allowed() {
     let _device = Device::attach(&ioas).unwrap();
     let error = ioas.allow_iovas(&[0..=0xffff]).unwrap_err();
     assert_hint(&error, Errno::ADDRINUSE, "cannot use");
+
     assert!(error.to_string().contains("0x0-0xffff"), "{error}");
+
     #[allow(clippy::reversed_empty_ranges, reason = "the range under test")]
     ioas.allow_iovas(&[0x200_0000..=0x100_0000]).unwrap_err();
 }

@@ -106,6 +106,7 @@ impl FirmwareCatalog {
                 Error::new(format!("no {what}")).hint(hint)
             };
         }
+
         let more = reasons.len().saturating_sub(MAX_REASONS);
         reasons.truncate(MAX_REASONS);
         let of_table = if is_table {

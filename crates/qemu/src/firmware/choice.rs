@@ -43,11 +43,13 @@ pub(super) fn check(
     {
         return Mismatch::wish("is another file than <loader> names");
     }
+
     for feature in &request.needed {
         if !descriptor.has(feature) {
             return Mismatch::wish(format!("lacks {feature}"));
         }
     }
+
     for feature in &request.unwanted {
         if descriptor.has(feature) {
             return Mismatch::wish(format!("has {feature}"));

@@ -129,10 +129,13 @@ fn features_of_the_domain_narrow_the_choice() {
         code_with("<nvram template='/fw/secure.vars'/>", ""),
         "/fw/secure.code"
     );
+
     let sleep = "<pm><suspend-to-mem enabled='yes'/></pm>";
     assert_eq!(code_with("", sleep), "/fw/plain.code");
+
     let sev = "<launchSecurity type='sev'><policy>3</policy></launchSecurity>";
     assert_eq!(code_with("", sev), "/fw/plain.code");
+
     let off = xml("q35", "", "").replace("<acpi/>", "<acpi/><smm state='off'/>");
     assert_eq!(code(&off), "/fw/plain.code");
 }
@@ -150,10 +153,12 @@ fn chosen_flash_fills_in_loader_nvram_and_smm() {
     }
 
     let plain = complete(&xml("pc", "", "")).format();
+
     assert!(
         !plain.contains("<smm") && !plain.contains("secure="),
         "{plain}"
     );
+
     let stateless = complete(&xml("q35", "<loader stateless='yes'/>", ""));
     assert_eq!(stateless.os.nvram, None);
 }
@@ -164,6 +169,7 @@ fn completion_with_firmware_changes_nothing_twice() {
     let once = complete(&xml("q35", "", ""));
     let twice = once.clone().complete(&capabilities).unwrap();
     assert_eq!(once, twice);
+
     let descriptor = capabilities.firmware_descriptor(&once).unwrap();
     assert_eq!(descriptor.name(), "enrolled.json");
 }
@@ -176,11 +182,13 @@ fn firmware_that_does_not_fit_is_refused_with_reasons() {
         "no firmware fits this <os firmware='efi'>: plain.json lacks secure-boot; stateless.json \
          lacks secure-boot"
     );
+
     let text = refusal(&xml("microvm", "", ""));
     assert_eq!(
         text,
         "no firmware for <os firmware='efi'> on the machine 'microvm' (x86_64)"
     );
+
     let es = "<launchSecurity type='sev'><policy>5</policy></launchSecurity>";
     let text = refusal(&xml("q35", "", es));
     assert!(text.contains("stateless.json keeps no variables"), "{text}");
@@ -193,6 +201,7 @@ fn refusal_by_the_table_names_the_table() {
         "the table of well-known paths has no firmware for <os firmware='efi'> on the machine \
          'microvm' (x86_64)"
     );
+
     let secure = xml("pc", &feature("secure-boot", "yes"), "");
     let refused = refusal_by(FirmwareCatalog::WellKnown, &secure);
     assert!(
@@ -213,8 +222,10 @@ fn named_code_gets_what_goes_with_it() {
         "<loader type='pflash' readonly='yes'>/fw/plain.code</loader><nvram template='/own'/>",
     );
     assert_eq!(own.os.nvram.unwrap().template.as_deref(), Some("/own"));
+
     let unknown = named("<loader type='pflash' readonly='yes'>/own.code</loader>");
     assert_eq!(unknown.os.nvram.unwrap().template, None);
+
     let both = named("<loader type='pflash'>/own.both</loader>");
     assert_eq!(both.os.nvram, None);
 }
@@ -226,6 +237,7 @@ fn flash_without_a_file_is_refused_without_firmware_attribute() {
     let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
     let domain = Domain::parse(&text).unwrap().complete(&capabilities);
     let errors = domain.unwrap().validate(&capabilities).unwrap_err();
+
     assert!(
         errors.to_string().contains("<loader> names no file"),
         "{errors}"
@@ -239,6 +251,7 @@ fn open_choice_keeps_what_a_named_code_needs() {
     let text = xml("q35", &os, "").replace(" firmware='efi'", "");
     let open = Capabilities::builtin(Arch::X86_64).with_firmware(FirmwareCatalog::Named);
     let formatted = Domain::parse(&text).unwrap().complete(&open).unwrap();
+
     assert_eq!(
         formatted.os.loader.as_ref().unwrap().format,
         Some(FirmwareFormat::Qcow2)
@@ -290,6 +303,7 @@ fn contradictory_wishes_are_not_also_a_failed_choice() {
         .unwrap()
         .validate(&capabilities);
     let errors = errors.unwrap_err();
+
     assert_eq!(errors.iter().count(), 1);
     assert!(
         errors.to_string().contains("needs 'secure-boot'"),
@@ -304,6 +318,7 @@ fn secure_boot_of_a_named_file_needs_no_smm_with_a_choice() {
         complete(&xml("q35", code, "")).os.loader.unwrap().secure,
         Some(true)
     );
+
     let without = xml("q35", code, "").replace(" firmware='efi'", "");
     let domain = Domain::parse(&without).unwrap();
     let capabilities = Capabilities::builtin(Arch::X86_64).with_firmware(host());
@@ -334,6 +349,7 @@ fn well_known_paths_are_debians_first() {
     let domain = Domain::parse(&xml("pc-q35-7.2", "", "")).unwrap();
     let domain = domain.complete(&capabilities).unwrap();
     let nvram = domain.os.nvram.unwrap();
+
     assert_eq!(
         domain.os.loader.unwrap().path.as_deref(),
         Some("/usr/share/OVMF/OVMF_CODE_4M.ms.fd")
@@ -350,6 +366,7 @@ fn protected_memory_gets_firmware_for_it() {
     let snp = "<launchSecurity type='sev-snp'><policy>0x30000</policy></launchSecurity>";
     let domain = Domain::parse(&xml("q35", "", snp)).unwrap();
     let loader = domain.complete(&capabilities).unwrap().os.loader.unwrap();
+
     assert_eq!(
         loader.path.as_deref(),
         Some("/usr/share/edk2/ovmf/OVMF.amdsev.fd")
@@ -382,6 +399,7 @@ fn rom_with_host_variables_gets_a_varstore() {
         text.contains("<varstore template='/fw/vars.json'/>"),
         "{text}"
     );
+
     let line = crate::command_line(&domain, &capabilities, crate::Style::Standalone).unwrap();
     let text = line.pretty(&crate::Paths);
     let device = r#"{"driver":"uefi-vars-x64","jsonfile":"/var/lib/passthru/nvram/vm_VARS.json"}"#;
@@ -397,6 +415,7 @@ fn varstore_of_the_domain_chooses_firmware_that_uses_it() {
     let domain = domain.complete(&capabilities).unwrap();
     domain.validate(&capabilities).unwrap();
     let varstore = domain.os.varstore.clone().unwrap();
+
     assert_eq!(
         varstore.template.as_deref(),
         Some("/usr/share/edk2/aarch64/vars.secboot.json")
@@ -415,6 +434,7 @@ fn template_in_qcow2_gives_variables_in_qcow2() {
     let capabilities = Capabilities::builtin(Arch::X86_64);
     let domain = Domain::parse(&xml("q35", &loader, "")).unwrap();
     let nvram = domain.complete(&capabilities).unwrap().os.nvram.unwrap();
+
     assert_eq!(nvram.format, Some(FirmwareFormat::Qcow2));
 }
 
@@ -426,6 +446,7 @@ fn descriptor_with_unknown_words_is_read_and_not_chosen() {
     );
     let descriptor = parse("new", &text);
     assert_eq!(descriptor.code(), None);
+
     let error = FirmwareDescriptor::parse("x.json", b"{}").unwrap_err();
     assert_eq!(error.to_string(), "x.json is not a firmware descriptor");
 }
@@ -436,6 +457,7 @@ fn domain_without_a_choice_has_no_command_line() {
     let domain = Domain::parse(&xml("q35", "", "")).unwrap();
     let domain = domain.complete(&capabilities).unwrap();
     assert_eq!(domain.os.loader, None);
+
     let error = crate::command_line(&domain, &capabilities, crate::Style::Managed).unwrap_err();
     assert_eq!(
         error.to_string(),

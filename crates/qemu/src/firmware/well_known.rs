@@ -127,6 +127,7 @@ pub(super) fn well_known() -> Vec<FirmwareDescriptor> {
         let descriptor = descriptor.for_target(architecture, machines);
         descriptors.push(descriptor.with_features(features));
     }
+
     for (name, architecture, machines, features, code, template) in ROM_ROWS {
         let descriptor = FirmwareDescriptor::for_memory(name, code, *template);
         let descriptor = descriptor.for_target(architecture, machines);

@@ -54,6 +54,7 @@ impl<'a> Chain<'a> {
                 top.is_layered |= top.place.decrypts();
             }
         }
+
         if disk.target.bus == Some(DiskBus::Sd) {
             images.clear();
         }
@@ -69,6 +70,7 @@ impl<'a> Chain<'a> {
             images.extend(image(context, *kind, *format, Some(source)));
             below = backing.as_deref();
         }
+
         Self {
             disk,
             images,
@@ -112,6 +114,7 @@ impl<'a> Chain<'a> {
                 .with("discard", "unmap");
             options.push(Opt::json("-blockdev", node));
         }
+
         Ok(options)
     }
 
@@ -160,10 +163,12 @@ impl<'a> Chain<'a> {
             options.push(Opt::json("-blockdev", node.around(protocol.node, storage)));
             return Ok(options);
         }
+
         if let Some(encryption) = image.place.encryption.filter(|_| image.place.decrypts()) {
             let key = secret::object(context, &secret, encryption.secrets.first())?;
             options.push(key);
         }
+
         let below = self.file_node(image, FileNode::below_format());
         options.push(Opt::json(
             "-blockdev",
@@ -194,6 +199,7 @@ impl<'a> Chain<'a> {
                 "a <slice> of {bytes} bytes of an image that is not raw"
             )));
         }
+
         let driver = self.disk.driver.as_ref().filter(|_| depth == 0);
         Ok(match (image.format, encryption) {
             (ImageFormat::Raw | ImageFormat::Iso, Some(_)) => {

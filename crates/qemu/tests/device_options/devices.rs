@@ -120,6 +120,7 @@ fn device_that_a_set_argument_changes_is_a_list() {
         "pcie-root-port,port=9,chassis=2,id=pci.2,bus=pcie.0,addr=0x1.0x1",
         "vfio-pci,host=0000:01:00.0,id=hostdev0,bus=pci.2,addr=0x0,rombar=0",
     ];
+
     assert_eq!(lists, expected);
     assert_eq!(values(&line, "-set"), ["device.hostdev0.x-igd-opregion=on"]);
 }

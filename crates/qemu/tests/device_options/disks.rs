@@ -19,6 +19,7 @@ fn lun_has_no_write_cache() {
         objects(&lun, "-device", "scsi-block")[0].get("write-cache"),
         None
     );
+
     let disk = line(&disk("disk"), Style::Managed);
     assert_eq!(objects(&disk, "-device", "scsi-hd")[0]["write-cache"], "on");
 }
@@ -91,6 +92,7 @@ fn layers_of_a_ceph_image_are_nested_from_the_first_secret() {
     let secrets = objects(&line, "-object", "secret");
     let ids: Vec<_> = secrets.iter().map(|secret| &secret["id"]).collect();
     let keys = ["0", "1"].map(|n| format!("libvirt-1-storage-encryption-secret{n}"));
+
     assert_eq!(ids[1..], [&keys[0][..], &keys[1][..]]);
 
     let expected = serde_json::json!({
@@ -119,6 +121,7 @@ fn login_to_the_host_of_variables_has_its_secret() {
     let line = line(&xml, Style::Managed);
     let node = &objects(&line, "-blockdev", "iscsi")[0];
     let id = "libvirt-pflash1-storage-auth-secret0";
+
     assert_eq!(node["user"], "host7");
     assert_eq!(node["password-secret"], id);
     assert_eq!(objects(&line, "-object", "secret")[1]["id"], id);

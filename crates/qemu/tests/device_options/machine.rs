@@ -75,6 +75,7 @@ fn identity_of_the_host_goes_to_the_guest() {
     }
 
     let unnamed = Capabilities::builtin(Arch::X86_64).with_dmi(BTreeMap::new());
+
     assert_eq!(identity(&unnamed, Style::Managed).unwrap(), [""; 0]);
 }
 
@@ -90,6 +91,7 @@ fn identity_of_an_unknown_host_is_a_placeholder() {
              family=@product_family@",
         ]
     );
+
     let error = identity(&capabilities, Style::Standalone).unwrap_err();
     assert!(
         error.contains("not supported on a standalone command line"),

@@ -27,6 +27,7 @@ pub(super) fn describe(guest: &Guest, status: &Status) -> Value {
             "backend": domain.backend(hostdev).map(|backend| backend.as_str()),
         }));
     }
+
     for function in domain.devices.nvme_functions() {
         devices.push(json!({
             "alias": function.owner_name(),

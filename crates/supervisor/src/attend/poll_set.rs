@@ -49,6 +49,7 @@ impl<'fd> PollSet<'fd> {
                 ready.push((*source, fd.revents()));
             }
         }
+
         ready
     }
 }

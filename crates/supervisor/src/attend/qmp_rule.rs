@@ -49,6 +49,7 @@ pub(super) fn read_command(line: &Value) -> Result<Command, ErrorMessage> {
         let message = format!("the monitor's command '{name}' may bypass the supervisor");
         return Err(ErrorMessage::new(ErrorKind::NotAllowed, message));
     }
+
     Ok(Command::Other {
         name: name.to_owned(),
         arguments,

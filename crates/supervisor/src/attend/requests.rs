@@ -117,6 +117,7 @@ impl Supervisor {
             self.ending.force(&mut self.guest);
             return;
         }
+
         self.guest.interrupt_transaction();
         let notice = self.ending.begin(&mut self.guest, time);
         tell(notice, foreground);
@@ -138,6 +139,7 @@ impl Supervisor {
             let message = "too many commands wait for QEMU's answer";
             return Err(ErrorMessage::new(ErrorKind::Busy, message));
         }
+
         let ticket = self.guest.submit(command);
         let ticket = ticket.map_err(|error| emulator(&error))?;
         self.waiting.push(Waiting {

@@ -149,6 +149,7 @@ impl Supervisor {
             let notice = self.ending.advance(&mut self.guest);
             tell(notice, foreground);
         }
+
         self.follow_change();
         self.serve(foreground);
         has_ended
@@ -162,6 +163,7 @@ impl Supervisor {
             flags.set(PollFlags::OUT, self.guest.wants_to_send());
             set.add(Source::Monitor, self.guest.monitor_fd(), flags);
         }
+
         if let Some(fd) = self.guest.log_fd() {
             set.add(Source::Log, fd, PollFlags::IN);
         }
@@ -170,6 +172,7 @@ impl Supervisor {
                 set.add(Source::Control(entry.source), entry.fd, entry.flags);
             }
         }
+
         for (number, fd, flags) in foreground.poll_entries() {
             set.add(Source::Foreground(number), fd, flags);
         }
@@ -306,6 +309,7 @@ impl Supervisor {
                 server.send(client, &response, None);
             }
         }
+
         ended
     }
 }
@@ -333,6 +337,7 @@ fn end_response(ended: &Ended) -> Response {
         let status = ended.status.and_then(|status| status.code());
         return Response::Result(serde_json::json!({ "status": status }));
     }
+
     let message = "the guest has ended, and the host is not as it was before";
     let mut message = ErrorMessage::new(ErrorKind::NotRestored, message);
     for error in &ended.not_restored {

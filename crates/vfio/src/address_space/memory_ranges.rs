@@ -72,6 +72,7 @@ impl OffsetRanges {
             merged.start = merged.start.min(found.start);
             merged.end = merged.end.max(found.end);
         }
+
         self.0.insert(merged.start, merged.end);
     }
 

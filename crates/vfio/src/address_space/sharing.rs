@@ -172,6 +172,7 @@ mod tests {
             "Name:\tx\nVmLck:\t     4 kB\nVmPin:\t     512 kB\nCapEff:\t0000000000000000\n";
         assert_eq!(bytes_left(1 << 20, status), Some(512 << 10));
         assert_eq!(bytes_left(1 << 10, status), Some(0));
+
         let root = status.replace("CapEff:\t0000000000000000", "CapEff:\t000001ffffffffff");
         assert_eq!(bytes_left(1 << 20, &root), None);
         assert_eq!(bytes_left(4096, ""), Some(4096));

@@ -250,6 +250,7 @@ impl SpaceState {
                 self.unmap(container, mapping, undo_log)?;
             }
         }
+
         Ok(())
     }
 

@@ -177,6 +177,7 @@ impl Containers {
                 .iommufd
                 .get_or_insert_with(|| Arc::clone(ioas.context()));
         }
+
         self.choices.push(choice);
     }
 }

@@ -99,7 +99,9 @@ mod tests {
         let kvm: Arc<dyn KvmVfio> = Arc::clone(&recorder) as _;
         let file = File::open("/dev/null").unwrap();
         let registration = Registration::new(Some(&kvm), file.as_fd()).unwrap();
+
         assert_eq!(recorder.files.lock().unwrap().len(), 1);
+
         drop((file, registration));
         assert!(recorder.files.lock().unwrap().is_empty());
     }

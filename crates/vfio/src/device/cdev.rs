@@ -109,6 +109,7 @@ mod tests {
     fn descriptor_of_something_else_is_refused() {
         let error = Cdev::from_fd(File::open("/dev/null").unwrap().into()).unwrap_err();
         assert!(error.to_string().contains("/mem/null"), "{error}");
+
         let error = Cdev::from_fd(File::open("/proc/self/status").unwrap().into()).unwrap_err();
         assert!(
             error.to_string().contains("not a character device"),

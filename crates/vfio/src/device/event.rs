@@ -80,6 +80,7 @@ mod tests {
     fn signals_are_counted_until_they_are_taken() {
         let event = Event::new().unwrap();
         assert_eq!(event.take().unwrap(), 0);
+
         event.signal().unwrap();
         event.signal().unwrap();
         assert_eq!(event.wait(Duration::from_secs(5)).unwrap(), 2);

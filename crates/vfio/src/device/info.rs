@@ -154,6 +154,7 @@ mod tests {
         let info = DeviceInfo::new(&raw(flags), &reply(3)).unwrap();
         assert_eq!(info.atomics, AtomicOps::COMP32 | AtomicOps::COMP64);
         assert!(info.bus == Bus::Pci && info.reset);
+
         let none = DeviceInfo::new(&raw(VFIO_DEVICE_FLAGS_PCI), &reply(3)).unwrap();
         assert!(none.atomics.is_empty() && !none.reset);
     }

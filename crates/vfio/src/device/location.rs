@@ -114,6 +114,7 @@ impl Location {
         {
             self.check_iommu(Path::new(&entry.file_name()))?;
         }
+
         let name = fs::read_to_string(self.sysfs.join("iommu_group/name")).unwrap_or_default();
         if matches!(self.kind(), DeviceKind::Pci(_)) && name.trim() == NO_IOMMU_GROUP {
             let node = format!("noiommu-{}", self.group().unwrap_or_default());

@@ -84,6 +84,7 @@ impl IovaAllocator {
                 usable.insert(&(start..=last));
             }
         }
+
         Self {
             free: usable.clone(),
             usable,
@@ -161,6 +162,7 @@ impl IovaAllocator {
                 expected: "free",
             });
         }
+
         self.free.remove(&range);
         Ok(())
     }
@@ -185,6 +187,7 @@ impl IovaAllocator {
                 expected: "handed out",
             });
         }
+
         self.free.insert(&range);
         Ok(())
     }
@@ -258,6 +261,7 @@ mod tests {
         assert_eq!(iovas.allocate(0x3000), Ok(0x8000), "0 is never handed out");
         assert_eq!(iovas.allocate(1), Ok(0x1000));
         assert_eq!(iovas.allocate_aligned(PAGE, 0x4000), Ok(0xc000));
+
         let full = IovaError::Full {
             length: 0x5000,
             alignment: PAGE,
@@ -272,6 +276,7 @@ mod tests {
         let around = ranges(&[0..=*msi.start() - 1, *msi.end() + 1..=u64::MAX]);
         let mut iovas = IovaAllocator::new(&around, PAGE);
         assert_eq!(iovas.allocate(1 << 32), Ok(*msi.end() + 1));
+
         let mut narrow = IovaAllocator::with_width(&around, PAGE, 28);
         assert_eq!(narrow.allocate((1 << 28) - PAGE), Ok(PAGE));
         assert!(matches!(
@@ -302,6 +307,7 @@ mod tests {
         ] {
             assert!(iovas.free(iova, length).is_err(), "{iova:#x} {length:#x}");
         }
+
         assert_eq!(iovas.free(iova, 0x2000), Ok(()));
         assert!(iovas.free(iova, 0x2000).is_err(), "twice");
     }
@@ -310,9 +316,11 @@ mod tests {
     fn reserved_range_is_allocated_only_after_free() {
         let mut iovas = IovaAllocator::new(&ranges(&[0x1000..=0x2fff]), PAGE);
         assert!(iovas.reserve(0x1000..=0x17ff).is_err(), "a part of a page");
+
         iovas.reserve(0x1000..=0x1fff).unwrap();
         assert!(iovas.reserve(0x1000..=0x1fff).is_err());
         assert_eq!(iovas.allocate(PAGE), Ok(0x2000));
+
         iovas.free(0x1000, PAGE).unwrap();
         assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
     }
@@ -321,11 +329,13 @@ mod tests {
     fn narrowed_iovas_are_not_allocated() {
         let mut iovas = IovaAllocator::with_width(&ranges(&[0x1000..=0xffff]), PAGE, 15);
         assert_eq!(iovas.allocate(PAGE), Ok(0x1000));
+
         iovas.narrow(&ranges(&[0x1000..=0x27ff, 0x5000..=u64::MAX]));
         assert!(iovas.is_usable(0x1000, PAGE) && !iovas.is_usable(0x1000, 2 * PAGE));
         assert_eq!(iovas.available(), 0x3000, "the device's width still counts");
         assert_eq!(iovas.allocate(PAGE), Ok(0x5000));
         assert_eq!(iovas.free(0x1000, PAGE), Ok(()));
+
         iovas.narrow(&ranges(&[0..=u64::MAX]));
         assert_eq!(iovas.available(), 0x3000, "it does not grow");
     }

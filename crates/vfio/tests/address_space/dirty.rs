@@ -70,6 +70,7 @@ fn dirty_pages_of_all_containers_are_merged() {
     add(&space, ram(0, 4 * PAGE, &memory(4 * PAGE)));
     write(&first, &[1]);
     write(&second, &[3]);
+
     assert_eq!(dirty(&space, span(0, 4 * PAGE), true), [1, 3]);
 }
 
@@ -124,6 +125,7 @@ fn deleted_section_keeps_dirty_pages_by_memory() {
     let mut change = space.begin();
     change.del(span(0, 16 * PAGE));
     change.commit().unwrap();
+
     assert_eq!(taken(&space, &memory), [1, 2, 7]);
     assert_eq!(taken(&space, &memory), [0; 0]);
 }
@@ -288,6 +290,7 @@ fn failed_take_dirty_keeps_pages_for_next_call() {
     add(&space, ram(32 * PAGE, PAGE, &memory));
     write(&model, &[5, 32]);
     model.fail(0b10);
+
     assert!(matches!(space.take_dirty(), Err(Error::DirtyPages { .. })));
     assert_eq!(taken(&space, &memory), [0, 5]);
 }

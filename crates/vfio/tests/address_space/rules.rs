@@ -118,6 +118,7 @@ fn usable_iovas_are_queried_for_each_change() {
     model.usable.lock().unwrap().ranges = vec![0..=0x1fff_ffff];
     let mut change = space.begin();
     change.add(ram(0x2000_0000, PAGE, &memory));
+
     assert!(matches!(change.commit(), Err(Error::UnusableIova { .. })));
 }
 

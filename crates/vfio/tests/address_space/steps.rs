@@ -278,6 +278,7 @@ impl Runner {
             self.expected.unmap(at, length);
             self.expected.translations.insert(at, (length, target));
         }
+
         result
     }
 

@@ -18,13 +18,16 @@ fn attached_disk_reads_right() {
     guest.wait_for("ready");
     let end = guest.attach(&hostdev(NVME, ""));
     end.result.unwrap();
+
     assert_eq!(end.aliases, ["hostdev0"]);
     assert_eq!(guest.guest.domain().devices.hostdevs.len(), 1);
+
     guest.wait_for(&format!("sum {NVME_SHA256}"));
 
     let end = guest.detach(NVME, DetachSettings::default());
     end.result.unwrap();
     assert!(end.not_restored.is_empty());
+
     guest.wait_for(RELEASED);
     assert_eq!(host_state(lab, NVME), before);
     assert!(guest.guest.domain().devices.hostdevs.is_empty());
@@ -106,6 +109,7 @@ fn iommufd_object_comes_and_goes() {
 
     assert!(!guest.has_object("iommufd0"));
     assert_eq!(guest.open_files().get("/dev/iommu"), None);
+
     guest.end();
 }
 
@@ -116,17 +120,20 @@ fn limit_grows_with_the_attached_device() {
     let mut guest = LiveDomain::new("limit").start();
     guest.wait_for("ready");
     let before = guest.memlock();
+
     assert!(before < MEMORY);
     assert_eq!(guest.pinned(), 0);
 
     guest.attach(&hostdev(NVME, "")).result.unwrap();
     assert!(guest.memlock() > guest.pinned());
     assert!(guest.pinned() >= MEMORY);
+
     guest.wait_for("sum");
 
     let settings = DetachSettings::default();
     guest.detach(NVME, settings).result.unwrap();
     assert_eq!(guest.memlock(), before);
     assert_eq!(guest.pinned(), 0);
+
     guest.end();
 }

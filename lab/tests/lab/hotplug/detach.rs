@@ -27,6 +27,7 @@ fn detach_waits_for_the_guest() {
     guest.guest.begin_detach("hostdev0", settings).unwrap();
     guest.run_for(Duration::from_secs(3));
     let progress = guest.guest.transaction_progress().unwrap();
+
     assert!(progress.operation.contains("release hostdev0"));
     assert!(guest.guest.take_finished().is_none());
     assert_eq!(host_state(lab, NVME).0.as_deref(), Some("vfio-pci"));
@@ -34,6 +35,7 @@ fn detach_waits_for_the_guest() {
     guest.ask(&Command::Cont).unwrap();
     guest.finish().result.unwrap();
     assert_eq!(host_state(lab, NVME), before);
+
     guest.end();
 }
 
@@ -53,6 +55,7 @@ fn guest_that_ignores_detach_is_named() {
     let Error::Hotplug(HotplugError::NotReleased { alias, .. }) = &error else {
         panic!("{error:?}")
     };
+
     assert_eq!(alias, "hostdev0");
     assert_eq!(guest.guest.domain().devices.hostdevs.len(), 1);
     assert_eq!(host_state(lab, NVME).0.as_deref(), Some("vfio-pci"));
@@ -63,6 +66,7 @@ fn guest_that_ignores_detach_is_named() {
     };
     guest.detach("hostdev0", settings).result.unwrap();
     assert_eq!(host_state(lab, NVME), before);
+
     guest.wait_for("ready");
     guest.end();
 }
@@ -75,6 +79,7 @@ fn detach_of_a_start_device_gives_it_back() {
     let mut guest = domain.start_paused();
     let settings = DetachSettings::default();
     let early = guest.guest.begin_detach(NVME, settings).unwrap_err();
+
     assert!(matches!(early, Error::Hotplug(HotplugError::NotRun)));
 
     guest.resume();
@@ -88,6 +93,7 @@ fn detach_of_a_start_device_gives_it_back() {
     guest.attach(&hostdev(NVME, "")).result.unwrap();
     guest.wait_for(&format!("sum {NVME_SHA256}"));
     assert_eq!(guest.open_files().get("/dev/iommu"), Some(&1));
+
     guest.end();
     assert_eq!(host_state(lab, NVME), before);
 }
@@ -141,6 +147,7 @@ fn late_release_gives_the_device_back() {
         force: false,
     };
     let error = guest.detach("hostdev0", settings).result.unwrap_err();
+
     assert!(
         matches!(error, Error::Hotplug(HotplugError::NotReleased { .. })),
         "{error:?}"
@@ -153,5 +160,6 @@ fn late_release_gives_the_device_back() {
     assert_eq!(host_state(lab, NVME), before);
     assert!(guest.guest.domain().devices.hostdevs.is_empty());
     assert!(!guest.has_object("iommufd0"));
+
     guest.end();
 }

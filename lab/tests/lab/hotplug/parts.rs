@@ -67,6 +67,7 @@ fn disk_is_attached_and_detached() {
     }
 
     assert_eq!(guest.open_files().get("/dev/null"), files.get("/dev/null"));
+
     guest.end();
 }
 
@@ -101,6 +102,7 @@ fn disk_that_fails_leaves_nothing() {
     let twice = guest.attach(&disk(&path, "vdc", "virtio", ""));
     let error = twice.result.unwrap_err();
     let text = format!("{error}: {:?}", std::error::Error::source(&error));
+
     assert!(text.contains("lock"), "{text}");
     assert_eq!(guest.guest.domain().devices.disks.len(), 1);
 
@@ -109,6 +111,7 @@ fn disk_that_fails_leaves_nothing() {
     guest.wait_for("vda gone");
     assert!(!guest.open_files().contains_key(&path));
     assert_eq!(guest.open_files().get("/dev/null"), files.get("/dev/null"));
+
     guest.end();
 }
 
@@ -175,7 +178,9 @@ fn medium_of_a_drive_is_changed() {
 
     let missing = drive("<source file='/nonexistent'/>");
     let before = medium(&mut guest);
+
     assert!(guest.attach(&missing).result.is_err());
     assert_eq!(medium(&mut guest), before);
+
     guest.end();
 }

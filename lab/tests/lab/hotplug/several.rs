@@ -29,6 +29,7 @@ fn come_and_go(guest: &mut LiveGuest, pair: [&str; 2], detached: &[&str], before
         end.result.unwrap();
         assert!(end.not_restored.is_empty(), "{:?}", end.not_restored);
     }
+
     guest.wait_for(&format!("pci {before} devices"));
     assert_eq!(pair.map(|device| host_state(lab, device)), states);
     assert!(guest.guest.domain().devices.hostdevs.is_empty());
@@ -53,6 +54,7 @@ fn two_port_nic_attaches_as_one() {
         let last = TWO_PORT_NIC[1];
         come_and_go(&mut guest, TWO_PORT_NIC, &[last], count);
     }
+
     guest.end();
 }
 
@@ -63,6 +65,7 @@ fn shared_group_attaches_whole_or_not() {
     let before = host_state(lab, SHARED_FREE);
     let end = guest.attach(&hostdev(SHARED_FREE, ""));
     let error = end.result.unwrap_err().to_string();
+
     assert!(error.contains(SHARED_COMPANION), "{error}");
     assert_eq!(host_state(lab, SHARED_FREE), before);
 
@@ -87,6 +90,7 @@ fn object_of_fdgroup_stays_after_the_last_detach() {
     let mut guest = domain.start();
     drop(iommu);
     guest.wait_for("ready");
+
     assert!(guest.has_object("iommufd0"));
 
     for _ in 0..2 {

@@ -30,6 +30,7 @@ fn nodes(guest: &LiveGuest) -> BTreeSet<String> {
         assert_eq!((node.uid(), node.mode() & 0o777), (uid, 0o600));
         names.insert(entry.file_name().into_string().unwrap());
     }
+
     names
 }
 
@@ -46,6 +47,7 @@ fn type1_device_is_attached_and_detached() {
     let domain = LiveDomain::new("type1-attach").with(&hostdev(EDU, TYPE1));
     let mut guest = domain.start();
     guest.wait_for("ready");
+
     assert_eq!(nodes(&guest), names(&[EDU]));
 
     let mixed = DeviceDocument::parse(&hostdev(NVME, "<driver iommufd='yes'/>")).unwrap();
@@ -75,6 +77,7 @@ fn type1_device_is_attached_and_detached() {
     end.result.unwrap();
     assert_eq!(nodes(&guest), names(&[]));
     assert_eq!(host_state(lab, EDU), before[1]);
+
     guest.end();
     assert_eq!([NVME, EDU].map(|device| host_state(lab, device)), before);
 }
@@ -90,7 +93,9 @@ fn guest_without_own_nodes_gets_no_type1_device() {
         .guest
         .begin_attach(document, AttachSettings::default());
     let refused = refused.unwrap_err().to_string();
+
     assert!(refused.contains("no /dev/vfio of its own"), "{refused}");
+
     guest.end();
     assert_eq!(host_state(lab, NVME), before);
 }

@@ -84,11 +84,13 @@ fn guest_runs_on_after_its_manager_is_killed() {
     let guest = adopted("unattended");
 
     assert_eq!((guest.pid(), guest.name()), (vmm, "unattended"));
+
     wait_on_console(&guest, "tick");
 
     // The successor manages the guest as its first manager did.
     let again = domain("unattended", TICKS).run(&[]);
     assert_eq!(again.status.code(), Some(4), "{again}");
+
     let running = format!("is running already, under process {}", std::process::id());
     assert!(again.stderr.contains(&running), "{again}");
 
@@ -96,6 +98,7 @@ fn guest_runs_on_after_its_manager_is_killed() {
 
     assert!(ended.not_restored.is_empty(), "{:?}", ended.not_restored);
     assert!(!lives(vmm));
+
     assert_all_back("unattended", &[(NVME, "nvme")]);
     assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
 
@@ -157,6 +160,7 @@ fn end_of_an_adopted_vmm_is_noticed_with_its_status() {
         ended.status.map(|status| status.to_string()).as_deref(),
         Some("signal: 9 (SIGKILL)")
     );
+
     assert_all_back("killed-later", &[(NVME, "nvme")]);
 }
 
@@ -177,6 +181,7 @@ fn power_off_while_unattended_is_followed() {
     }
     let ended = guest.finish();
     assert!(ended.not_restored.is_empty(), "{:?}", ended.not_restored);
+
     assert_all_back("off", &[(NVME, "nvme")]);
 }
 
@@ -241,5 +246,6 @@ fn dead_guest_is_recovered_instead_of_adopted() {
 
     assert_eq!(recovered.devices, [NVME.parse().unwrap()]);
     assert!(recovered.not_restored.is_empty());
+
     assert_all_back("dead", &[(NVME, "nvme")]);
 }

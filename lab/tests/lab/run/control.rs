@@ -71,6 +71,7 @@ impl ConsoleClient {
             }
             line.clear();
         }
+
         panic!("the console ended before '{what}'");
     }
 
@@ -113,6 +114,7 @@ fn guest_is_shown_paused_and_stopped_by_name() {
 
     let stopped = passthru(&["stop", "shown"]).expect_success();
     assert!(stopped.stdout.contains("has ended"), "{stopped}");
+
     assert_all_back("shown", &[(NVME, "nvme")]);
     assert_eq!(running.wait(), Some(0));
     assert_eq!(json(&["ps", "--json"])["guests"], serde_json::json!([]));
@@ -176,7 +178,9 @@ fn console_is_taken_over_by_force() {
     first.wait_for("tick");
 
     let refused = passthru(&["console", "talks"]);
+
     assert_eq!(refused.status.code(), Some(1));
+
     let holder = format!("in use by process {}", first.child.id());
     assert!(refused.stderr.contains(&holder), "{refused}");
 
@@ -207,6 +211,7 @@ fn detached_guest_outlives_its_terminal() {
     let line = format!("passthru run --detach {}", xml.display());
     let arguments = ["--quiet", "--return", "--command", &line, "/dev/null"];
     let started = run(Command::new("script").args(arguments)).expect_success();
+
     assert!(
         started.stdout.contains("guest 'detached' runs"),
         "{started}"
@@ -216,11 +221,13 @@ fn detached_guest_outlives_its_terminal() {
     console.wait_for("tick");
     let again = passthru(&["run", "--detach", xml.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(4));
+
     let running = format!("process {}", supervisor("detached"));
     assert!(again.stderr.contains(&running), "{again}");
 
     let _ = passthru(&["stop", "detached", "--timeout", "1"]).expect_success();
     assert_eq!(console.wait(), Some(0));
+
     assert_all_back("detached", &[(NVME, "nvme")]);
 }
 
@@ -233,6 +240,7 @@ fn detached_start_that_fails_tells_why() {
     let failed = passthru(&["run", "--detach", xml.to_str().unwrap()]);
     assert_eq!(failed.status.code(), Some(4));
     assert!(failed.stderr.contains("0000:1f:00.0"), "{failed}");
+
     assert_all_back("unstarted", &[]);
 }
 
@@ -257,6 +265,7 @@ fn supervisor_tells_ready_and_stopping() {
     let mut buffer = [0; 256];
     let length = socket.recv(&mut buffer).unwrap();
     let ready = String::from_utf8_lossy(&buffer[..length]).into_owned();
+
     assert!(ready.contains("READY=1"), "{ready}");
 
     let _ = run(Command::new("kill").args(["-TERM", &manager.id().to_string()])).expect_success();
@@ -277,6 +286,7 @@ fn operator_of_the_configuration_may_stop_the_guest() {
         .args(operator)
         .args(["ps", "--json"]));
     let listed: Value = serde_json::from_str(&listed.expect_success().stdout).unwrap();
+
     assert_eq!(listed["guests"][0]["name"], "operated");
 
     let refused = run(Command::new("setpriv")
@@ -302,11 +312,13 @@ fn device_comes_and_goes_by_command() {
 
     std::fs::write("/tmp/device.xml", hostdev(NVME, "", "")).unwrap();
     let attach = ["attach", "plugged", "/tmp/device.xml", "--json"];
+
     assert_eq!(json(&attach)["aliases"], serde_json::json!(["hostdev0"]));
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 
     let listed = json(&["ps", "--json"]);
     assert_eq!(listed["guests"][0]["devices"], serde_json::json!([NVME]));
+
     let live = passthru(&["dumpxml", "plugged"]).expect_success().stdout;
     assert!(live.contains("<alias name='hostdev0'/>"), "{live}");
 
@@ -315,6 +327,7 @@ fn device_comes_and_goes_by_command() {
 
     let gone = passthru(&["detach", "plugged", "hostdev0"]).expect_success();
     assert!(gone.stdout.contains("has released hostdev0"), "{gone}");
+
     assert_all_back("nobody", &[(NVME, "nvme")]);
 
     let unknown = passthru(&["detach", "plugged", "hostdev0"]);
@@ -327,6 +340,7 @@ fn device_comes_and_goes_by_command() {
 
     let _ = passthru(&["stop", "plugged", "--timeout", "0"]).expect_success();
     assert_eq!(console.wait(), Some(0));
+
     assert_all_back("plugged", &[(NVME, "nvme")]);
 }
 
@@ -338,7 +352,9 @@ fn log_keeps_what_a_detached_vmm_floods() {
         passthru(&["logs", &fake.name]).stdout.contains("zzz")
     });
     let logged = passthru(&["logs", &fake.name]).expect_success();
+
     assert!(!logged.stdout.contains('\u{1b}'), "control characters");
+
     let own = passthru(&["logs", &fake.name, "--supervisor"]).expect_success();
     assert!(!own.stdout.contains("zzz"), "{own}");
 
@@ -366,6 +382,7 @@ fn guest_outlives_its_supervisor_and_gets_another() {
         json(&["ps", "--json"])["guests"][0]["state"] == "unattended"
     });
     let asked = passthru(&["info", "orphaned"]);
+
     assert!(asked.stderr.contains("has no supervisor"), "{asked}");
 
     let other = Domain::new("thief").hostdev(NVME, "", "").write();
@@ -382,9 +399,11 @@ fn guest_outlives_its_supervisor_and_gets_another() {
         recovered.stdout.contains("has a supervisor again"),
         "{recovered}"
     );
+
     let info = json(&["info", "orphaned", "--json"]);
     assert_eq!(info["pid"], vmm);
     assert_eq!(info["state"], "running");
+
     let mut console = ConsoleClient::open(&["orphaned"]);
     console.wait_for("tick");
 

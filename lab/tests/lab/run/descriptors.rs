@@ -123,6 +123,7 @@ fn named_descriptors_of_the_domain_are_used() {
     let files = format!("22<>/dev/iommu 23<>{}", cdev(NVME));
     let line = format!("exec passthru run {NAMES} $XML {files}");
     let finished = by_name("names").run_by_shell(&line).expect_success();
+
     assert_eq!(guest_sum(&finished), NVME_SHA256);
     assert_eq!(driver(NVME).as_deref(), Some("vfio-pci"));
 
@@ -152,6 +153,7 @@ fn unknown_names_are_refused_at_their_places() {
 
     let other = domain.run_by_shell("exec passthru run --fd context=9 --fd b=8 $XML 9<>/dev/iommu");
     refused(&other, &["'first disk'", "the given names are: b, context"]);
+
     assert!(!other.stderr.contains("name 'context'"), "{other}");
 }
 

@@ -39,6 +39,7 @@ fn sigterm_ends_a_guest_that_ignores_the_power_button() {
     let running = waiting("terminated").start(&["--stop-timeout", "1"]);
     running.signal(running.manager(), "-TERM");
     assert_eq!(running.wait(), Some(0));
+
     assert_all_back("terminated", &[(NVME, "nvme")]);
 }
 
@@ -48,7 +49,9 @@ fn unbind_gives_back_devices_of_a_dead_guest() {
     let running = waiting("orphan").start(&[]);
     let vmm = running.vmm();
     running.signal(running.manager(), "-KILL");
+
     assert_eq!(running.wait(), None);
+
     let _ = run(Command::new("kill").args(["-KILL", &vmm.to_string()])).expect_success();
     let deadline = Instant::now() + Duration::from_secs(20);
     while Path::new(&format!("/proc/{vmm}")).exists() {
@@ -75,7 +78,9 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
     let running = waiting("stubborn").start(&[]);
     let vmm = running.vmm();
     running.signal(running.manager(), "-KILL");
+
     assert_eq!(running.wait(), None);
+
     let refused = waiting("stubborn").run(&[]);
 
     assert_eq!(refused.status.code(), Some(4), "{refused}");
@@ -89,6 +94,7 @@ fn guest_does_not_start_while_its_orphaned_vmm_lives() {
 
     let list = run(Command::new("passthru").arg("list")).expect_success();
     assert!(list.stderr.contains(&format!("as process {vmm}")), "{list}");
+
     let owner = format!("guest stubborn (pid {vmm})");
     assert!(list.stdout.contains(&owner), "{list}");
 

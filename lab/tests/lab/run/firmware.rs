@@ -27,8 +27,10 @@ fn chosen_uefi_firmware_boots_and_is_recorded() {
     running.signal(running.manager(), "-TERM");
 
     assert_eq!(running.wait(), Some(0));
+
     let vars = "/var/lib/passthru/nvram/uefi-chosen_VARS.fd";
     assert_eq!(fs::metadata(vars).unwrap().mode() & 0o777, 0o600);
+
     let record = fs::read_to_string("/var/lib/passthru/guests/uefi-chosen.json").unwrap();
     for part in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "60-edk2-x86_64.json"] {
         assert!(record.contains(part), "{part}: {record}");
@@ -56,6 +58,7 @@ impl Winner {
             let from = format!("/usr/share/OVMF/OVMF_{from}_4M.fd");
             fs::copy(from, files.join(to)).unwrap();
         }
+
         let text = fs::read_to_string("/usr/share/qemu/firmware/60-edk2-x86_64.json").unwrap();
         let text = text
             .replace("/usr/share/OVMF/OVMF_CODE_4M.fd", Self::CODE)

@@ -81,6 +81,7 @@ fn processes(name: &str) -> Vec<String> {
             found.push(line);
         }
     }
+
     found
 }
 
@@ -95,6 +96,7 @@ fn put_back(name: &str) {
         assert!(begin.elapsed() < PATIENCE, "{recovered}");
         sleep(Duration::from_millis(100));
     }
+
     if passthru(&["info", name]).status.success() {
         let _ = passthru(&["stop", name, "--force"]).expect_success();
     }
@@ -150,5 +152,6 @@ fn killed_supervisor_is_recovered_at_every_line() {
         println!("killed at line {line}: all is back");
         line += 1;
     }
+
     assert!(line > LINES, "only {line} lines");
 }

@@ -204,7 +204,9 @@ fn killed_manager_leaves_its_vmm_alone() {
     fake.wait_for_note("cont");
     let vmm = manager.vmm().unwrap();
     manager.child().kill().unwrap();
+
     assert_eq!(manager.wait(), None);
+
     sleep(Duration::from_secs(1));
 
     assert!(fake.notes().ends_with("cont\n"), "{}", fake.notes());
@@ -213,6 +215,7 @@ fn killed_manager_leaves_its_vmm_alone() {
         .args(["-KILL", &vmm.to_string()])
         .status();
     assert!(kill.unwrap().success());
+
     let process = format!("/proc/{vmm}");
     wait_for("end of the VMM", || !Path::new(&process).exists());
     let recovered = Command::new("passthru")

@@ -67,6 +67,7 @@ fn guest_reads_its_nvme_disk_and_gives_it_back() {
         "{finished}"
     );
     assert!(!finished.stderr.contains("DMA"), "{finished}");
+
     assert_all_back(domain.name, &[(NVME, "nvme")]);
     assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
 }
@@ -81,6 +82,7 @@ fn nvme_disk_works_beside_a_hostdev_with_iommufd() {
         .script(SUM);
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
+
     let both = [(NVME, "nvme"), (CMB_NVME, "nvme")];
     assert_all_back(domain.name, &both);
 }
@@ -95,6 +97,7 @@ fn vmm_with_an_nvme_disk_sees_its_own_nodes_alone() {
     let guest = domain.start(&[]);
     assert_own_nodes(guest.vmm(), &[NVME]);
     let on_the_host = fs::metadata(format!("/dev/vfio/{}", group(NVME))).unwrap();
+
     assert_eq!(on_the_host.uid(), 0, "a node of the host changed its owner");
 
     guest.signal(guest.manager(), "-TERM");
@@ -122,6 +125,7 @@ fn signal_during_the_start_of_an_nvme_disk_gives_it_back() {
     guest.signal(guest.manager(), "-TERM");
     let _ = guest.wait();
     assert_all_back(domain.name, &[(NVME, "nvme")]);
+
     assert_eq!(host_sum(&wait_for_disk(NVME)), NVME_SHA256);
 }
 
@@ -163,5 +167,6 @@ fn dry_run_of_an_nvme_disk_lists_its_steps() {
     ] {
         assert!(text.contains(step), "'{step}' is not in:\n{text}");
     }
+
     assert_all_back("nvme-dry", &[(NVME, "nvme")]);
 }

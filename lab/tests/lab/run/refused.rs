@@ -115,6 +115,7 @@ fn reasons_of_the_host_come_in_one_run() {
     ];
     let started = refused(&domain, 3, &words);
     let planned = domain.run(&["--dry-run"]);
+
     assert_eq!(planned.status.code(), Some(3), "{planned}");
     assert_eq!(planned.stderr, started.stderr);
     for word in ["error: cannot open the image", "no such PCI device"] {
@@ -139,6 +140,7 @@ fn devices_of_one_group_on_two_backends_are_refused() {
             "in both",
         ],
     );
+
     assert_eq!(driver(SHARED_COMPANION).as_deref(), Some("e1000"));
 }
 

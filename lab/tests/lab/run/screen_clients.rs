@@ -45,6 +45,7 @@ fn vnc_response(password: &str, challenge: &[u8]) -> Vec<u8> {
         let byte = password.as_bytes().get(at).copied().unwrap_or(0);
         key += &format!("{:02x}", byte.reverse_bits());
     }
+
     // Triple DES with three equal keys is DES, which OpenSSL has no more by default.
     let key = key.repeat(3);
     openssl(&["enc", "-des-ede3-ecb", "-nopad", "-K", &key], challenge)

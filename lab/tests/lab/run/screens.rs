@@ -71,6 +71,7 @@ impl Guest {
                 assert!(!text.contains(PASSWORD), "{path}: {text}");
             }
         }
+
         assert_not_written();
 
         self.manager.signal("-TERM");
@@ -125,6 +126,7 @@ fn open_spice_takes_an_empty_ticket_and_expired_vnc_nothing() {
     let guest = Guest::start("open-and-expired", &screens);
     assert_eq!(spice(5963, ""), 0);
     assert_eq!(vnc(5964, PASSWORD), VNC_DENIED);
+
     let warning = "the password of the VNC screen has expired: no client can connect";
     assert!(guest.log().contains(warning), "{}", guest.log());
 
@@ -161,6 +163,7 @@ fn passwords_are_set_before_the_guest_runs() {
         .args(["run", "--dry-run"])
         .arg(&fake.xml));
     let steps = dry.expect_success().stdout;
+
     assert!(!steps.contains(PASSWORD), "{steps}");
     for screen in ["VNC", "SPICE"] {
         let step = format!("set the password of the {screen} screen by QMP\n");

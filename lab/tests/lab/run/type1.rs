@@ -54,6 +54,7 @@ fn type1_vmm_sees_only_its_nodes() {
         .script(WAIT);
     let guest = domain.start(&[]);
     assert_own_nodes(guest.vmm(), &[NVME]);
+
     assert_eq!(nodes_of_the_host(), before);
     assert_eq!(fs::read_to_string("/proc/mounts").unwrap(), mounts);
 
@@ -71,6 +72,7 @@ fn type1_vmm_sees_only_its_nodes() {
 
     end(guest);
     assert_eq!(nodes_of_the_host(), before);
+
     let _ = run(Command::new("passthru").args(["unbind", NVME])).expect_success();
     assert_all_back(domain.name, &[(NVME, "nvme")]);
 }
@@ -116,8 +118,10 @@ fn both_backends_without_a_virtual_iommu_are_refused() {
         .hostdev(CMB_NVME, IOMMUFD, "");
     let refused = domain.run(&[]);
     assert_eq!(refused.status.code(), Some(3), "{refused}");
+
     let words = format!("hostdev {CMB_NVME} is on iommufd and hostdev {NVME} on type1");
     assert!(refused.stderr.contains(&words), "{refused}");
+
     assert_all_back(domain.name, &[(NVME, "nvme"), (CMB_NVME, "nvme")]);
 
     let iommufd = format!("vfio-pci,host={CMB_NVME},iommufd=iommufd0");
@@ -166,6 +170,7 @@ fn devices_of_one_group_run_on_type1() {
     assert_own_nodes(guest.vmm(), &[SHARED_FREE]);
     end(guest);
     assert_all_back(domain.name, &[(SHARED_COMPANION, "e1000")]);
+
     assert_eq!(driver(SHARED_FREE), None);
 }
 
@@ -177,6 +182,7 @@ fn several_type1_devices_behind_an_emulated_iommu_run() {
         .hostdev(EDU, TYPE1, "");
     let finished = domain.run(&[]).expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
+
     assert_all_back(domain.name, &[(NVME, "nvme")]);
 }
 
@@ -191,12 +197,15 @@ fn auto_without_iommufd_is_type1() {
     let domain = Domain::new("no-iommufd").hostdev(NVME, "", "");
     let finished = run_without_iommufd(&domain, "").expect_success();
     assert_eq!(guest_sum(&finished), NVME_SHA256, "{finished}");
+
     let reason = "backend type1 for the devices that name none: the running kernel has no iommufd";
     assert!(finished.stderr.contains(reason), "{finished}");
+
     assert_all_back(domain.name, &[(NVME, "nvme")]);
 
     let asked = domain.run(&["--backend", "type1"]).expect_success();
     assert_eq!(guest_sum(&asked), NVME_SHA256, "{asked}");
+
     let reason = "backend type1 for the devices that name none: as requested";
     assert!(asked.stderr.contains(reason), "{asked}");
 }
@@ -209,6 +218,7 @@ fn auto_beside_a_type1_device_is_type1() {
         .hostdev(CMB_NVME, TYPE1, "");
     let dry = domain.run(&["--dry-run"]).expect_success();
     let reason = format!("name none: {CMB_NVME} has it, and QEMU does not mix them");
+
     assert!(dry.stderr.contains(&reason), "{dry}");
     assert!(!dry.stdout.contains("/dev/iommu"), "{dry}");
 }

@@ -55,5 +55,6 @@ fn names_of_disks_are_the_same_after_bind_and_unbind() {
     let before = disk(CMB_NVME);
     let _ = passthru(&["bind", CMB_NVME]).expect_success();
     let _ = passthru(&["unbind", CMB_NVME]).expect_success();
+
     assert_eq!(disk(CMB_NVME), before);
 }

@@ -15,7 +15,7 @@ use crate::message::say;
 pub(crate) struct Args {
     #[command(flatten)]
     guest: GuestArgs,
-    /// XML of a device, or of several below <devices>; `-` reads standard input
+    /// XML of a device, or of several below `<devices>`; `-` reads standard input
     #[arg(value_name = "DEVICE.xml")]
     file: PathBuf,
 }

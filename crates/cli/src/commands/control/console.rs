@@ -66,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         Left::Closed => say!("\npassthru: the guest's console is closed"),
         Left::Taken => say!("\npassthru: the supervisor has ended, or another terminal has it now"),
     }
+
     Ok(())
 }
 

@@ -36,6 +36,7 @@ fn text(event: &Value) -> String {
         let member = format!(" {key}={value}");
         line += &printable(&member, usize::MAX);
     }
+
     line
 }
 

@@ -49,6 +49,7 @@ fn text(info: &Value, now: u64) -> String {
         );
         line(&mut text, "device", &name);
     }
+
     text
 }
 

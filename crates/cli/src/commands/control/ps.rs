@@ -102,6 +102,7 @@ fn rows_of_root() -> Vec<Row> {
             Err(error) => tracing::debug!("{error}"),
         }
     }
+
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows
 }
@@ -150,6 +151,7 @@ fn table(rows: &[Row], now: u64) -> Table {
             },
         ]);
     }
+
     table
 }
 

@@ -25,6 +25,7 @@ impl RemoteError {
                 cause,
             }));
         }
+
         Self {
             text: message.message.clone(),
             cause,
@@ -99,6 +100,7 @@ fn several_message(errors: &[GuestError]) -> ErrorMessage {
         first.causes.push(other.message);
         first.causes.extend(other.causes);
     }
+
     first
 }
 

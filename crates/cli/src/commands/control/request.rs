@@ -64,5 +64,6 @@ pub(super) fn for_each_reply(
             break;
         }
     }
+
     Ok(())
 }

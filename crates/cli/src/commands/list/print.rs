@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             _ => say!("note: {lack}; `run` gives devices that name no backend through type1"),
         }
     }
+
     let mut blind_spots: BTreeSet<&BlindSpot> = BTreeSet::new();
     for row in &listing.devices {
         blind_spots.extend(&row.unseen);

@@ -58,6 +58,7 @@ pub(super) fn spawn_supervisor(
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         return Ok(Err(code.map_or(Code::Failure.into(), ExitCode::from)));
     }
+
     Ok(Ok(line))
 }
 
@@ -86,6 +87,7 @@ fn supervisor_arguments(own: impl Iterator<Item = OsString>) -> Vec<OsString> {
             arguments.push(argument);
         }
     }
+
     arguments
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         let console = connect(&manner, &guest);
         return attend_running(&manner, guest, &host, &signals, access, console);
     }
+
     let mut notices = Notices::default();
     if args.dry_run {
         let plan = plan(args, &document, &config, &host, &mut notices)?;

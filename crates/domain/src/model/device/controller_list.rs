@@ -11,6 +11,7 @@ pub(crate) fn sort(controllers: &mut [Controller]) {
         let next = kinds.len();
         kinds.entry(controller.kind).or_insert(next);
     }
+
     // Moves each controller once, without a second list of them.
     controllers.sort_by_cached_key(|c| (kinds.get(&c.kind).copied(), c.index, c.master.is_some()));
 }

@@ -91,6 +91,7 @@ impl Info {
             v.child_word("alias", "name", &mut self.alias);
             return;
         }
+
         let mut alias = self.alias.take().filter(|alias| is_user_alias(alias));
         v.child_word("alias", "name", &mut alias);
         self.alias = alias.filter(|alias| is_user_alias(alias));

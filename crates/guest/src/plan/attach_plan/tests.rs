@@ -77,6 +77,7 @@ impl Stage {
         ] {
             fs::write(dir.join(file), text).unwrap();
         }
+
         symlink("/x/drivers/vfio-pci", dir.join("driver")).unwrap();
         symlink(&dir, devices.join(&address)).unwrap();
     }
@@ -139,6 +140,7 @@ fn function_zero_is_last_in_first_out() {
         format!("pass-device {first}"),
         format!("add-device {first}"),
     ];
+
     assert_eq!(names(&plan.steps), expected);
 
     stage.domain = plan.domain;
@@ -158,11 +160,13 @@ fn files_of_a_disk_come_before_its_nodes() {
     fs::write(&path, [0; 512]).unwrap();
     let plan = stage.attach(&disk(&path, "")).unwrap();
     let expected = ["pass-file", "pass-file", "add-part", "add-device"];
+
     assert_eq!(names(&plan.steps), expected);
 
     // The second set is not the first one.
     let plan = stage.attach(&disk(&path, "<readonly/>")).unwrap();
     assert_eq!(names(&plan.steps), expected[1..]);
+
     let Step::Do(Op::AddPart { options, .. }) = &plan.steps[1] else {
         panic!("{:?}", plan.steps)
     };
@@ -184,5 +188,6 @@ fn file_that_qemu_opens_by_itself_is_refused() {
     let rom = "</source><rom file='/nonexistent'/></hostdev>";
     let document = hostdev(0).replace("</source></hostdev>", rom);
     let error = stage.attach(&document).unwrap_err().to_string();
+
     assert!(error.contains("at the start alone"), "{error}");
 }

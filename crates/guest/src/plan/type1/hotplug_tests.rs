@@ -67,6 +67,7 @@ impl Live {
                 ops.push(op);
             }
         }
+
         Ok(ops)
     }
 
@@ -95,6 +96,7 @@ fn added_nodes(ops: &[Op]) -> Vec<u32> {
             groups.push(*group);
         }
     }
+
     groups
 }
 
@@ -103,6 +105,7 @@ fn attached_device_brings_the_node_of_its_group() {
     let mut guest = Live::new(&hostdev(5, "no")).with_folder();
     let ops = guest.attach(&hostdev(7, "no")).unwrap();
     assert_eq!(added_nodes(&ops), [13]);
+
     let Some(Op::AddDevice { options, .. }) = ops.last() else {
         panic!("{ops:?}")
     };
@@ -121,6 +124,7 @@ fn attached_device_follows_the_backend_of_the_others() {
     let mut guest = Live::new(&hostdev(5, "no")).with_folder();
     let unset = hostdev(7, "no").replace("<driver iommufd='no'/>", "");
     assert_eq!(added_nodes(&guest.attach(&unset).unwrap()), [13]);
+
     let plan = guest.plan(&unset).unwrap();
     let note = "backend type1 for the devices that name none: 0000:05:00.0 of the guest has it";
     let last = plan.notes.last().unwrap();

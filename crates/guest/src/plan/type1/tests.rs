@@ -106,6 +106,7 @@ fn type1_hostdev_is_opened_by_its_group_alone() {
     let devices = hostdev(5, "no") + &hostdev(6, "no") + &hostdev(7, "yes");
     let devices = format!("<iommu model='intel'/>{devices}");
     let plan = plan(root.path(), &devices);
+
     assert_eq!(plan.backends(), [Backend::Iommufd, Backend::Type1]);
     assert!(plan.needs_root());
 
@@ -122,6 +123,7 @@ fn type1_hostdev_is_opened_by_its_group_alone() {
     }
 
     assert!(!text.contains("vfioN of 0000:05:00.0"), "{text}");
+
     let command = plan.command();
     assert!(command.contains(r#""host":"0000:05:00.0""#), "{command}");
     assert!(!command.contains(r#""host":"0000:07:00.0""#), "{command}");
@@ -133,6 +135,7 @@ fn vmm_gets_no_node_of_an_unassigned_device() {
     add_device(root.path(), 5, 12);
     let unassigned = hostdev(5, "no").replace("</source>", "</source><address type='unassigned'/>");
     let plan = plan(root.path(), &unassigned);
+
     assert_eq!(plan.requests.len(), 1);
     assert_eq!(plan.backends(), []);
 

@@ -151,6 +151,7 @@ mod tests {
 
         let found = remains(folder.path()).unwrap();
         assert!(matches!(found, Remains::Alive(_, found) if found.process.pid == vmm.id()));
+
         check_remains(folder.path(), "vm", &host).unwrap();
 
         let mut journal = Journal::open(folder.path()).unwrap();

@@ -41,6 +41,7 @@ fn file_hides_the_one_of_its_name_in_a_later_folder() {
         .iter()
         .map(FirmwareDescriptor::code)
         .collect();
+
     assert_eq!(codes, [Some("/fw/usr-b"), Some("/fw/etc-c")]);
     assert!(found.notes.is_empty(), "{:?}", found.notes);
 }
@@ -54,6 +55,7 @@ fn file_that_is_not_a_descriptor_is_left_out() {
     let found = FirmwareDescriptors::read(&[root.path()]).unwrap();
 
     assert_eq!(found.descriptors.len(), 1);
+
     let text = found.notes.join("\n");
     assert!(
         text.contains("40-a.json is not a firmware descriptor: EOF")
@@ -139,8 +141,10 @@ fn firmware_of_the_last_start_comes_first() {
     host.record(&last);
 
     let found = host.read("vm", "");
+
     assert_eq!(found.descriptors.first(), Some(&last));
     assert_eq!(found.lost, None);
+
     let other = host.read("other", "");
     assert_ne!(other.descriptors.first(), Some(&last));
 }
@@ -198,6 +202,7 @@ fn lost_template_counts_without_variables_only() {
     host.record(&last);
     fs::write(host.at("code"), "").unwrap();
     let [nvram, _] = host.variables();
+
     assert!(!host.read("vm", &nvram).descriptors.contains(&last));
 
     fs::write(host.at("vars"), "").unwrap();
@@ -236,6 +241,7 @@ fn firmware_that_the_domain_names_is_not_looked_for() {
     host.record(&last);
     let loader = format!("<loader type='pflash'>{}</loader>", host.at("code"));
     let found = host.read("vm", &loader);
+
     assert_eq!(found.descriptors.first(), Some(&last));
     assert_eq!(found.lost, None);
 }
@@ -270,6 +276,7 @@ fn descriptor_that_others_can_change_is_left_out() {
         .collect();
 
     assert_eq!(codes, [Some("/fw/own"), Some("/fw/from-usr")]);
+
     let notes = found.notes.join("\n");
     assert!(
         notes.contains("/etc/50-open.json is left out: others may write to it (mode 666)")
@@ -287,6 +294,7 @@ fn folder_that_others_can_change_is_left_out() {
     let found = read_trusted(root.path(), true).unwrap();
 
     assert!(found.descriptors.is_empty());
+
     let expected = "/etc is left out: others than root can change it, or a folder above it";
     assert_eq!(found.notes, [expected]);
 }

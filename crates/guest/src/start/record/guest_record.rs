@@ -207,6 +207,7 @@ mod tests {
         record.note_devices(vec![identity(Some("A"))]);
         record.note_devices(vec![identity(None)]);
         assert_eq!(record.devices, [identity(Some("A"))]);
+
         record.note_devices(vec![identity(Some("B"))]);
         assert_eq!(record.devices, [identity(Some("B"))]);
     }

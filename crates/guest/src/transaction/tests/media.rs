@@ -33,6 +33,7 @@ fn guest_that_locks_the_tray_is_asked_again() {
         "blockdev-insert-medium sata0-0-0",
         "blockdev-close-tray sata0-0-0",
     ];
+
     assert_eq!(stage.commands(), commands);
     assert_eq!(stage.in_force(), []);
 }
@@ -64,6 +65,7 @@ fn refused_medium_leaves_the_former_one() {
     });
     let end = stage.go_on(&mut change(LONG, &[change_medium()]));
     assert!(end.result.is_err());
+
     let commands = stage.commands();
     assert_eq!(
         commands[2..],
@@ -86,6 +88,7 @@ fn later_failure_puts_the_former_medium_back() {
     let steps = [change_medium(), Step::Do(object("a"))];
     let end = stage.go_on(&mut change(LONG, &steps));
     assert!(end.result.is_err());
+
     let commands = stage.commands();
     let trays = commands
         .iter()

@@ -73,6 +73,7 @@ fn is_head_of(host: &Host, head: &Path, path: &str) -> bool {
         let own_id = sysfs::read(dir(host, path).join("nsid"));
         return sysfs::read(head.join("nsid")) == own_id;
     }
+
     paths.iter().any(|name| name == path)
 }
 

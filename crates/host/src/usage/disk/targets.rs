@@ -340,6 +340,7 @@ mod tests {
         let object = format!("{CONFIG}/target/core/pscsi_0/disk");
         tree.file(&format!("{object}/udev_path"), "/dev/gone\n");
         let places: Vec<String> = found(&tree).1.into_iter().map(|spot| spot.place).collect();
+
         assert!(places[0].ends_with("sys/kernel/config/nvmet"), "{places:?}");
         assert_eq!(places[1], "/dev/gone of LIO pscsi_0/disk");
     }

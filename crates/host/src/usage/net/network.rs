@@ -252,5 +252,6 @@ fn has_interface(dir: &Path) -> bool {
             return true;
         }
     }
+
     false
 }

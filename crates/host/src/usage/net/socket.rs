@@ -173,6 +173,7 @@ mod tests {
         header[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
         let error = socket.ask(GET_LINK, &Body::new(&header)).unwrap_err();
         let missing = rustix::io::Errno::NODEV.raw_os_error();
+
         assert_eq!(error.raw_os_error(), Some(missing), "{error}");
     }
 }

@@ -287,6 +287,7 @@ mod tests {
             tree.file(&format!("dev/{name}"), "block 259:0\n");
         }
         tree.dir("dev/1/2/3/4/5"); // exceeds the limit of a walk
+
         assert_eq!(found(&tree), Ok(vec![]));
     }
 

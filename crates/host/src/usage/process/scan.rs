@@ -66,6 +66,7 @@ impl Processes {
                 found.open.push((process, numbers));
             }
         }
+
         found.blind_spots.extend(scan.refused.into_values());
         found
     }
@@ -118,6 +119,7 @@ impl ProcessScan<'_> {
             self.add_descriptors(&thread, &mut numbers);
             self.add_mappings(&thread, &mut numbers);
         }
+
         numbers
     }
 
@@ -162,6 +164,7 @@ impl ProcessScan<'_> {
                 Err(error) => self.note_refusal(&path, &error),
             }
         }
+
         self.add_registered(rings.find_named(), numbers);
     }
 
@@ -293,6 +296,7 @@ mod tests {
         tree.link("proc/77/map_files/7f00-8f00", "/dev/nvme0n1");
         tree.file("bin/cat", "");
         let found = scan(&tree);
+
         assert_eq!(numbers(&found), [(77, vec![DISK])]);
         assert_eq!(found.blind_spots, []);
     }
@@ -309,7 +313,9 @@ mod tests {
                 format!("UserFiles:\t1\n    0: {file}\n"),
             );
         }
+
         let found = scan(&tree);
+
         assert_eq!(
             numbers(&found),
             [(77, vec![DeviceNumber::Block(8, 16), DISK])]
@@ -363,6 +369,7 @@ mod tests {
         fs::remove_file(tree.path("proc/1/ns/pid")).unwrap();
         tree.link("proc/1/ns/pid", "pid:[4026532000]");
         let blind_spot = scan(&tree).blind_spots.remove(0);
+
         assert!(
             blind_spot
                 .reason
@@ -387,6 +394,7 @@ mod tests {
             tree.link(&format!("proc/{pid}/ns/mnt"), namespace);
             tree.file(&format!("proc/{pid}/comm"), "name\n");
         }
+
         let pids: Vec<u32> = scan(&tree)
             .mount_namespaces
             .iter()

@@ -272,6 +272,7 @@ fn reaches_liveness(bar: &Region, value: u32) -> bool {
         }
         sleep(Duration::from_millis(20));
     }
+
     false
 }
 

@@ -33,6 +33,7 @@ fn reset_clears_registers() {
     let bar = write_register(&device);
     device.reset().unwrap();
     decode(&device, true);
+
     assert_eq!(bar.read::<u32>(INTMS).unwrap(), 0);
 }
 

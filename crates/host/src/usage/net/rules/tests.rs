@@ -20,6 +20,7 @@ fn card_of_the_only_route_is_used() {
         .route(CARD, "fe80::", 64, 254);
     let only = "the route to 10.0.3.0/24 over eth0, on a host without a default route";
     assert_eq!(scene.usages(), [only]);
+
     let scene = scene.route(OTHER, "10.0.3.0", 24, 254);
     assert_eq!(scene.usages(), [""; 0]);
 }
@@ -52,6 +53,7 @@ fn default_route_of_a_table_counts_with_a_rule() {
         .default_over(OTHER, 254)
         .default_over(CARD, 100);
     assert_eq!(scene.usages(), [""; 0]);
+
     scene.snapshots[HOST].tables.insert(100);
     assert_eq!(scene.usages(), ["the default route of table 100 over eth0"]);
 }
