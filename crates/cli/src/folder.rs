@@ -45,3 +45,8 @@ pub(crate) fn cache_dir() -> PathBuf {
         .unwrap_or_default()
         .join("passthru")
 }
+
+/// Returns the path of the messages of a guest's detached supervisor.
+pub(crate) fn supervisor_log(guest: &str) -> PathBuf {
+    log_dir().join("supervisor").join(format!("{guest}.log"))
+}

@@ -41,6 +41,7 @@ pub use run::recover::{Recovered, recover};
 pub use start::check::{check, check_devices, start_notes};
 pub use start::copy::FileTooLarge;
 pub use start::firmware::{FIRMWARE_DIRS, FirmwareDescriptors};
+pub use start::has_stdio;
 pub use start::ids::{RangeError, UidRange};
 pub use start::images::Error as ImageError;
 pub use start::last_firmware::LostFirmware;

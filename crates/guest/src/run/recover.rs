@@ -119,7 +119,8 @@ pub(crate) fn roll_back(
     kept: &[Address],
     state: JournalState,
 ) -> Result<Recovered, Error> {
-    let mut recovered = Recovered::nothing(folder.name());
+    let name = folder.name();
+    let mut recovered = Recovered::nothing(name);
     for entry in &state.entries {
         if let Op::Bind { device, .. } = &entry.op
             && !kept.contains(device)
@@ -135,8 +136,17 @@ pub(crate) fn roll_back(
         Op::Bind { device, .. } => kept.contains(device),
         _ => false,
     });
+    // A device that could not be given back has its record still.
+    recovered
+        .devices
+        .retain(|device| !is_left_by(name, *device, host));
     remove(folder);
     Ok(recovered)
+}
+
+fn is_left_by(name: &str, device: Address, host: &Host) -> bool {
+    let record = host.record(device);
+    record.is_ok_and(|record| record.is_some_and(|r| r.guest.as_deref() == Some(name)))
 }
 
 fn remove(folder: &GuestFolder) {

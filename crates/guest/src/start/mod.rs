@@ -24,7 +24,7 @@ use passthru_domain::Domain;
 use passthru_domain::device::chardev::CharSourceType;
 
 /// Returns whether the domain has a character device on the VMM's standard output.
-pub(crate) fn has_stdio(domain: &Domain) -> bool {
+pub fn has_stdio(domain: &Domain) -> bool {
     let mut ports = domain
         .devices
         .serials

@@ -85,6 +85,13 @@ impl Removal {
         }
     }
 
+    /// Drops the answer to the request that is under way: it would take up room in the monitor.
+    fn forget_answer(&self, machine: &mut Machine) {
+        if let Stage::Asked(ticket) = &self.stage {
+            machine.forget_answer(*ticket);
+        }
+    }
+
     /// Does what can be done without waiting. Returns the removal while it is not over.
     ///
     /// # Errors
@@ -108,6 +115,7 @@ impl Removal {
             }
 
             if news.deleted().contains(&self.alias) {
+                self.forget_answer(machine);
                 let Some(device) = self.device else {
                     return Ok(None);
                 };
@@ -115,6 +123,7 @@ impl Removal {
                 continue;
             }
             if news.take_refusal(&self.alias) {
+                self.forget_answer(machine);
                 if !self.may_reset {
                     return Err(HotplugError::UnplugRefused {
                         alias: self.alias,
@@ -174,6 +183,7 @@ impl Removal {
 
     /// Resets the guest once the time is over, if that is permitted.
     fn end_time(&mut self, machine: &mut Machine, now: Instant) -> Result<(), Error> {
+        self.forget_answer(machine);
         if !std::mem::take(&mut self.may_reset) {
             return Err(HotplugError::NotReleased {
                 alias: self.alias.clone(),

@@ -9,7 +9,7 @@ use passthru_guest::LogReader;
 
 use crate::error::Error;
 use crate::exit::Code;
-use crate::folder::log_dir;
+use crate::folder::{log_dir, supervisor_log};
 use crate::output::print;
 
 /// Interval in which a log is looked at for new lines.
@@ -38,12 +38,11 @@ struct Unreadable {
 
 /// Prints the log of a guest: of its last start, and of earlier ones as far as the log goes back.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
-    let end = if args.supervisor {
-        "supervisor.log"
+    let path = if args.supervisor {
+        supervisor_log(&args.name)
     } else {
-        "log"
+        log_dir().join(format!("{}.log", args.name))
     };
-    let path = log_dir().join(format!("{}.{end}", args.name));
     let mut reader = LogReader::open(&path).map_err(|source| unreadable(&path, source))?;
     loop {
         let part = reader.read().map_err(|source| unreadable(&path, source))?;

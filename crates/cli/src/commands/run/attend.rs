@@ -19,7 +19,7 @@ use super::foreground::Terminal;
 use crate::commands::control::guest_message;
 use crate::error::Error;
 use crate::exit::Code;
-use crate::folder::log_dir;
+use crate::folder::{log_dir, supervisor_log};
 use crate::hint::host_hint;
 use crate::message::say;
 use crate::service;
@@ -144,7 +144,10 @@ fn detach(guest: &Guest) {
 fn open_log(guest: &str) -> io::Result<File> {
     let folder = log_dir();
     make_own_folder(&folder, 0o700)?;
-    let path = folder.join(format!("{guest}.supervisor.log"));
+    let path = supervisor_log(guest);
+    if let Some(folder) = path.parent() {
+        make_own_folder(folder, 0o700)?;
+    }
     File::options()
         .append(true)
         .create(true)

@@ -3,6 +3,7 @@
 use passthru_domain::{Arch, Backend, Domain, Errors, IdSet, ParsedDomain};
 use passthru_guest::{
     LostFirmware, NamedFds, RECORD_DIR, Records, StartPlan, StartSettings, User, check_devices,
+    has_stdio,
 };
 use passthru_host::Host;
 use passthru_qemu::{Capabilities, FirmwareCatalog};
@@ -47,6 +48,11 @@ pub(super) fn plan(
     errors.append(&mut base.errors);
     if let Some(error) = Error::several(errors) {
         return Err(error);
+    }
+    if args.detached && domain.as_ref().is_some_and(has_stdio) {
+        let error =
+            "a serial port or console of type 'stdio' needs the terminal that --detach leaves";
+        return Err(Error::new(Code::Domain, error).hint(Some("use <serial type='pty'/>")));
     }
     let (Some(domain), Some(user)) = (domain, base.user) else {
         return Err(Error::new(Code::Failure, "the start has no plan"));
