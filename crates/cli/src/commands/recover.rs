@@ -49,12 +49,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         }
         match recover(name, &records, &run, &host) {
             Ok(guest) => recovered.push(guest),
-            Err(GuestError::Folder(FolderError::VmmLives { .. })) => {
-                match start_supervisor(name)? {
-                    Ok(_) => attended.push(name),
-                    Err(code) => failed = Some(code),
-                }
-            }
+            Err(GuestError::Folder(FolderError::VmmLives { .. })) => match start_supervisor(name) {
+                Ok(Ok(_)) => attended.push(name),
+                Ok(Err(code)) => failed = Some(code),
+                Err(error) => errors.push(error),
+            },
             Err(error) => errors.push(Error::from(error)),
         }
     }

@@ -124,8 +124,12 @@ impl Journal {
             .map_err(io::Error::from)
             .and_then(|mut text| {
                 text.push(b'\n');
-                self.file.write_all(&text)?;
-                self.file.sync_data()
+                let length = self.file.metadata()?.len();
+                self.file
+                    .write_all(&text)
+                    .and_then(|()| self.file.sync_data())
+                    // A part of a line would spoil the next one.
+                    .inspect_err(|_| drop(self.file.set_len(length)))
             });
         written.map_err(|source| JournalError::Write {
             path: self.path.clone(),

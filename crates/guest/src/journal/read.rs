@@ -205,10 +205,10 @@ impl JournalState {
     fn note_used(&mut self, op: &Op) {
         match op {
             Op::Resume => self.may_have_run = true,
-            Op::AddDevice { alias, .. } => {
+            Op::AddDevice { alias, .. } | Op::RemoveDevice { alias, .. } => {
                 self.used.aliases.insert(alias.clone());
             }
-            Op::AddPart { id, .. } => {
+            Op::AddPart { id, .. } | Op::RemovePart { id, .. } => {
                 self.used.parts.insert(id.clone());
             }
             Op::AddFdSet { set, .. } | Op::PassDevice { set, .. } | Op::PassFile { set, .. } => {

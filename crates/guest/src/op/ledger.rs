@@ -55,7 +55,7 @@ impl Ledger {
             journal: Some(journal),
             entries: state.entries,
             next: state.next,
-            has_run: state.has_run,
+            has_run: state.may_have_run,
         })
     }
 
@@ -356,22 +356,33 @@ impl Ledger {
 
     /// Undoes what is still in force of the operations of a dead guest, the last one first. Leaves
     /// those for which `keep` returns true.
-    pub(crate) fn undo_remains(&mut self, keep: impl Fn(&Op) -> bool) -> Vec<HostError> {
+    ///
+    /// Returns the errors of the devices that could not be given back, and whether all is undone.
+    /// If not, the guest's folder stays.
+    pub(crate) fn undo_remains(&mut self, keep: impl Fn(&Op) -> bool) -> (Vec<HostError>, bool) {
         let mut errors = Vec::new();
+        let mut is_whole = true;
         while let Some(entry) = self.entries.pop() {
-            if keep(&entry.op) {
+            // The folder has the journal, by which a later recovery tries again.
+            let has_journal = matches!(entry.op, Op::MakeGuestFolder { .. });
+            if keep(&entry.op) || (has_journal && !is_whole) {
                 continue;
             }
             match observe(&entry.op, entry.effect.as_ref(), &self.world) {
                 Observed::NotApplied => {}
-                Observed::Applied => errors.extend(self.undo(&entry)),
+                Observed::Applied => {
+                    let error = self.undo(&entry);
+                    is_whole &= error.is_none();
+                    errors.extend(error);
+                }
                 Observed::Unknown(reason) => {
+                    is_whole = false;
                     tracing::warn!("cannot tell whether to undo '{}': {reason}", entry.op);
                 }
             }
         }
 
-        errors
+        (errors, is_whole)
     }
 
     /// Undoes an operation. Returns the error of a device that could not be given back.

@@ -132,7 +132,8 @@ fn take_over(
     let mut machine = connect_to(vmm, &folder, &settings.log_dir, patience)?;
     let status = patience.ask(&mut machine, &Command::QueryStatus)?;
     let status = status.get("status").and_then(Value::as_str);
-    if status == Some("prelaunch") {
+    // After a reset, a paused guest is in this state too.
+    if status == Some("prelaunch") && !state.has_run {
         // The manager died before it let the guest run.
         end(&mut machine)?;
         let recovered = roll_back(&folder, &settings.records, host, &[], state)?;

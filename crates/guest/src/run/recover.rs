@@ -132,15 +132,18 @@ pub(crate) fn roll_back(
     let user = User::own(state.header.user);
     let world = World::new(host, user, records.clone(), folder.clone());
     let mut ledger = Ledger::resume(world, state)?;
-    recovered.not_restored = ledger.undo_remains(|op| match op {
+    let (not_restored, is_whole) = ledger.undo_remains(|op| match op {
         Op::Bind { device, .. } => kept.contains(device),
         _ => false,
     });
+    recovered.not_restored = not_restored;
     // A device that could not be given back has its record still.
     recovered
         .devices
         .retain(|device| !is_left_by(name, *device, host));
-    remove(folder);
+    if is_whole {
+        remove(folder);
+    }
     Ok(recovered)
 }
 

@@ -99,6 +99,8 @@ pub(super) fn is_needed(op: &Op, entries: &[Entry], held: &[Address]) -> bool {
         Op::AddFdSet { object, .. } => {
             others.any(|other| matches!(other, Op::AddObject { object: of, .. } if of == object))
         }
+        // A device that stays needs its memory pinned at the guest's next reset.
+        Op::RaiseMemlock { .. } => !held.is_empty(),
         Op::Claim { device, .. } => {
             held.contains(device)
                 || others.any(|other| matches!(other, Op::Bind { device: of, .. } if of == device))

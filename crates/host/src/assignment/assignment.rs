@@ -204,7 +204,8 @@ impl Assignment {
         });
         let is_last = self.devices.len() == self.requests.len();
         if is_last && self.requests.iter().all(|request| !request.managed) {
-            self.recheck()?;
+            // A claim that is refused after all must not stay.
+            self.recheck().inspect_err(|_| drop(self.devices.pop()))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use passthru_guest::{AdoptSettings, Adopted, RECORD_DIR, Records, adopt, live_domain};
+use passthru_guest::{AdoptSettings, Adopted, RECORD_DIR, Records, Recovered, adopt, live_domain};
 use passthru_host::Host;
 use passthru_qemu::Capabilities;
 
@@ -12,7 +12,9 @@ use super::detach::{leave_session, spawn_supervisor};
 use crate::config::Config;
 use crate::emulator;
 use crate::error::Error;
+use crate::exit::Code;
 use crate::folder::{log_dir, run_dir};
+use crate::hint::host_hint;
 use crate::host::this_host;
 use crate::message;
 use crate::signals::Signals;
@@ -46,8 +48,20 @@ pub(crate) fn supervise(args: &SuperviseArgs) -> Result<ExitCode, Error> {
             let manner = Manner::of_supervisor(args.detached);
             attend_running(&manner, *guest, &host, &signals, access, None)
         }
-        Adopted::Recovered(_) => Ok(ExitCode::SUCCESS),
+        Adopted::Recovered(recovered) => match not_restored(&recovered) {
+            Some(error) => Err(error),
+            None => Ok(ExitCode::SUCCESS),
+        },
     }
+}
+
+/// Returns the errors of the devices that a recovery could not give back.
+pub(super) fn not_restored(recovered: &Recovered) -> Option<Error> {
+    let mut errors = Vec::new();
+    for error in &recovered.not_restored {
+        errors.push(Error::new(Code::NotRestored, error.to_string()).hint(host_hint(error)));
+    }
+    Error::several(errors)
 }
 
 /// Starts a supervisor for a guest that runs without one. Returns the line that it printed.
