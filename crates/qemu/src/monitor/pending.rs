@@ -22,6 +22,8 @@ pub(super) struct PendingCommand {
     secret: Option<Password>,
     /// Whether the wait for the answer has a time limit.
     is_limited: bool,
+    /// End of that time, once it has begun.
+    deadline: Option<Instant>,
     is_sent: bool,
     /// Whether no other command may be sent before the answer.
     is_alone: bool,
@@ -36,6 +38,7 @@ impl PendingCommand {
             name: command.name().to_owned(),
             secret: command.secret().cloned(),
             is_limited: command.is_limited(),
+            deadline: None,
             is_sent: false,
             is_alone: has_fds || *command == Command::QmpCapabilities,
             is_forgotten: false,
@@ -60,9 +63,6 @@ pub(super) struct Pending {
     answers: BTreeMap<u64, Result<Value, Error>>,
     last_id: u64,
     limit: Duration,
-    /// End of the time for all limited answers together; none while the oldest command has no
-    /// limit.
-    deadline: Option<Instant>,
 }
 
 impl Pending {
@@ -72,7 +72,6 @@ impl Pending {
             answers: BTreeMap::new(),
             last_id: 0,
             limit,
-            deadline: None,
         }
     }
 
@@ -84,8 +83,10 @@ impl Pending {
         self.limit
     }
 
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    /// Returns the time at which the first command is given up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = self.commands.iter().filter_map(|command| command.deadline);
+        deadlines.min()
     }
 
     pub(super) const fn next_id(&self) -> u64 {
@@ -99,7 +100,7 @@ impl Pending {
     pub(super) fn push(&mut self, command: PendingCommand) {
         self.last_id = command.id;
         self.commands.push_back(command);
-        self.set_deadline();
+        self.begin_limits();
     }
 
     /// Returns whether a command may be sent now.
@@ -139,7 +140,7 @@ impl Pending {
             Ok(message["return"].take())
         };
         self.keep_answer(&command, answer);
-        self.set_deadline();
+        self.begin_limits();
     }
 
     /// Returns the place of the command that a message answers. The monitor refuses a line that it
@@ -159,14 +160,14 @@ impl Pending {
         }
     }
 
-    /// Gives up all limited commands once their time is over. Returns their ids.
+    /// Gives up the commands whose time is over. Returns their ids.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<u64> {
-        if self.deadline.is_none_or(|deadline| now < deadline) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
             return vec![];
         }
         let mut ids = Vec::new();
         for command in std::mem::take(&mut self.commands) {
-            if command.is_limited {
+            if command.deadline.is_some_and(|deadline| now >= deadline) {
                 ids.push(command.id);
                 let what = command.name.clone();
                 self.keep_answer(&command, Err(Error::Timeout { what }));
@@ -175,7 +176,7 @@ impl Pending {
             }
         }
 
-        self.deadline = None;
+        self.begin_limits();
         ids
     }
 
@@ -185,7 +186,6 @@ impl Pending {
             let what = command.name.clone();
             self.keep_answer(&command, Err(Error::Closed { what }));
         }
-        self.deadline = None;
     }
 
     pub(super) fn take(&mut self, id: u64) -> Option<Result<Value, Error>> {
@@ -199,13 +199,13 @@ impl Pending {
         }
     }
 
-    fn set_deadline(&mut self) {
-        self.deadline = match self.commands.front() {
-            Some(oldest) if oldest.is_limited => self
-                .deadline
-                .or_else(|| Instant::now().checked_add(self.limit)),
-            _ => None,
-        };
+    /// Begins the time of each command that waits for no command without a limit.
+    fn begin_limits(&mut self) {
+        let deadline = Instant::now().checked_add(self.limit);
+        let waiting = self.commands.iter_mut();
+        for command in waiting.take_while(|command| command.is_limited) {
+            command.deadline = command.deadline.or(deadline);
+        }
     }
 }
 

@@ -231,7 +231,7 @@ impl Qmp {
 
     /// Returns the end of the time for all pending answers; `None` if the oldest pending command
     /// has no time limit, or no command is pending.
-    pub const fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.pending.deadline()
     }
 }
