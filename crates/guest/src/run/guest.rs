@@ -239,7 +239,6 @@ impl Guest {
     /// If the monitor is closed or cannot be used, then [`Error::Monitor`].
     pub fn handle_events(&mut self, watch: &mut dyn FnMut(&Event)) -> Result<bool, Error> {
         let advanced = self.machine.advance();
-        self.advance_transaction();
         let has_missed_end = std::mem::take(&mut self.lifecycle.has_missed_end);
         if has_missed_end && self.shut_down(&Value::Null)? {
             return Ok(true);
