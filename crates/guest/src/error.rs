@@ -1,7 +1,7 @@
 //! Errors of the start and the end of a guest.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use passthru_host::Identity;
@@ -288,6 +288,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Makes the error of a file or another object with a path. `what` names its kind.
+    pub(crate) fn file(what: &str, path: &Path, source: io::Error) -> Self {
+        Self::File {
+            what: what.into(),
+            path: path.display().to_string(),
+            source,
+        }
+    }
+
     /// Returns one error for a list of errors, or `None` for an empty list.
     pub fn several(errors: Vec<Self>) -> Option<Self> {
         let mut flat = Vec::new();

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use passthru_host::{Assignment, Error as HostError, Host, Request};
+use passthru_pci::Address;
 use passthru_qemu::WantKind;
 use passthru_qemu::monitor::{self, Command, Qmp, Ticket};
 use rustix::process::Resource;
@@ -18,7 +20,7 @@ use super::world::World;
 use crate::error::Error;
 use crate::journal::JournalError;
 use crate::plan::handover::HandoverItem;
-use crate::plan::start_plan::StartPlan;
+use crate::plan::start_plan::{StartPlan, require_backends};
 use crate::run::connection::monitor_error;
 use crate::run::control_socket;
 use crate::run::folder::write_domain;
@@ -65,7 +67,7 @@ pub(crate) fn apply(
     let plan = context.plan;
     match op {
         Op::MakeGuestFolder { .. } => world.folder.make()?,
-        Op::LoadModules { .. } => plan.require_backends(&world.host)?,
+        Op::LoadModules { backends } => require_backends(backends, &world.host)?,
         Op::MakeNvram { .. } => nvram::make(&plan.domain, &world.opener())?,
         Op::Open { item, .. } | Op::Take { item, .. } | Op::Copy { item, .. } => {
             open(plan.item(*item)?, world, context)?;
@@ -95,22 +97,11 @@ pub(crate) fn apply(
             write_record(plan, identities, context.interrupted)?;
         }
         Op::Claim { device, .. } => {
-            let assignment = match world.assignment.take() {
-                Some(assignment) => assignment,
-                None => {
-                    let name = world.folder.name();
-                    world
-                        .host
-                        .begin_assignment(&plan.requests, Some(name), false)?
-                }
-            };
-            world.assignment.insert(assignment).claim(*device)?;
+            let name = world.folder.name();
+            let devices = &mut world.assignment;
+            claim(devices, &world.host, &plan.requests, name, *device)?;
         }
-        Op::LoadDrivers { drivers } => {
-            for driver in drivers {
-                world.host.load_driver(driver)?;
-            }
-        }
+        Op::LoadDrivers { drivers } => load_drivers(drivers, &world.host)?,
         Op::Bind { device, to, .. } => {
             if let Some(assignment) = &mut world.assignment {
                 assignment.bind(*device, to)?;
@@ -118,19 +109,12 @@ pub(crate) fn apply(
         }
         Op::WriteDomain { path } => {
             let written = write_domain(world.folder.path(), &plan.domain);
-            written.map_err(|source| Error::File {
-                what: "domain".into(),
-                path: path.display().to_string(),
-                source,
-            })?;
+            written.map_err(|source| Error::file("domain", path, source))?;
         }
         Op::OpenLog { path } => {
-            let log = VmmLog::create(world.folder.path(), path);
-            let log = log.map_err(|source| Error::File {
-                what: "FIFO of the VMM's messages in".into(),
-                path: world.folder.path().display().to_string(),
-                source,
-            });
+            let folder = world.folder.path();
+            let log = VmmLog::create(folder, path);
+            let log = log.map_err(|source| no_log(folder, source));
             world.log = Some(log?);
         }
         Op::MakeVfioFolder { .. } => world.vfio = vfio_folder::for_plan(plan, &world.host)?,
@@ -160,11 +144,7 @@ pub(crate) fn apply(
         Op::EmptyLogs { .. } => empty(&std::mem::take(&mut world.to_empty)),
         Op::ListenForControl { path } => {
             let made = control_socket::listen_for_control(path);
-            let (listener, inode) = made.map_err(|source| Error::File {
-                what: "socket".into(),
-                path: path.display().to_string(),
-                source,
-            })?;
+            let (listener, inode) = made.map_err(|source| Error::file("socket", path, source))?;
             note(inode)?;
             world.control = Some(listener);
         }
@@ -229,11 +209,37 @@ fn open(item: &HandoverItem, world: &mut World, context: &Context<'_>) -> Result
 
 fn make_folder(path: &Path, world: &World) -> Result<(), Error> {
     let made = world.opener().make_own_folder(path);
-    made.map(drop).map_err(|source| Error::File {
-        what: "folder".into(),
-        path: path.display().to_string(),
-        source,
-    })
+    made.map(drop)
+        .map_err(|source| Error::file("folder", path, source))
+}
+
+/// Returns the error for the FIFO of the VMM's messages in a guest's folder.
+pub(crate) fn no_log(folder: &Path, source: std::io::Error) -> Error {
+    Error::file("FIFO of the VMM's messages in", folder, source)
+}
+
+/// Claims a device for a guest. The first claim checks all devices.
+pub(crate) fn claim(
+    devices: &mut Option<Assignment>,
+    host: &Host,
+    requests: &[Request],
+    guest: &str,
+    device: Address,
+) -> Result<(), HostError> {
+    let assignment = match devices.take() {
+        Some(assignment) => assignment,
+        None => host.begin_assignment(requests, Some(guest), false)?,
+    };
+    devices.insert(assignment).claim(device)
+}
+
+/// Loads VFIO drivers.
+pub(crate) fn load_drivers(drivers: &[String], host: &Host) -> Result<(), HostError> {
+    for driver in drivers {
+        host.load_driver(driver)?;
+    }
+
+    Ok(())
 }
 
 /// Spawns the VMM. Its program begins only once the journal names the process.

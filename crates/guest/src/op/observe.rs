@@ -76,8 +76,7 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
             // The device's record is on disk before its driver changes, and goes once the device
             // is back.
             let record = world.host.record(*device);
-            let is_ours = record
-                .map(|record| record.is_some_and(|r| r.guest.as_deref() == Some(world.name())));
+            let is_ours = record.map(|record| record.is_some_and(|r| r.is_of(world.name())));
             Observed::from_result(is_ours)
         }
         Op::Spawn { .. } => match effect {
@@ -87,9 +86,8 @@ pub(crate) fn observe(op: &Op, effect: Option<&Effect>, world: &World) -> Observ
         },
         Op::HandOver { device } => {
             let record = world.host.record(*device);
-            let is_noted = record.map(|record| {
-                record.is_some_and(|r| r.vmm.is_some() && r.guest.as_deref() == Some(world.name()))
-            });
+            let is_noted = record
+                .map(|record| record.is_some_and(|r| r.vmm.is_some() && r.is_of(world.name())));
             Observed::from_result(is_noted)
         }
         Op::Open { .. } | Op::Take { .. } | Op::Copy { .. } | Op::Listen { path: None, .. } => {

@@ -155,14 +155,6 @@ impl StartPlan {
         backends(&self.domain)
     }
 
-    /// Checks that the kernel has the backends of the devices, after loading their modules.
-    pub(crate) fn require_backends(&self, host: &Host) -> Result<(), Error> {
-        for backend in self.backends() {
-            require_backend(backend, host)?;
-        }
-        Ok(())
-    }
-
     /// Returns whether a start needs root: for devices, or to run as another user.
     pub(crate) fn needs_root(&self) -> bool {
         self.user.origin != UserOrigin::Caller || !self.requests.is_empty()
@@ -263,8 +255,18 @@ pub(crate) fn backends(domain: &Domain) -> Vec<Backend> {
     backends
 }
 
-/// Checks that the kernel has a backend, after loading its modules.
-pub(crate) fn require_backend(backend: Backend, host: &Host) -> Result<(), passthru_host::Error> {
+/// Checks that the kernel has the backends with these names, after loading their modules.
+pub(crate) fn require_backends(names: &[String], host: &Host) -> Result<(), passthru_host::Error> {
+    for backend in [Backend::Iommufd, Backend::Type1] {
+        if names.iter().any(|name| name == backend.as_str()) {
+            require_backend(backend, host)?;
+        }
+    }
+
+    Ok(())
+}
+
+fn require_backend(backend: Backend, host: &Host) -> Result<(), passthru_host::Error> {
     match backend {
         Backend::Iommufd => host.require_iommufd(),
         Backend::Type1 => host.require_type1(),

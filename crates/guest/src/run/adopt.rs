@@ -1,6 +1,6 @@
 //! The adoption of a guest that has outlived its manager.
 
-use std::io::{self, ErrorKind::NotFound};
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::recover::{Recovered, recover_locked, roll_back};
 use super::vmm::Vmm;
 use crate::error::Error;
 use crate::journal::JournalState;
-use crate::op::apply::ANSWER_TIME;
+use crate::op::apply::{ANSWER_TIME, no_log};
 use crate::op::ledger::Ledger;
 use crate::op::op::Op;
 use crate::op::world::World;
@@ -182,7 +182,7 @@ fn take_charge(guest: &mut Guest, devices: &[Address]) -> Result<(), Error> {
 
     let manager = world.host.process(std::process::id());
     let manager =
-        manager.ok_or_else(|| no_file("process in", Path::new("/proc"), NotFound.into()))?;
+        manager.ok_or_else(|| Error::file("process in", Path::new("/proc"), NotFound.into()))?;
     ledger.adopt(manager)?;
     listen_again(ledger)?;
     guest.machine.take_charge();
@@ -199,7 +199,7 @@ fn listen_again(ledger: &mut Ledger) -> Result<(), Error> {
         return Ok(());
     };
     let made = listen_for_control(&path);
-    let (listener, inode) = made.map_err(|source| no_file("control socket", &path, source))?;
+    let (listener, inode) = made.map_err(|source| Error::file("control socket", &path, source))?;
     ledger.renew(number, inode)?;
     ledger.world().control = Some(listener);
     Ok(())
@@ -213,8 +213,7 @@ fn connect_to(
     patience: &Patience<'_>,
 ) -> Result<Machine, Error> {
     let log = VmmLog::open(folder.path(), &log_path(log_dir, folder.name()));
-    let log =
-        log.map_err(|source| no_file("FIFO of the VMM's messages in", folder.path(), source))?;
+    let log = log.map_err(|source| no_log(folder.path(), source))?;
     let vmm = Vmm::adopted(vmm.process.pid, vmm.pidfd, Some(log));
     let stream = patience.connect(&folder.monitor_path())?;
     let monitor = Qmp::new(stream, ANSWER_TIME).map_err(monitor_error)?;
@@ -262,17 +261,9 @@ fn claimed(state: &JournalState) -> Vec<Address> {
 }
 
 fn read_live_domain(folder: &Path) -> Result<Domain, Error> {
-    read_domain(folder).map_err(|source| no_file("domain", &domain_path(folder), source))
+    read_domain(folder).map_err(|source| Error::file("domain", &domain_path(folder), source))
 }
 
 fn built_in(domain: &Domain) -> Capabilities {
     Capabilities::builtin(domain.os.kind.arch.unwrap_or(Arch::X86_64))
-}
-
-fn no_file(what: &str, path: &Path, source: io::Error) -> Error {
-    Error::File {
-        what: what.into(),
-        path: path.display().to_string(),
-        source,
-    }
 }

@@ -232,11 +232,7 @@ impl Guest {
         let op = Op::RewriteDomain { path: path.clone() };
         let written = self.ledger.perform(op, |_, world, _| {
             let written = write_domain(world.folder.path(), domain);
-            written.map_err(|source| Error::File {
-                what: "domain".into(),
-                path: path.display().to_string(),
-                source,
-            })
+            written.map_err(|source| Error::file("domain", &path, source))
         });
         if let Err(error) = written {
             let error = &error as &dyn std::error::Error;

@@ -149,7 +149,7 @@ pub(crate) fn roll_back(
 
 fn is_left_by(name: &str, device: Address, host: &Host) -> bool {
     let record = host.record(device);
-    record.is_ok_and(|record| record.is_some_and(|r| r.guest.as_deref() == Some(name)))
+    record.is_ok_and(|record| record.is_some_and(|r| r.is_of(name)))
 }
 
 fn remove(folder: &GuestFolder) {

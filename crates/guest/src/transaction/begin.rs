@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use passthru_domain::{Backend, IommufdObject};
-use passthru_host::{Assignment, Error as HostError, Host, Request};
+use passthru_domain::IommufdObject;
+use passthru_host::Request;
 use passthru_pci::Address;
 use passthru_qemu::monitor::Command;
 use passthru_qemu::{PlugResolve, Want, iommufd_step};
@@ -18,12 +18,13 @@ use super::memlock::set_memlock_limit;
 use super::removal::{Patience, Removal};
 use super::wait::Wait;
 use crate::error::Error;
+use crate::op::apply::{claim, load_drivers};
 use crate::op::effect::Effect;
 use crate::op::ledger::Ledger;
 use crate::op::op::{Op, PartKind};
 use crate::op::world::World;
 use crate::opener::OpenMode;
-use crate::plan::start_plan::require_backend;
+use crate::plan::start_plan::require_backends;
 use crate::run::machine::Machine;
 use crate::start::opened::{iommufd_context, open_cdev};
 use crate::start::vfio_folder;
@@ -64,17 +65,12 @@ impl Scene<'_> {
             Op::LoadDrivers { drivers } => self.begin_job(op, |world| {
                 let host = world.host.clone();
                 let drivers = drivers.clone();
-                Box::new(move |_| {
-                    for driver in &drivers {
-                        host.load_driver(driver)?;
-                    }
-                    Ok(())
-                })
+                Box::new(move |_| Ok(load_drivers(&drivers, &host)?))
             }),
             Op::Claim { device, .. } => {
                 let requests = self.requests.to_vec();
                 let device = *device;
-                self.begin_job(op, |world| claim(world, requests, device))
+                self.begin_job(op, |world| claim_work(world, requests, device))
             }
             Op::Bind { device, to, .. } => {
                 let device = *device;
@@ -144,11 +140,7 @@ impl Scene<'_> {
                 } else {
                     opener.open(path, mode)
                 };
-                let file = opened.map_err(|source| Error::File {
-                    what: alias.clone(),
-                    path: path.display().to_string(),
-                    source,
-                })?;
+                let file = opened.map_err(|source| Error::file(alias, path, source))?;
                 self.add_fd(*set, format!("passthru:{alias}"), file.into())
             }
             Op::AddPart { kind, options, .. } => {
@@ -282,26 +274,9 @@ pub(super) fn removal(kind: PartKind, id: &str) -> Command {
     }
 }
 
-/// Checks that the kernel has the backends with these names.
-fn require_backends(names: &[String], host: &Host) -> Result<(), HostError> {
-    for backend in [Backend::Iommufd, Backend::Type1] {
-        if names.iter().any(|name| name == backend.as_str()) {
-            require_backend(backend, host)?;
-        }
-    }
-
-    Ok(())
-}
-
-/// Returns the work that claims a device. The first claim checks all devices.
-fn claim(world: &World, requests: Vec<Request>, device: Address) -> Work {
+/// Returns the work that claims a device.
+fn claim_work(world: &World, requests: Vec<Request>, device: Address) -> Work {
     let host = world.host.clone();
     let name = world.name().to_owned();
-    Box::new(move |devices: &mut Option<Assignment>| {
-        let assignment = match devices.take() {
-            Some(assignment) => assignment,
-            None => host.begin_assignment(&requests, Some(&name), false)?,
-        };
-        Ok(devices.insert(assignment).claim(device)?)
-    })
+    Box::new(move |devices| Ok(claim(devices, &host, &requests, &name, device)?))
 }

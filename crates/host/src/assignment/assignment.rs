@@ -105,7 +105,7 @@ impl Host {
             again.push(AssignedDevice {
                 claim,
                 disks: HeldDisks::default(),
-                give_back: record.is_some_and(|record| record.guest.as_deref() == Some(guest)),
+                give_back: record.is_some_and(|record| record.is_of(guest)),
             });
         }
 

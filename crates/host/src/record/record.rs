@@ -104,6 +104,11 @@ impl Record {
         }
     }
 
+    /// Returns whether the device was taken for a guest.
+    pub fn is_of(&self, guest: &str) -> bool {
+        self.guest.as_deref() == Some(guest)
+    }
+
     /// Returns this record with the state before the device was first taken, and without an earlier
     /// record.
     pub(crate) fn without_earlier(self) -> Self {
