@@ -65,6 +65,16 @@ impl Error {
         }
     }
 
+    /// Makes an error for each device that could not be given back.
+    pub(crate) fn not_restored(errors: &[HostError]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for error in errors {
+            let one = Self::new(Code::NotRestored, error.to_string());
+            all.push(one.hint(host_hint(error)));
+        }
+        all
+    }
+
     /// Sets the hint: what the user can do.
     pub(crate) fn hint(self, hint: Option<impl Into<String>>) -> Self {
         match self {

@@ -7,7 +7,6 @@ mod commands;
 mod config;
 mod diagnostics;
 mod document;
-mod duration;
 mod emulator;
 mod error;
 mod exit;
@@ -20,7 +19,9 @@ mod message;
 mod output;
 mod service;
 mod signals;
+mod table;
 mod terminal;
+mod units;
 mod user;
 
 use std::io::ErrorKind;

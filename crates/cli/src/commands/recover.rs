@@ -12,7 +12,6 @@ use super::run::start_supervisor;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::folder::run_dir;
-use crate::hint::host_hint;
 use crate::host::this_host;
 use crate::output::{print, print_json};
 
@@ -58,8 +57,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
         }
     }
 
-    for error in recovered.iter().flat_map(|guest| &guest.not_restored) {
-        errors.push(Error::new(Code::NotRestored, error.to_string()).hint(host_hint(error)));
+    for guest in &recovered {
+        errors.extend(Error::not_restored(&guest.not_restored));
     }
 
     if args.json {

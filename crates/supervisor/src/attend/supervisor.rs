@@ -36,7 +36,7 @@ const STATE_EVENTS: &[&str] = &[
 /// Function that describes an error of the guest to a client.
 pub type Explain = fn(&GuestError) -> ErrorMessage;
 
-/// What a supervisor needs besides its guest.
+/// Settings of a supervisor.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Users that may use the control socket.

@@ -6,7 +6,7 @@ use passthru_domain::DeviceDocument;
 use passthru_supervisor::control::Request;
 
 use super::GuestArgs;
-use super::progress::call_with_progress;
+use super::progress::{aliases, call_with_progress};
 use crate::error::Error;
 use crate::input;
 use crate::message::say;
@@ -37,12 +37,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     for note in answer["notes"].as_array().into_iter().flatten() {
         say!("note: {}", note.as_str().unwrap_or_default());
     }
-    let aliases = answer["aliases"].as_array().into_iter().flatten();
-    let aliases = Vec::from_iter(aliases.filter_map(|alias| alias.as_str()));
-    let text = format!(
-        "guest '{}' has {}\n",
-        args.guest.name,
-        aliases.join(" and ")
-    );
+    let text = format!("guest '{}' has {}\n", args.guest.name, aliases(&answer));
     args.guest.show(&answer, &text)
 }

@@ -3,7 +3,7 @@
 use passthru_supervisor::control::Request;
 
 use super::GuestArgs;
-use super::progress::call_with_progress;
+use super::progress::{aliases, call_with_progress};
 use crate::error::Error;
 
 #[derive(clap::Args)]
@@ -29,9 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         force: args.force,
     };
     let answer = call_with_progress(&args.guest, &request)?;
-    let aliases = answer["aliases"].as_array().into_iter().flatten();
-    let aliases = Vec::from_iter(aliases.filter_map(|alias| alias.as_str()));
     let name = &args.guest.name;
-    let text = format!("guest '{name}' has released {}\n", aliases.join(" and "));
+    let text = format!("guest '{name}' has released {}\n", aliases(&answer));
     args.guest.show(&answer, &text)
 }

@@ -1,30 +1,27 @@
 //! `passthru info`: describes a guest that runs.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use passthru_qemu::printable;
 use passthru_supervisor::control::Request;
 use serde_json::Value;
 
 use super::GuestArgs;
-use crate::duration::duration_text;
 use crate::error::Error;
+use crate::table::or_dash;
+use crate::units::{age_text, now, size_text};
 
 /// Prints the state, the processes, the memory and the devices of a guest.
 pub(crate) fn run(args: &GuestArgs) -> Result<(), Error> {
     let answer = args.call(&Request::Info {})?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    args.show(&answer, &text(&answer, now.unwrap_or_default().as_secs()))
+    args.show(&answer, &text(&answer, now()))
 }
 
 fn text(info: &Value, now: u64) -> String {
     let mut text = String::new();
     let since = info["since"].as_u64().unwrap_or(now);
-    let age = Duration::from_secs(now.saturating_sub(since));
     line(&mut text, "name", &plain(&info["name"]));
     line(&mut text, "uuid", &plain(&info["uuid"]));
     line(&mut text, "state", &plain(&info["state"]));
-    line(&mut text, "runs for", &duration_text(age));
+    line(&mut text, "runs for", &age_text(since, now));
     line(
         &mut text,
         "VMM",
@@ -36,8 +33,8 @@ fn text(info: &Value, now: u64) -> String {
         &format!("process {}", info["supervisor"]),
     );
     line(&mut text, "processors", &plain(&info["vcpus"]));
-    line(&mut text, "memory", &size_text(&info["memory"]));
-    line(&mut text, "pinned", &size_text(&info["pinned"]));
+    line(&mut text, "memory", &size(&info["memory"]));
+    line(&mut text, "pinned", &size(&info["pinned"]));
     line(&mut text, "console", &plain(&info["console"]));
     let devices = info["devices"].as_array();
     for device in devices.into_iter().flatten() {
@@ -66,12 +63,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns a number of bytes in MiB.
-pub(super) fn size_text(bytes: &Value) -> String {
-    match bytes.as_u64() {
-        Some(bytes) => format!("{} MiB", bytes >> 20),
-        None => "-".into(),
-    }
+/// Returns a number of bytes as text, `-` if there is none.
+fn size(bytes: &Value) -> String {
+    or_dash(bytes.as_u64().map(size_text))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::GuestArgs;
 use super::request::for_each_reply;
 use crate::error::Error;
+use crate::units::size_text;
 
 /// Sends a request, and shows its progress on a terminal until the answer comes.
 pub(super) fn call_with_progress(guest: &GuestArgs, request: &Request) -> Result<Value, Error> {
@@ -25,6 +26,13 @@ pub(super) fn call_with_progress(guest: &GuestArgs, request: &Request) -> Result
     done.map(|()| answer)
 }
 
+/// Returns the aliases of the devices that an answer names, in words.
+pub(super) fn aliases(answer: &Value) -> String {
+    let aliases = answer["aliases"].as_array().into_iter().flatten();
+    let aliases = Vec::from_iter(aliases.filter_map(Value::as_str));
+    aliases.join(" and ")
+}
+
 /// Returns a line on standard error that is shown on a terminal only.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
@@ -38,7 +46,7 @@ fn text(progress: &Progress) -> String {
     let Progress { op, at, of, pinned } = progress;
     let mut text = format!("{at} of {of}: {op}");
     if let Some(bytes) = pinned {
-        text += &format!("; {} MiB pinned", bytes >> 20);
+        text += &format!("; {} pinned", size_text(*bytes));
     }
     text
 }

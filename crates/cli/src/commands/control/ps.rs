@@ -1,9 +1,8 @@
 //! `passthru ps`: lists the guests that run.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use passthru_guest::RUN_DIR;
 use passthru_host::Host;
 use passthru_supervisor::control::{Client, Request};
@@ -11,12 +10,12 @@ use passthru_supervisor::{Attendance, SurveyedGuest, survey};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::duration::duration_text;
 use crate::error::Error;
 use crate::folder::run_dir;
 use crate::message::say;
 use crate::output::{print, print_json};
-use crate::terminal;
+use crate::table::{new_table, or_dash};
+use crate::units::{age_text, now, size_text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,8 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if rows.iter().any(|row| states.contains(&row.state.as_str())) {
         say!("note: `passthru recover` attends guests without supervisor, and clears dead ones");
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let table = table(&rows, now.unwrap_or_default().as_secs());
+    let table = table(&rows, now());
     print(&format!("{}\n", table.trim_fmt()))
 }
 
@@ -122,33 +120,16 @@ fn row_of_info(name: &str, info: &Value) -> Row {
 }
 
 fn table(rows: &[Row], now: u64) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["NAME", "STATE", "PID", "FOR", "MEMORY", "DEVICES"]);
-    if let Some(width) = terminal::width() {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
-    }
-
+    let mut table = new_table(&["NAME", "STATE", "PID", "FOR", "MEMORY", "DEVICES"]);
     for row in rows {
-        let age = row
-            .since
-            .map(|since| Duration::from_secs(now.saturating_sub(since)));
-        let memory = row.memory.map(|bytes| format!("{} MiB", bytes >> 20));
         let devices = row.devices.join(" ");
         table.add_row([
             row.name.clone(),
             row.state.clone(),
-            row.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
-            age.map_or_else(|| "-".into(), duration_text),
-            memory.unwrap_or_else(|| "-".into()),
-            if devices.is_empty() {
-                "-".into()
-            } else {
-                devices
-            },
+            or_dash(row.pid),
+            or_dash(row.since.map(|since| age_text(since, now))),
+            or_dash(row.memory.map(size_text)),
+            or_dash((!devices.is_empty()).then_some(devices)),
         ]);
     }
 

@@ -1,23 +1,16 @@
 //! The table of `passthru list`.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use passthru_host::{Device, abridge};
 
 use super::collect::{Availability, Row};
-use crate::terminal;
+use crate::table::{new_table, or_dash};
 
 /// Makes the table of the devices.
 pub(super) fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
+    let mut table = new_table(&[
         "ADDRESS", "DEVICE", "GROUP", "DRIVER", "NUMA", "VFIO", "USED BY",
     ]);
-    if let Some(width) = terminal::width() {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
-    }
-
     for row in rows {
         let texts: Vec<&str> = row.uses.iter().map(|used| used.text.as_str()).collect();
         let mut uses = Vec::from_iter((!texts.is_empty()).then(|| abridge(&texts, "; ")));
@@ -63,8 +56,4 @@ fn availability_text(availability: &Availability) -> String {
         Availability::CanWith { devices } => format!("only with {}", devices.join(", ")),
         Availability::Cannot { reason } => format!("no: {reason}"),
     }
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".into(), |value| value.to_string())
 }

@@ -12,9 +12,7 @@ use super::detach::{leave_session, spawn_supervisor};
 use crate::config::Config;
 use crate::emulator;
 use crate::error::Error;
-use crate::exit::Code;
 use crate::folder::{log_dir, run_dir};
-use crate::hint::host_hint;
 use crate::host::this_host;
 use crate::message;
 use crate::signals::Signals;
@@ -48,20 +46,19 @@ pub(crate) fn supervise(args: &SuperviseArgs) -> Result<ExitCode, Error> {
             let manner = Manner::of_supervisor(args.detached);
             attend_running(&manner, *guest, &host, &signals, access, None)
         }
-        Adopted::Recovered(recovered) => match not_restored(&recovered) {
-            Some(error) => Err(error),
-            None => Ok(ExitCode::SUCCESS),
-        },
+        Adopted::Recovered(recovered) => check_restored(&recovered).map(|()| ExitCode::SUCCESS),
     }
 }
 
-/// Returns the errors of the devices that a recovery could not give back.
-pub(super) fn not_restored(recovered: &Recovered) -> Option<Error> {
-    let mut errors = Vec::new();
-    for error in &recovered.not_restored {
-        errors.push(Error::new(Code::NotRestored, error.to_string()).hint(host_hint(error)));
+/// Checks that a recovery gave back all devices.
+///
+/// # Errors
+/// If it did not, then the errors of the devices.
+pub(super) fn check_restored(recovered: &Recovered) -> Result<(), Error> {
+    match Error::several(Error::not_restored(&recovered.not_restored)) {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
-    Error::several(errors)
 }
 
 /// Starts a supervisor for a guest that runs without one. Returns the line that it printed.

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use crate::commands::backend_argument::{BackendPolicy, policy};
 
+/// Seconds that a guest has to power off unless its start says otherwise.
+pub(super) const STOP_SECONDS: u64 = 30;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The domain XML; `-` reads standard input
@@ -51,7 +54,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = 30,
+        default_value_t = STOP_SECONDS,
         value_parser = clap::value_parser!(u64).range(..=86400)
     )]
     pub(super) stop_timeout: u64,

@@ -12,7 +12,7 @@ use passthru_supervisor::control::Access;
 use passthru_supervisor::{Settings, Supervisor};
 use rustix::fs::OFlags;
 
-use super::args::Args;
+use super::args::{Args, STOP_SECONDS};
 use super::console::Console;
 use super::detach::{Detached, leave_terminal};
 use super::foreground::Terminal;
@@ -20,15 +20,11 @@ use crate::commands::control::guest_message;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::folder::{log_dir, supervisor_log};
-use crate::hint::host_hint;
 use crate::message::say;
 use crate::service;
 use crate::signals::Signals;
 
-/// Time that a guest has to power off unless its start says otherwise.
-const STOP_TIME: Duration = Duration::from_secs(30);
-
-/// How a supervisor stands to the user's terminal.
+/// Relation of a supervisor to the user's terminal.
 pub(super) struct Manner {
     /// Whether it leaves the terminal.
     is_detached: bool,
@@ -57,7 +53,7 @@ impl Manner {
             is_detached,
             shows_console: false,
             is_raw: false,
-            stop_time: STOP_TIME,
+            stop_time: Duration::from_secs(STOP_SECONDS),
         }
     }
 }
@@ -171,10 +167,8 @@ pub(super) fn connect(manner: &Manner, guest: &Guest) -> Option<Console> {
 
 /// Prints an error for each device that could not be given back.
 fn report(ended: &Ended) {
-    for error in &ended.not_restored {
-        Error::new(Code::NotRestored, error.to_string())
-            .hint(host_hint(error))
-            .print();
+    for error in Error::not_restored(&ended.not_restored) {
+        error.print();
     }
 }
 

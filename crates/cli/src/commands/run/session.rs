@@ -6,7 +6,7 @@ use passthru_guest::{Adopted, Error as GuestError, Guest, RecordError, start};
 use passthru_host::Host;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::adopting::{adopt_guest, not_restored};
+use super::adopting::{adopt_guest, check_restored};
 use super::args::Args;
 use super::attend::{Manner, attend, attend_running, connect};
 use super::detach::{leave_session, run_detached};
@@ -82,10 +82,7 @@ fn adopt_former(
     match adopt_guest(&name, config, host, signals)? {
         Adopted::Runs(guest) => Ok(Some(*guest)),
         Adopted::Recovered(_) if signals.end_again() => Err(GuestError::Interrupted.into()),
-        Adopted::Recovered(recovered) => match not_restored(&recovered) {
-            Some(error) => Err(error),
-            None => Ok(None),
-        },
+        Adopted::Recovered(recovered) => check_restored(&recovered).map(|()| None),
     }
 }
 
