@@ -12,7 +12,7 @@ use super::support::{Domain, PATIENCE, assert_all_back};
 const TALK: &str = "echo ready; read line; echo got:$line; while true; do sleep 1; done";
 
 /// Waits for a line that contains `what`. Earlier output is dropped.
-fn wait_for(output: &mut impl BufRead, what: &str) {
+pub(super) fn wait_for(output: &mut impl BufRead, what: &str) {
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).unwrap() > 0 {
         if String::from_utf8_lossy(&line).contains(what) {

@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use passthru_lab::devices::NVME;
-use passthru_lab::{Finished, host, run};
+use passthru_lab::{host, run};
 use serde_json::Value;
 
+use super::console;
 use super::fake::{Fake, wait_for};
-use super::support::{Domain, Running, assert_all_back, driver, hostdev};
+use super::support::{Domain, Running, assert_all_back, driver, hostdev, passthru};
 
 const TICKS: &str = "echo ready; while true; do echo tick; sleep 1; done";
 
@@ -27,10 +28,6 @@ fn start(name: &'static str) -> Running {
         json(&["ps", "--json"])["guests"][0]["state"] == "running"
     });
     running
-}
-
-fn passthru(arguments: &[&str]) -> Finished {
-    run(Command::new("passthru").args(arguments))
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -64,15 +61,7 @@ impl ConsoleClient {
 
     /// Reads up to a line that contains `what`.
     fn wait_for(&mut self, what: &str) {
-        let mut line = Vec::new();
-        while self.output.read_until(b'\n', &mut line).unwrap() > 0 {
-            if String::from_utf8_lossy(&line).contains(what) {
-                return;
-            }
-            line.clear();
-        }
-
-        panic!("the console ended before '{what}'");
+        console::wait_for(&mut self.output, what);
     }
 
     fn wait(mut self) -> Option<i32> {

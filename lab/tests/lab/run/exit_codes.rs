@@ -7,15 +7,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use passthru_lab::devices::NVME;
-use passthru_lab::{Finished, host, run};
+use passthru_lab::{host, run};
 
 use super::fake::{Fake, Manager};
 use super::privileges::WAIT;
-use super::support::{Domain, driver};
-
-fn passthru(arguments: &[&str]) -> Finished {
-    run(Command::new("passthru").args(arguments))
-}
+use super::support::{Domain, driver, passthru};
 
 /// Runs a fake guest with one replacement in its domain, and checks that nothing is left behind.
 /// Returns the exit code.

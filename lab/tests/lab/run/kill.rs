@@ -12,10 +12,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use passthru_lab::devices::NVME;
-use passthru_lab::{Finished, host, run};
+use passthru_lab::{host, run};
 
 use super::privileges::WAIT;
-use super::support::{Domain, PATIENCE, driver};
+use super::support::{Domain, PATIENCE, driver, passthru};
 
 /// Number of lines at which the suite kills the supervisor. The long variant takes all lines.
 const SAMPLE: u64 = 3;
@@ -57,10 +57,6 @@ fn end(supervisor: &mut Child, name: &str) -> ExitStatus {
         }
         sleep(Duration::from_millis(20));
     }
-}
-
-fn passthru(arguments: &[&str]) -> Finished {
-    run(Command::new("passthru").args(arguments))
 }
 
 /// Returns the files of all guests, but for locks and logs, which stay.

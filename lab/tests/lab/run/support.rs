@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use passthru_lab::{
-    Finished, Guest, GuestManager, VirtualHost, host, run_manager, run_within, sum_in,
+    Finished, Guest, GuestManager, VirtualHost, host, run, run_manager, run_within, sum_in,
 };
 
 /// Time limit for a guest. Under KVM within emulation, a guest boots in about 8 s and reads its
@@ -242,6 +242,11 @@ impl Drop for Running {
                 .status();
         }
     }
+}
+
+/// Runs `passthru` with arguments to its end.
+pub(super) fn passthru(arguments: &[&str]) -> Finished {
+    run(Command::new("passthru").args(arguments))
 }
 
 /// Returns the current driver of a device.
