@@ -23,7 +23,7 @@ fn serve(
 ) -> (TempDir, thread::JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
     let path = control_path(folder.path(), "vm");
-    let (listener, _) = listen_for_control(&path).unwrap();
+    let listener = listen_for_control(&path).unwrap();
     let mut server = Server::new(listener, "vm", Access::default()).unwrap();
     let thread = thread::spawn(move || {
         let mut has_client = false;
@@ -259,7 +259,7 @@ fn guest_with_a_long_name_is_reached() {
     let folder = tempfile::tempdir().unwrap();
     let name = "x".repeat(200);
     let path = control_path(folder.path(), &name);
-    let (listener, _) = listen_for_control(&path).unwrap();
+    let listener = listen_for_control(&path).unwrap();
     let server = thread::spawn(move || accept_and_greet(&listener));
     Client::connect(folder.path(), &name).unwrap();
     server.join().unwrap();

@@ -25,7 +25,7 @@ fn server(access: Access) -> (Server, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let path = control_path(folder.path(), "vm");
-    let (listener, _) = listen_for_control(&path).unwrap();
+    let listener = listen_for_control(&path).unwrap();
     (Server::new(listener, "vm", access).unwrap(), folder)
 }
 

@@ -22,7 +22,7 @@ struct Listener {
 fn server() -> (Server, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = control_path(folder.path(), "vm");
-    let (listener, _) = listen_for_control(&path).unwrap();
+    let listener = listen_for_control(&path).unwrap();
     let server = Server::new(listener, "vm", Access::default()).unwrap();
     (server, folder)
 }

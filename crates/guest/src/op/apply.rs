@@ -144,8 +144,7 @@ pub(crate) fn apply(
         Op::EmptyLogs { .. } => empty(&std::mem::take(&mut world.to_empty)),
         Op::ListenForControl { path } => {
             let made = control_socket::listen_for_control(path);
-            let (listener, inode) = made.map_err(|source| Error::file("socket", path, source))?;
-            note(inode)?;
+            let listener = made.map_err(|source| Error::file("socket", path, source))?;
             world.control = Some(listener);
         }
         // The guest that owns the VMM lets it run.

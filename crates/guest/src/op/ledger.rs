@@ -76,20 +76,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes a new fact about an operation that is in force.
-    ///
-    /// # Errors
-    /// If the journal cannot be written, then [`JournalError::Write`].
-    pub(crate) fn renew(&mut self, number: u32, effect: Effect) -> Result<(), JournalError> {
-        if let Some(journal) = &mut self.journal {
-            journal.effect(number, &effect)?;
-        }
-        for entry in self.entries.iter_mut().filter(|e| e.number == number) {
-            entry.effect = Some(effect.clone());
-        }
-        Ok(())
-    }
-
     /// Leaves all operations in force, for a successor.
     pub(crate) fn leave(&mut self) {
         self.entries.clear();

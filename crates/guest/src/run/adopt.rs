@@ -192,16 +192,14 @@ fn take_charge(guest: &mut Guest, devices: &[Address]) -> Result<(), Error> {
 /// Makes the control socket again, if the guest has one.
 fn listen_again(ledger: &mut Ledger) -> Result<(), Error> {
     let mut sockets = ledger.entries().iter().filter_map(|entry| match &entry.op {
-        Op::ListenForControl { path } => Some((entry.number, path.clone())),
+        Op::ListenForControl { path } => Some(path),
         _ => None,
     });
-    let Some((number, path)) = sockets.next() else {
-        return Ok(());
-    };
-    let made = listen_for_control(&path);
-    let (listener, inode) = made.map_err(|source| Error::file("control socket", &path, source))?;
-    ledger.renew(number, inode)?;
-    ledger.world().control = Some(listener);
+    if let Some(path) = sockets.next() {
+        let made = listen_for_control(path);
+        let listener = made.map_err(|source| Error::file("control socket", path, source))?;
+        ledger.world().control = Some(listener);
+    }
     Ok(())
 }
 

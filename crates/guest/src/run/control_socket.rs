@@ -3,29 +3,26 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use passthru_host::make_own_folder;
-
-use crate::op::effect::Effect;
 
 /// Returns the path of a guest's control socket. `run` is the folder of the folders of all guests.
 pub fn control_path(run: &Path, guest: &str) -> PathBuf {
     run.join("control").join(format!("{guest}.sock"))
 }
 
-/// Makes the control socket of a guest, and returns its inode. Makes its folder, which only this
-/// user may write to. A socket that an earlier supervisor left is replaced, so the caller must hold
-/// the guest's lock.
+/// Makes the control socket of a guest. Makes its folder, which only this user may write to. A
+/// socket that an earlier supervisor left is replaced, so the caller must hold the guest's lock.
 ///
 /// Every user may connect: the server reads who does.
 ///
 /// # Errors
 /// - If the folder cannot be made, or others may write to it, then that error.
 /// - If the socket cannot be made, then the kernel's error.
-pub fn listen_for_control(path: &Path) -> io::Result<(UnixListener, Effect)> {
+pub fn listen_for_control(path: &Path) -> io::Result<UnixListener> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     make_own_folder(folder, 0o755)?;
     let open = File::open(folder)?;
@@ -34,26 +31,13 @@ pub fn listen_for_control(path: &Path) -> io::Result<(UnixListener, Effect)> {
     remove(&new)?;
     let listener = UnixListener::bind(&new)?;
     let placed = fs::set_permissions(&new, Permissions::from_mode(0o666))
-        .and_then(|()| inode(&new))
-        .and_then(|inode| fs::rename(&new, path).map(|()| inode));
+        .and_then(|()| fs::rename(&new, path));
     if placed.is_err() {
         let _ = remove(&new);
     }
-    let inode = placed?;
+    placed?;
     listener.set_nonblocking(true)?;
-    Ok((listener, inode))
-}
-
-/// Returns whether a path names the socket that was made there.
-///
-/// # Errors
-/// If the path cannot be looked at, then the kernel's error.
-pub(crate) fn is_own(path: &Path, made: &Effect) -> io::Result<bool> {
-    match inode(path) {
-        Ok(found) => Ok(found == *made),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(listener)
 }
 
 /// Removes the control socket of a guest. The caller must hold the guest's lock.
@@ -65,14 +49,6 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn inode(path: &Path) -> io::Result<Effect> {
-    let found = fs::symlink_metadata(path)?;
-    Ok(Effect::Inode {
-        device: found.dev(),
-        inode: found.ino(),
-    })
 }
 
 /// Returns a short path of an open folder.
@@ -90,21 +66,20 @@ mod tests {
     fn socket_is_open_to_all_and_is_replaced() {
         let run = tempfile::tempdir().unwrap();
         let path = control_path(run.path(), "vm");
-        let (first, former) = listen_for_control(&path).unwrap();
-        drop(first);
-        let (_listener, inode) = listen_for_control(&path).unwrap();
+        drop(listen_for_control(&path).unwrap());
+        assert!(UnixStream::connect(&path).is_err());
+
+        let _listener = listen_for_control(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
 
         assert_eq!(mode & 0o777, 0o666);
-        assert!(is_own(&path, &inode).unwrap());
-        assert!(!is_own(&path, &former).unwrap());
 
         UnixStream::connect(&path).unwrap();
 
         remove(&path).unwrap();
         remove(&path).unwrap();
 
-        assert!(!is_own(&path, &inode).unwrap());
+        assert!(!path.exists());
     }
 
     #[test]
